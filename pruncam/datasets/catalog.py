@@ -1,0 +1,100 @@
+"""The data sets by name: find them, download them, load them into memory."""
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+from pruncam import places
+from pruncam.datasets.digits import Digits
+from pruncam.datasets.idx import IdxSet
+from pruncam.datasets.images import DataError, ImageSet
+
+SPLITS = ("train", "test")
+
+
+class Source(Protocol):
+    """What a kind of data set must offer to stand in the catalogue."""
+
+    name: str
+    title: str
+    layout: str  # where the files belong, below a data folder
+    home: Path | None  # the folder it comes in with a package; None: it is looked for in the data folders
+
+    def lacks(self, folder: Path) -> str: ...  # in words; empty where the folder holds the whole set
+    def load(self, split: str, folder: Path) -> ImageSet: ...
+    def download(self, folder: Path) -> None: ...
+
+
+_SOURCES: dict[str, Source] = {
+    source.name: source
+    for source in (
+        IdxSet("mnist", "MNIST", torchvision="MNIST", classes=tuple("0123456789")),
+        IdxSet(
+            "fashion-mnist",
+            "Fashion-MNIST",
+            torchvision="FashionMNIST",
+            classes=(
+                *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+                *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+            ),
+        ),
+        Digits(),
+    )
+}
+
+
+def names() -> tuple[str, ...]:
+    """The names that `load` knows."""
+    return tuple(_SOURCES)
+
+
+def load(name: str, split: str, *, data_dir: str | os.PathLike | None = None) -> ImageSet:
+    """A split ("train" or "test") in memory; looked for in `data_dir`, then PRUNCAM_DATA, then `data/`.
+
+    Raises ValueError for an unknown name or split, DataError where the set is missing or one of its files is damaged.
+    """
+    source = _source(name)
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
+    folder = find(name, data_dir)
+    if folder is None:
+        raise DataError(_missing(source, places.data_folders(data_dir)))
+    return source.load(split, folder)
+
+
+def find(name: str, data_dir: str | os.PathLike | None = None) -> Path | None:
+    """The folder that holds the whole set, or None; for a set that comes with a package, the package's own folder."""
+    source = _source(name)
+    if source.home:
+        return source.home
+    return next((folder for folder in places.data_folders(data_dir) if not source.lacks(folder)), None)
+
+
+def download(name: str, folder: str | os.PathLike | None = None) -> Path:
+    """Get the set from its publisher into `folder`, default `data/`; returns where it is. Raises DataError.
+
+    What is there and intact is kept, and a set that comes with a package needs nothing.
+    """
+    source = _source(name)
+    target = Path(folder or places.project_root() / "data").expanduser()
+    source.download(target)
+    return source.home or target
+
+
+def ensure(name: str, data_dir: str | os.PathLike | None = None) -> Path:
+    """Where the set is found, else it is downloaded into `data/`. Raises DataError where that fails."""
+    return find(name, data_dir) or download(name)
+
+
+def _source(name: str) -> Source:
+    if name not in _SOURCES:
+        raise ValueError(f"unknown data set {name!r}: choose one of {', '.join(_SOURCES)}")
+    return _SOURCES[name]
+
+
+def _missing(source: Source, folders: list[Path]) -> str:
+    looked = "; ".join(f"{folder.absolute()} ({source.lacks(folder)})" for folder in dict.fromkeys(folders))
+    return (
+        f"{source.title} is missing: run `python -m pruncam download {source.name}`, or put its files into "
+        f"<folder>/{source.layout} and name that folder with DATA=<folder> or PRUNCAM_DATA=<folder>; looked in {looked}"
+    )

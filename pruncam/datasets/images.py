@@ -1,0 +1,63 @@
+"""An image set in memory: uint8 pixels, labels, and where they came from."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+
+class DataError(RuntimeError):
+    """A data set is missing, damaged or could not be downloaded; the message says what to do."""
+
+
+@dataclass(frozen=True, eq=False)  # eq: tensors have no single truth value; compare `checksum`
+class ImageSet:
+    """One split of a data set; raises ValueError in one sentence when its parts do not fit together."""
+
+    name: str
+    split: str
+    images: Tensor  # (N, C, H, W) uint8
+    labels: Tensor  # (N,) int64, indices into `classes`
+    classes: tuple[str, ...]
+    provenance: str  # one sentence, for the manifest and the tables
+    stand_in_for: str | None = None  # the data set whose place this one takes, for the words of the verdicts
+
+    def __post_init__(self) -> None:
+        images, labels = self.images, self.labels
+        if images.dtype != torch.uint8 or images.ndim != 4:
+            expected = "a uint8 tensor of shape (N, C, H, W)"
+            raise ValueError(f"images must be {expected}, got {images.dtype} {tuple(images.shape)}")
+        if labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
+            expected = f"an int64 tensor of shape ({len(images)},), one for each image"
+            raise ValueError(f"labels must be {expected}, got {labels.dtype} {tuple(labels.shape)}")
+        if images.numel() == 0:
+            raise ValueError(f"an image set must not be empty, got images of shape {tuple(images.shape)}")
+        low, high = labels.aminmax()
+        if low < 0 or high >= len(self.classes):
+            raise ValueError(f"labels must index the {len(self.classes)} classes, got {int(low)} to {int(high)}")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256 (hex) over shape, pixels and labels; the same on every device and machine."""
+        digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
+        digest.update(self.images.cpu().contiguous().numpy())
+        digest.update(self.labels.cpu().numpy().astype("<i8"))  # the byte order of the machine must not matter
+        return digest.hexdigest()
+
+    def to(self, device: str | torch.device) -> "ImageSet":
+        """The same set with its tensors on `device`."""
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
+    def first(self, n: int) -> "ImageSet":
+        """The first `n` images, 1 to len(self), as views; the provenance says so. Raises ValueError for another `n`."""
+        if not 1 <= n <= len(self):
+            raise ValueError(f"n must be 1 to {len(self)}, the {self.split} images of {self.name}, got {n}")
+        if n == len(self):
+            return self
+        provenance = f"{self.provenance}; the first {n:,} of {len(self):,} {self.split} images"
+        return replace(self, images=self.images[:n], labels=self.labels[:n], provenance=provenance)

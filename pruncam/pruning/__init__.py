@@ -1,0 +1,27 @@
+"""Pruning: masks that hold weights at zero, and the rules that choose which."""
+
+from pruncam.pruning.masks import (
+    apply_masks,
+    attach_masks,
+    drop_masks,
+    load_state,
+    make_permanent,
+    masks,
+    prunable,
+    sparsity,
+)
+from pruncam.pruning.unstructured import global_unstructured, lottery_step, rewind
+
+__all__ = [
+    "apply_masks",
+    "attach_masks",
+    "drop_masks",
+    "global_unstructured",
+    "load_state",
+    "lottery_step",
+    "make_permanent",
+    "masks",
+    "prunable",
+    "rewind",
+    "sparsity",
+]

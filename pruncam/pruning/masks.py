@@ -1,0 +1,108 @@
+"""Masks: 0/1 buffers beside the weights of a model, 1 keeps.
+
+A masked weight is an ordinary parameter that is zero where its mask is: names in the state dict do not change, the
+model can be copied and saved, and any network of the same layers can load its weights. A hook sets pruned weights back
+to zero before every forward pass, so that they stay pruned in a training loop that knows nothing of masks.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+LAYERS = {"conv": (nn.Conv1d, nn.Conv2d, nn.Conv3d), "linear": (nn.Linear,)}
+
+
+def prunable(model: nn.Module, layers: tuple[str, ...] = ("conv", "linear")) -> dict[str, nn.Module]:
+    """The modules whose weights may be pruned, by name, in the model's order; biases are never pruned.
+
+    Raises ValueError if `layers` names something else than "conv" and "linear" or the model has no such layer.
+    """
+    unknown = set(layers) - LAYERS.keys()
+    if unknown or not layers:
+        raise ValueError(f"layers must be taken from {', '.join(LAYERS)}, got {layers!r}")
+    kinds = tuple(kind for name in layers for kind in LAYERS[name])
+    found = {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
+    if not found:
+        raise ValueError(f"nothing to prune: {type(model).__name__} has no {' or '.join(layers)} layer")
+    return found
+
+
+def attach_masks(model: nn.Module, new: dict[str, Tensor]) -> nn.Module:
+    """Set masks by parameter name ("conv1.weight") on `model` itself and zero what they prune; returns the model.
+
+    Raises ValueError on an unknown parameter, a wrong shape, or a value other than 0 and 1.
+    """
+    modules = dict(model.named_modules())
+    for name, mask in new.items():
+        owner, _, parameter = name.rpartition(".")
+        if parameter != "weight" or not isinstance(getattr(modules.get(owner), "weight", None), nn.Parameter):
+            raise ValueError(f"a mask needs the name of a weight of the model, such as 'conv1.weight', got {name!r}")
+        weight = modules[owner].weight
+        if mask.shape != weight.shape or not ((mask == 0) | (mask == 1)).all():
+            raise ValueError(
+                f"the mask of {name} must hold 0 and 1 in shape {tuple(weight.shape)}, got {tuple(mask.shape)}"
+            )
+        if not hasattr(modules[owner], "weight_mask"):
+            modules[owner].register_forward_pre_hook(_hold)
+        modules[owner].register_buffer("weight_mask", mask.to(weight))
+    apply_masks(model)
+    return model
+
+
+def masks(model: nn.Module) -> dict[str, Tensor]:
+    """The masks of `model` by parameter name; empty where nothing was pruned."""
+    return {
+        f"{name}.weight": module.weight_mask for name, module in model.named_modules() if hasattr(module, "weight_mask")
+    }
+
+
+def apply_masks(model: nn.Module) -> None:
+    """Set the pruned weights of `model` to zero, in place."""
+    for module in model.modules():
+        if hasattr(module, "weight_mask"):
+            _hold(module, ())
+
+
+def load_state(model: nn.Module, state: dict[str, Tensor]) -> nn.Module:
+    """Load a state dict that may hold masks into an unmasked `model` of the same layers; returns the model.
+
+    Raises ValueError where names or shapes do not fit.
+    """
+    found = {name.removesuffix("_mask"): value for name, value in state.items() if name.endswith(".weight_mask")}
+    attach_masks(model, found)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"this state is of another network than {type(model).__name__}: {error}") from error
+    return model
+
+
+def sparsity(model: nn.Module) -> float:
+    """The zeroed fraction of all convolution and FC weights, in [0, 1]; biases are not counted."""
+    weights = [module.weight for module in prunable(model).values()]
+    return sum(int((weight == 0).sum()) for weight in weights) / sum(weight.numel() for weight in weights)
+
+
+def drop_masks(model: nn.Module) -> nn.Module:
+    """A copy without masks: the zeros are still there, and the next training step may fill them."""
+    free = copy.deepcopy(model)
+    apply_masks(free)
+    for module in free.modules():
+        if hasattr(module, "weight_mask"):
+            del module.weight_mask
+            hooks = module._forward_pre_hooks
+            for key in [key for key, hook in hooks.items() if hook is _hold]:
+                del hooks[key]
+    return free
+
+
+def make_permanent(model: nn.Module) -> nn.Module:
+    """A plain copy for use: pruned weights are zeros, masks and hooks are gone, and gradients are off."""
+    return drop_masks(model).requires_grad_(False)
+
+
+@torch.no_grad()
+def _hold(module: nn.Module, _inputs) -> None:
+    # .data: a change that autograd does not count, so two forward passes may precede one backward pass
+    module.weight.data.mul_(module.weight_mask)

@@ -1,0 +1,1 @@
+"""Figures, claims held against the papers, and the gallery of all results."""

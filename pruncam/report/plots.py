@@ -1,0 +1,156 @@
+"""One function per kind of figure; figures are plain matplotlib objects that no global state knows of."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart by everybody.
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#6E6E6E"
+HEAT = "inferno"
+STYLE = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "font.size": 9,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+
+
+@contextmanager
+def style():
+    """The project's look, for the figures made inside."""
+    with mpl.rc_context(STYLE):
+        yield
+
+
+def two_scales(
+    table: pd.DataFrame,
+    x: str,
+    left: Mapping[str, tuple[str, str]],
+    right: Mapping[str, tuple[str, str]],
+    *,
+    labels: tuple[str, str, str],
+    bands: Mapping[str, str] | None = None,
+    title: str = "",
+) -> Figure:
+    """Curves over one x-axis with a scale on either side.
+
+    `left` and `right` map a column to (legend, colour); `bands` maps a column to the one that holds its standard
+    deviation; `labels` are those of x, left and right axis.
+    """
+    with style():
+        figure = Figure(figsize=(7.2, 3.8), layout="constrained")
+        axes = figure.subplots()
+        twin = axes.twinx()
+        twin.spines["right"].set_visible(True)
+        handles = _curves(axes, table, x, left, bands or {}) + _curves(twin, table, x, right, bands or {})
+        axes.set(xlabel=labels[0], ylabel=labels[1], title=title)
+        twin.set_ylabel(labels[2])
+        axes.grid(alpha=0.25, linewidth=0.6)
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+def _curves(axes: Axes, table: pd.DataFrame, x: str, columns: Mapping, bands: Mapping) -> list:
+    handles = []
+    for number, (column, (label, colour)) in enumerate(columns.items()):
+        line = {"color": colour, "label": label, "linewidth": 1.6, "marker": "o^s"[number % 3], "markersize": 3.5}
+        handles += axes.plot(table[x], table[column], **line)
+        if column in bands:
+            low, high = table[column] - table[bands[column]], table[column] + table[bands[column]]
+            axes.fill_between(table[x], low, high, color=colour, alpha=0.18, linewidth=0)
+    return handles
+
+
+def scatter(
+    panels: Mapping[str, pd.DataFrame],
+    x: str,
+    y: str,
+    *,
+    labels: tuple[str, str],
+    colour_by: tuple[str, str],
+    notes: Mapping[str, str],
+) -> Figure:
+    """One scatter plot per panel and one colour bar; `colour_by` is (column, its label), `notes` go into corners."""
+    with style():
+        figure = Figure(figsize=(3.7 * len(panels), 3.5), layout="constrained")
+        row = figure.subplots(1, len(panels), squeeze=False)[0]
+        everything = pd.concat(panels.values())[colour_by[0]]
+        for axes, (title, table) in zip(row, panels.items(), strict=True):
+            points = axes.scatter(
+                table[x],
+                table[y],
+                c=table[colour_by[0]],
+                cmap="viridis",
+                s=22,
+                vmin=everything.min(),
+                vmax=everything.max(),
+            )
+            axes.set(title=title, xlabel=labels[0], ylabel=labels[1])
+            axes.text(0.03, 0.97, notes.get(title, ""), transform=axes.transAxes, va="top", fontsize=8)
+            axes.grid(alpha=0.25, linewidth=0.6)
+        figure.colorbar(points, ax=list(row), label=colour_by[1])
+    return figure
+
+
+def triptych(image: np.ndarray, noisy: np.ndarray, heatmap: np.ndarray, *, titles: Sequence[str], title: str) -> Figure:
+    """An image, its noisy copy and its heatmap side by side, as the thesis shows them."""
+    with style():
+        figure = Figure(figsize=(6.6, 2.6), layout="constrained")
+        row = figure.subplots(1, 3)
+        for axes, picture, label, colours in zip(
+            row, (image, noisy, heatmap), titles, ("gray", "gray", HEAT), strict=True
+        ):
+            shown = axes.imshow(picture, cmap=colours, vmin=0, vmax=1)
+            axes.set_title(label)
+            axes.set_axis_off()
+        figure.colorbar(shown, ax=row[2], shrink=0.8, label="heatmap")
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def grid(rows: Sequence[Sequence[np.ndarray]], *, columns: Sequence[str], labels: Sequence[str], grey: int) -> Figure:
+    """Pictures in a table: the first `grey` columns are images, the others heatmaps; `labels` name the rows."""
+    with style():
+        figure = Figure(figsize=(0.86 * len(columns) + 0.5, 0.86 * len(rows) + 0.5), layout="constrained")
+        figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
+        field = figure.subplots(len(rows), len(columns), squeeze=False)
+        for number, (pictures, label) in enumerate(zip(rows, labels, strict=True)):
+            for place, picture in enumerate(pictures):
+                axes = field[number, place]
+                axes.imshow(picture, cmap="gray" if place < grey else HEAT, vmin=0, vmax=1)
+                axes.set(xticks=[], yticks=[])
+                for spine in axes.spines.values():
+                    spine.set_visible(False)
+                if number == 0:
+                    axes.set_title(columns[place], fontsize=8)
+            field[number, 0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
+    return figure
+
+
+def curves_small(
+    panels: Mapping[str, Mapping[str, tuple[str, str]]], table: pd.DataFrame, x: str, *, xlabel: str
+) -> Figure:
+    """A row of small plots over the same x-axis; each panel maps columns to (legend, colour)."""
+    with style():
+        figure = Figure(figsize=(3.5 * len(panels), 3.2), layout="constrained")
+        for axes, (title, columns) in zip(
+            figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+        ):
+            handles = _curves(axes, table, x, columns, {})
+            axes.set(title=title, xlabel=xlabel)
+            axes.grid(alpha=0.25, linewidth=0.6)
+            if len(handles) > 1:
+                axes.legend(handles=handles)
+    return figure

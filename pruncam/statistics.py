@@ -1,0 +1,95 @@
+"""Correlations with their intervals, and intervals of means."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+METHODS = ("pearson", "spearman", "kendall")
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """A correlation coefficient in [-1, 1], its 95 % interval, its two-sided p-value and degrees of freedom."""
+
+    method: str
+    value: float
+    low: float
+    high: float
+    p_value: float
+    df: int
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def correlation(x: ArrayLike, y: ArrayLike, method: str = "pearson") -> Correlation:
+    """Correlation of two series of the same length n, with df = n - 2.
+
+    Intervals by Fisher's z: standard error 1/sqrt(n - 3) for Pearson, sqrt((1 + r^2/2)/(n - 3)) for Spearman (Bonett
+    and Wright 2000), sqrt(0.437/(n - 4)) for Kendall's tau-b (Fieller et al. 1957). A constant series has no
+    correlation: every field but df is nan.
+
+    Raises ValueError for an unknown method, series of different length, fewer than 5 points, or values not finite.
+    """
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if method not in METHODS:
+        raise ValueError(f"unknown correlation {method!r}: choose one of {', '.join(METHODS)}")
+    if x.shape != y.shape or x.ndim != 1 or len(x) < 5:
+        raise ValueError(f"a correlation needs two series of the same length, 5 or more, got {x.shape} and {y.shape}")
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ValueError("a correlation needs finite values, got nan or infinity")
+    n = len(x)
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return Correlation(method, math.nan, math.nan, math.nan, math.nan, n - 2)
+    test = {"pearson": stats.pearsonr, "spearman": stats.spearmanr, "kendall": stats.kendalltau}[method](x, y)
+    r = float(test.statistic)
+    error = {
+        "pearson": 1 / math.sqrt(n - 3),
+        "spearman": math.sqrt((1 + r**2 / 2) / (n - 3)),
+        "kendall": math.sqrt(0.437 / (n - 4)),
+    }[method]
+    z = math.atanh(min(max(r, -1 + 1e-12), 1 - 1e-12))
+    half = stats.norm.ppf(0.975) * error
+    return Correlation(method, r, math.tanh(z - half), math.tanh(z + half), float(test.pvalue), n - 2)
+
+
+def bootstrap_mean(values: ArrayLike, *, samples: int, seed: int, confidence: float = 0.95) -> Interval:
+    """The mean of one-dimensional values and its percentile bootstrap interval.
+
+    Raises ValueError where there is no value, one is not finite, or `samples` is below 100.
+    """
+    values = _finite(values, at_least=1)
+    if samples < 100:
+        raise ValueError(f"a bootstrap interval needs at least 100 samples, got {samples}")
+    generator = np.random.default_rng(seed)
+    means = np.empty(samples)
+    for k in range(samples):
+        means[k] = values[generator.integers(0, len(values), len(values))].mean()
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(values.mean()), float(low), float(high))
+
+
+def t_interval(values: ArrayLike, *, confidence: float = 0.95) -> Interval:
+    """The mean of repeated measurements (seeds) and its Student t interval; infinite for a single one."""
+    values = _finite(values, at_least=1)
+    mean = float(values.mean())
+    if len(values) == 1:
+        return Interval(mean, -math.inf, math.inf)
+    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1) * stats.sem(values))
+    return Interval(mean, mean - half, mean + half)
+
+
+def _finite(values: ArrayLike, at_least: int) -> np.ndarray:
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 1 or len(values) < at_least or not np.isfinite(values).all():
+        raise ValueError(f"an interval needs {at_least} or more finite values in one dimension, got {values.shape}")
+    return values

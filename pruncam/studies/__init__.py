@@ -1,0 +1,1 @@
+"""One module per study: a frozen Config and `run(config) -> StudyResult`."""

@@ -1,0 +1,192 @@
+"""One chain of models: pretrained, then pruned, rewound and retrained, level by level; and what each model is worth."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pruncam import cams, metrics, models, pruning
+from pruncam.datasets import ImageSet
+from pruncam.progress import Progress
+from pruncam.seeds import derive
+from pruncam.store import Step, Store
+from pruncam.studies.mnist_iou.config import Config
+from pruncam.training import accuracy, fit
+
+# Raised by hand when the code of a step changes what it makes.
+PRETRAINED, LEVEL, SCORES, CHOICES = 1, 1, 1, 1
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The models of one seed under one configuration, and the data they see."""
+
+    config: Config
+    seed: int
+    variant: str
+    train: ImageSet
+    test: ImageSet
+    store: Store
+    device: torch.device
+    progress: Progress  # in epochs
+    seconds: list[float] = field(default_factory=list)  # of every step, when it was made
+    models: list[nn.Module] = field(default_factory=list)  # of every level, filled by `run`
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the whole chain trains."""
+        pretraining, retraining = (len(self.config.recipe(p).learning_rates) for p in ("pretraining", "retraining"))
+        return pretraining + retraining * (self.config.levels + (self.config.level_zero == "retrained"))
+
+    def run(self) -> list[dict[str, Any]]:
+        """The scores of every level, from unpruned to sparsest; every model and score table is kept in the store."""
+        start = self._pretrained()
+        scores = []
+        for level in range(self.config.levels + 1):
+            self.models.append(self._level(level, start, self.models[-1] if level else start))
+            scores.append(self._scores(level, self.models[-1]) | {"remaining": remaining(self.models[-1])})
+        return scores
+
+    def choices(self) -> list[dict[str, float]]:
+        """Mean IoU of every level under other choices of target layer and target class; after `run`."""
+        return [self._choices(level, model) for level, model in enumerate(self.models)]
+
+    def noisy_test(self) -> Tensor:
+        """The test images with this seed's noise, uint8."""
+        indices = torch.arange(len(self.test), device=self.device)
+        return self.config.inputs.noisy(self.test.images, indices, derive(self.seed, "test noise"))
+
+    def _pretrained(self) -> nn.Module:
+        def make():
+            model = models.initialize(models.mnist_net(), self.config.initial_weights, derive(self.seed, "weights"))
+            return self._trained(model, "pretraining", derive(self.seed, "pretraining"))
+
+        return self._kept("mnist-iou-pretrained", PRETRAINED, {}, make, "pretraining")
+
+    def _level(self, level: int, start: nn.Module, previous: nn.Module) -> nn.Module:
+        if level == 0 and self.config.level_zero == "pretrained":
+            return start
+
+        def make():
+            pruned = previous if level else start
+            pruned = pruning.lottery_step(pruned, self.config.fraction) if level else pruned
+            model = pruning.rewind(pruned, start)
+            return self._trained(model, "retraining", derive(self.seed, "retraining", level))
+
+        inputs = {
+            "level": level,
+            "fraction": self.config.fraction,
+            "level_zero": self.config.level_zero,
+            "retraining": self.config.retraining,
+        }
+        return self._kept("mnist-iou-level", LEVEL, inputs, make, "retraining")
+
+    def _trained(self, model: nn.Module, phase: str, seed: int) -> dict[str, Tensor]:
+        model = model.to(self.device)
+
+        def after_epoch():
+            self.progress.advance(1)
+            self.progress.check()
+
+        recipe = self.config.recipe(phase)
+        fit(model, self.train.images, self.train.labels, recipe, self.config.inputs, seed=seed, after_epoch=after_epoch)
+        return {name: value.cpu() for name, value in model.state_dict().items()}
+
+    def _kept(self, name: str, version: int, inputs: dict, make: Callable, phase: str) -> nn.Module:
+        self.progress.check()
+        kept = self.store.get(Step(name, version, self._training() | inputs), make)
+        self.seconds.append(kept.seconds)
+        if not kept.fresh:
+            self.progress.advance(len(self.config.recipe(phase).learning_rates))
+        return pruning.load_state(models.mnist_net(), kept.value).to(self.device).eval()
+
+    def _training(self) -> dict[str, Any]:
+        """Whatever the pretrained model depends on."""
+        c = self.config
+        names = ("pretraining", "batch_size", "momentum", "weight_decay", "noise", "mean", "std", "initial_weights")
+        return {name: getattr(c, name) for name in names} | {"seed": self.seed, "train": self.train.checksum}
+
+    def _scoring(self, level: int) -> dict[str, Any]:
+        c = self.config
+        names = ("fraction", "level_zero", "retraining", "method")
+        return self._training() | {name: getattr(c, name) for name in names} | {
+            "level": level,
+            "test": self.test.checksum,
+        }  # fmt: skip
+
+    def _scores(self, level: int, model: nn.Module) -> dict[str, Any]:
+        inputs = self._scoring(level) | {"target_layer": self.config.target_layer}
+        kept = self.store.get(Step("mnist-iou-scores", SCORES, inputs), lambda: self._score(model))
+        self.seconds.append(kept.seconds)
+        return kept.value
+
+    def _score(self, model: nn.Module) -> dict[str, Any]:
+        self.progress.check()
+        inputs, clean = self.config.inputs, self.test.images[:, 0].float() / 255
+        x = inputs.normalised(self.noisy_test())
+        method = self.config.method
+        found = cams.explain(model, x, methods=[method], target_layer=self.config.target_layer)
+        per_image = fits(found.maps[method], clean) | {"correct": found.targets == self.test.labels}
+        return {name: values.cpu() for name, values in per_image.items()} | {
+            "accuracy_noisy": 100 * per_image["correct"].float().mean().item(),
+            "accuracy_clean": accuracy(model, inputs.normalised(self.test.images), self.test.labels),
+            "pooled_iou": metrics.pooled_soft_iou(found.maps[method], clean).item(),
+            "heatmap_mean": found.maps[method].mean().item(),
+            "heatmap_std": found.maps[method].std().item(),
+        }
+
+    def _choices(self, level: int, model: nn.Module) -> dict[str, Any]:
+        step = Step("mnist-iou-choices", CHOICES, self._scoring(level))
+        kept = self.store.get(step, lambda: self._choose(model))
+        self.seconds.append(kept.seconds)
+        return kept.value
+
+    def _choose(self, model: nn.Module) -> dict[str, float]:
+        self.progress.check()
+        clean = self.test.images[:, 0].float() / 255
+        x = self.config.inputs.normalised(self.noisy_test())
+        options = {
+            "target layer: the ReLU after the last convolution": {"target_layer": "relu2"},
+            "target class: the true one": {"target_layer": "conv2", "targets": self.test.labels},
+        }
+        maps = {name: cams.heatmaps(model, x, method=self.config.method, **given) for name, given in options.items()}
+        return {name: metrics.soft_iou(found, clean).mean().item() for name, found in maps.items()}
+
+
+def remaining(model: nn.Module) -> int:
+    """How many convolution and FC weights are not pruned."""
+    return sum(
+        int(getattr(module, "weight_mask", torch.ones_like(module.weight)).sum())
+        for module in pruning.prunable(model).values()
+    )
+
+
+def fits(maps: Tensor, clean: Tensor) -> dict[str, Tensor]:
+    """Ways to say how well heatmaps (N, H, W) fit the clean images (N, H, W) in [0, 1], each of shape (N,).
+
+    `iou` is the thesis's; `iou_other_image` pairs every map with the next image instead, which no true explanation
+    should survive; `energy` is the share of the map that lies on the digit, nan for an empty map; `inverted` is whether
+    the map is weaker on the digit than around it.
+    """
+    digit = clean > 0
+    flat, inside = maps.flatten(1), digit.flatten(1)
+    on = (flat * inside).sum(1) / inside.sum(1).clamp(min=1)
+    off = (flat * ~inside).sum(1) / (~inside).sum(1).clamp(min=1)
+    return {
+        "iou": metrics.soft_iou(maps, clean),
+        "iou_other_image": metrics.soft_iou(maps, clean.roll(-1, 0)),
+        "iou_binary": metrics.iou(maps, clean),
+        "energy": (flat * inside).sum(1) / flat.sum(1),
+        "pixel_correlation": _pixel_correlation(flat, clean.flatten(1)),
+        "inverted": on < off,
+        "empty": flat.amax(1) == 0,
+    }
+
+
+def _pixel_correlation(x: Tensor, y: Tensor) -> Tensor:
+    """Pearson correlation over the pixels of each pair; 0 where one of the two is constant."""
+    x, y = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
+    scale = x.norm(dim=1) * y.norm(dim=1)
+    return torch.where(scale > 0, (x * y).sum(1) / scale.clamp(min=1e-12), torch.zeros_like(scale))

@@ -1,0 +1,272 @@
+"""What the studies share: configurations from profiles, the machine they run on, and their results on disk."""
+
+import dataclasses
+import io
+import json
+import os
+import platform
+import subprocess
+import tempfile
+import types
+import typing
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+import torch
+import yaml
+from matplotlib.figure import Figure
+
+from pruncam import places
+from pruncam.progress import Progress
+
+PROFILES = ("quick", "laptop", "paper")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+_PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scipy", "scikit-learn", "matplotlib", "numba", "grad-cam")
+
+ConfigType = TypeVar("ConfigType")
+
+
+def configure(config_class: type[ConfigType], study: str, profile: str, **overrides: Any) -> ConfigType:
+    """The study's configuration: the profile's YAML file, then the overrides; lists become tuples.
+
+    Raises ValueError for an unknown profile or field, or a value of the wrong type (YAML reads 1e-3 as text: write
+    0.001).
+    """
+    if profile not in PROFILES:
+        raise ValueError(f"unknown profile {profile!r}: choose one of {', '.join(PROFILES)}")
+    text = (resources.files("pruncam") / "profiles" / profile / f"{study}.yaml").read_text()
+    values = {"profile": profile} | (yaml.safe_load(text) or {}) | overrides
+    hints = typing.get_type_hints(config_class)
+    unknown = sorted(values.keys() - hints.keys())
+    if unknown:
+        raise ValueError(f"{study} has no parameter {', '.join(unknown)}: it has {', '.join(hints)}")
+    values = {name: _frozen(value, hints[name]) for name, value in values.items()}
+    for name, value in values.items():
+        if not _fits(value, hints[name]):
+            raise ValueError(f"{study}: {name} must be {_spell(hints[name])}, got {value!r}")
+    missing = sorted(f.name for f in dataclasses.fields(config_class) if _required(f) and f.name not in values)
+    if missing:
+        raise ValueError(f"{study}: profile {profile} does not set {', '.join(missing)}")
+    return config_class(**values)
+
+
+def _required(entry: dataclasses.Field) -> bool:
+    return entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
+
+
+def _frozen(value: Any, hint: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(_frozen(item, None) for item in value)
+    return float(value) if hint is float and isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return any(_fits(value, option) for option in inner)
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else inner
+        return len(kinds) == len(value) and all(_fits(item, kind) for item, kind in zip(value, kinds, strict=True))
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+def _spell(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint).replace("...", "…")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a study runs: nothing here may change what it finds.
+
+    `device` is "auto" (CUDA, else Apple's MPS, else the processor) or a device's name; `data_dir` is searched first for
+    data sets; `jobs` is how many chains of models are trained at the same time (None: one per processor core).
+    """
+
+    device: str = "auto"
+    data_dir: str | None = None
+    jobs: int | None = None
+
+    def __post_init__(self):
+        if self.device not in DEVICES:
+            raise ValueError(f"unknown device {self.device!r}: choose one of {', '.join(DEVICES)}")
+        if self.jobs is not None and self.jobs < 1:
+            raise ValueError(f"jobs must be at least 1, got {self.jobs}")
+        present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        if not present.get(self.device, True):
+            raise ValueError(
+                f"device {self.device!r} is not available here: use 'auto' or 'cpu' (`make doctor` tells why)"
+            )
+
+    @property
+    def torch_device(self) -> torch.device:
+        """The device that "auto" stands for."""
+        if self.device != "auto":
+            return torch.device(self.device)
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+    def parallel(self, tasks: int) -> int:
+        """How many of `tasks` run at the same time."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        wanted = self.jobs or (cores if self.torch_device.type == "cpu" else 1)
+        return max(1, min(wanted, tasks))
+
+
+Task, Result = TypeVar("Task"), TypeVar("Result")
+
+
+def in_threads(work: Callable[[Task], Result], tasks: list[Task], jobs: int, progress: Progress) -> list[Result]:
+    """`work(task)` for every task, `jobs` at a time, each on one PyTorch thread; results in the tasks' order.
+
+    After an error or Ctrl-C the others are told to stop (`progress.check`), and the error is raised once they have.
+    """
+    threads = torch.get_num_threads()
+    # One thread each: the same sums in the same order, however many cores there are.
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(jobs) as pool:
+            futures = [pool.submit(work, task) for task in tasks]
+            try:
+                finished, unfinished = wait(futures, return_when=FIRST_EXCEPTION)
+            except BaseException:
+                _abandon(pool, progress)
+                raise
+            if unfinished:
+                _abandon(pool, progress)
+            for future in finished:
+                future.result()  # raises the error that ended the wait
+            return [future.result() for future in futures]
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _abandon(pool: ThreadPoolExecutor, progress: Progress) -> None:
+    progress.stop()
+    pool.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure that can be drawn from a result, and its caption."""
+
+    draw: Callable[[], Figure]
+    caption: str
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What a study found: tidy tables, judged claims, figures on demand, and how it came about."""
+
+    study: str
+    config: Any
+    tables: dict[str, pd.DataFrame]
+    claims: pd.DataFrame
+    drawings: dict[str, Drawing]
+    manifest: dict[str, Any]
+    stable_lines: list[str] = field(default_factory=list)
+
+    def figures(self) -> dict[str, Figure]:
+        """Every figure, by the paper's number or, where it has none, by a name."""
+        return {key: drawing.draw() for key, drawing in self.drawings.items()}
+
+    def show(self, key: str) -> None:
+        """Display one figure with its caption in a notebook."""
+        from IPython.display import Image, Markdown, display
+
+        if key not in self.drawings:
+            raise ValueError(f"unknown figure {key!r}: {self.study} has {', '.join(self.drawings)}")
+        buffer = io.BytesIO()
+        self.drawings[key].draw().savefig(buffer, dpi=110, metadata={"Software": None})
+        display(Image(buffer.getvalue()), Markdown(f"*{self._title(key)}* {self.drawings[key].caption}"))
+
+    def stable(self) -> None:
+        """Print what holds on every machine: exact counts, and the verdicts that clear their limit by far."""
+        print("\n".join(self.stable_lines))
+
+    def save(self, folder: str | os.PathLike | None = None) -> Path:
+        """Write tables, figures, claims and manifest; returns the folder, by default figures/<profile>/<study>.
+
+        Every file is written under a temporary name and renamed; files of an earlier result that this one does not
+        have are removed; the manifest comes last.
+        """
+        folder = Path(folder) if folder else places.figures_folder(self.config.profile) / self.study
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
+            written = self._write(Path(temporary))
+            for old in folder.iterdir():
+                if old.is_file() and old.name not in written:
+                    old.unlink()
+            for name in written:
+                os.replace(Path(temporary) / name, folder / name)
+        return folder
+
+    def _write(self, folder: Path) -> list[str]:
+        for key, table in self.tables.items():
+            table.to_csv(folder / f"table_{_slug(key)}.csv", index=False, lineterminator="\n")
+        self.claims.to_csv(folder / "claims.csv", index=False, lineterminator="\n")
+        for key, figure in self.figures().items():
+            figure.savefig(folder / f"figure_{_slug(key)}.png", dpi=150, metadata={"Software": None})
+        captions = {f"figure_{_slug(key)}": drawing.caption for key, drawing in self.drawings.items()}
+        (folder / "captions.json").write_text(json.dumps(captions, indent=2, ensure_ascii=False) + "\n")
+        (folder / "manifest.json").write_text(json.dumps(self.manifest, indent=2) + "\n")
+        names = sorted(path.name for path in folder.iterdir())
+        return sorted(names, key=lambda name: name == "manifest.json")
+
+    def _title(self, key: str) -> str:
+        return f"Figure {key}." if key[0].isdigit() else ""
+
+
+def _slug(key: str) -> str:
+    return key.replace(".", "_")
+
+
+def manifest(config: Any, machine: Machine, sets: list[Any], **facts: Any) -> dict[str, Any]:
+    """How a result came about: configuration, data, versions, machine, revision of the code."""
+    return {
+        "config": dataclasses.asdict(config),
+        "data": [
+            {"name": s.name, "split": s.split, "images": len(s), "provenance": s.provenance, "sha256": s.checksum}
+            for s in sets
+        ],
+        "device": _device_name(machine.torch_device),
+        "threads_per_chain": 1,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "git": _revision(),
+        **facts,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type
+
+
+def _revision() -> str | None:
+    """The checkout's commit, with "-dirty" where the working tree differs from it; None outside a checkout."""
+    command = ["git", "-C", str(places.project_root()), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,176 @@
+"""Training: recipes, the inputs a network sees, and one function that fits a classifier held in memory."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pruncam import fused, pruning
+from pruncam.datasets import noise
+from pruncam.seeds import derive, generator
+
+ENGINES = ("auto", "torch", "fused")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Stochastic gradient descent with momentum; the learning rate falls in steps.
+
+    `schedule` holds (epochs, learning rate) pairs, in order: ((8, 0.01), (2, 0.001)) is ten epochs.
+    """
+
+    schedule: tuple[tuple[int, float], ...]
+    batch_size: int
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+
+    def __post_init__(self):
+        if not self.schedule or any(epochs < 1 or rate <= 0 for epochs, rate in self.schedule):
+            raise ValueError(f"a schedule is (epochs, learning rate) pairs, both above 0, got {self.schedule}")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+        if not 0 <= self.momentum < 1 or self.weight_decay < 0:
+            raise ValueError(
+                f"momentum must be in [0, 1) and weight_decay not negative, got {self.momentum}, {self.weight_decay}"
+            )
+
+    @property
+    def learning_rates(self) -> list[float]:
+        """The learning rate of each epoch."""
+        return [rate for epochs, rate in self.schedule for _ in range(epochs)]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """How uint8 images become a network's input: background noise, then [0, 1], then normalisation.
+
+    `noise` is the largest grey level that a zero pixel may get (51 is a fifth of the range), 0 for none.
+    """
+
+    noise: int = 0
+    mean: float = 0.0
+    std: float = 1.0
+
+    def __post_init__(self):
+        if not 0 <= self.noise <= 255 or self.std <= 0:
+            raise ValueError(f"noise must be a grey level from 0 to 255 and std positive, got {self.noise}, {self.std}")
+
+    def noisy(self, images: Tensor, indices: Tensor, key: int) -> Tensor:
+        """The images with the noise of stream `key`, still uint8."""
+        return noise.background(images, indices, key=key, level=self.noise)
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """uint8 images as float32 network input."""
+        return images.float() * self.scale + self.offset
+
+    @property
+    def scale(self) -> float:
+        return 1 / (255 * self.std)
+
+    @property
+    def offset(self) -> float:
+        return -self.mean / self.std
+
+
+def fit(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    inputs: Inputs,
+    *,
+    seed: int,
+    engine: str = "auto",
+    after_epoch: Callable[[], None] = lambda: None,
+) -> float:
+    """Train `model` in place by cross-entropy; pruned weights stay zero. Returns the last epoch's mean loss.
+
+    Batch order and noise are functions of `seed` and the epoch alone, on every device and engine.
+
+    Parameters
+    ----------
+    model : classifier on the images' device, with or without masks (`pruncam.pruning`)
+    images : uint8 tensor of shape (N, C, H, W); labels : int64 tensor of shape (N,)
+    engine : "torch", "fused" (the MNIST network on a processor, compiled) or "auto", the faster that applies
+    after_epoch : called after every epoch; what it raises ends the training
+
+    Raises
+    ------
+    ValueError
+        If the engine is unknown or cannot train this model, sizes differ, or the loss is not finite.
+    """
+    if len(images) != len(labels) or len(images) == 0:
+        raise ValueError(f"training needs as many labels as images and at least one, got {len(images)}, {len(labels)}")
+    pruning.apply_masks(model)
+    epoch = _epoch_function(model, recipe, inputs, resolve_engine(model, engine))
+    model.train()
+    loss = float("nan")
+    for number, learning_rate in enumerate(recipe.learning_rates):
+        order = torch.randperm(len(images), generator=generator(seed, "order", number))
+        loss = epoch(images, labels, order, learning_rate, derive(seed, "noise", number))
+        if not torch.isfinite(torch.tensor(loss)):
+            raise ValueError(f"the loss became {loss} in epoch {number + 1}: lower the learning rate ({learning_rate})")
+        after_epoch()
+    return loss
+
+
+def resolve_engine(model: nn.Module, engine: str) -> str:
+    """The engine that `fit` uses for this model: "fused" or "torch"."""
+    if engine not in ENGINES:
+        raise ValueError(f"unknown engine {engine!r}: choose one of {', '.join(ENGINES)}")
+    if engine == "auto":
+        return "fused" if fused.supports(model) and fused.available() else "torch"
+    if engine == "fused" and not fused.supports(model):
+        raise ValueError("engine 'fused' trains only the MNIST network in float32 on a processor: use engine 'torch'")
+    return engine
+
+
+def _epoch_function(model, recipe: Recipe, inputs: Inputs, engine: str) -> Callable[..., float]:
+    if engine == "fused":
+        trainer = fused.Trainer(model, pruning.masks(model), momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+
+        def compiled(images, labels, order, learning_rate, key) -> float:
+            loss = trainer.epoch(
+                images, labels, order, batch_size=recipe.batch_size, learning_rate=learning_rate, key=key,
+                level=inputs.noise, scale=inputs.scale, offset=inputs.offset,
+            )  # fmt: skip
+            trainer.finish()
+            return loss
+
+        return compiled
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+
+    def eager(images, labels, order, learning_rate, key) -> float:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate
+        return _eager_epoch(model, optimizer, recipe, inputs, images, labels, order.to(images.device), key)
+
+    return eager
+
+
+def _eager_epoch(model, optimizer, recipe, inputs, images, labels, order, key) -> float:
+    total = torch.zeros((), device=images.device)
+    for batch in order.split(recipe.batch_size):
+        x = inputs.normalised(inputs.noisy(images[batch], batch, key))
+        loss = functional.cross_entropy(model(x), labels[batch])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        pruning.apply_masks(model)
+        total += loss.detach() * len(batch)
+    return total.item() / len(order)
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, inputs: Tensor, labels: Tensor, *, batch_size: int = 256) -> float:
+    """Percentage of network inputs (N, C, H, W) whose highest logit is that of their label, in [0, 100]."""
+    if len(inputs) != len(labels) or len(inputs) == 0:
+        raise ValueError(f"accuracy needs as many labels as images and at least one, got {len(inputs)}, {len(labels)}")
+    training = model.training
+    model.eval()
+    pairs = zip(inputs.split(batch_size), labels.split(batch_size), strict=True)
+    correct = sum((model(x).argmax(1) == y).sum() for x, y in pairs)
+    model.train(training)
+    return 100 * int(correct) / len(labels)

@@ -1,0 +1,499 @@
+"""Heatmaps: against the pytorch-grad-cam library, against maps written down by hand, and what a call leaves behind."""
+
+import copy
+import sys
+
+import pytest
+import torch
+import torchvision
+from sklearn.datasets import load_digits
+from torch import nn
+from torch.nn.utils import prune
+from torchvision.models.vgg import make_layers
+
+from pruncam import cams
+from pruncam.models import mnist_net
+
+GRADIENT_METHODS = ("grad-cam", "grad-cam++")
+TOLERANCE = 1e-4  # largest difference from the library in any pixel
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def digits(size, channels=1):
+    """scikit-learn's handwritten digits, scaled up: images in [0, 1] and labels."""
+    data = load_digits()
+    images = torch.tensor(data.images, dtype=torch.float32)[:, None] / 16
+    images = nn.functional.interpolate(images, size=(size, size), mode="bilinear")
+    return images.expand(-1, channels, -1, -1).contiguous(), torch.tensor(data.target)
+
+
+def train(model, images, labels, epochs):
+    """Adam, a few epochs; the model must have learned something, or the comparison would be of noise."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    model.train()
+    for _ in range(epochs):
+        for batch in torch.randperm(len(images)).split(64):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(images[batch]), labels[batch]).backward()
+            optimizer.step()
+    model.eval()
+    with torch.no_grad():
+        assert (model(images).argmax(1) == labels).float().mean() > 0.8
+    return model
+
+
+def small_vgg():
+    """VGG-style, 32x32: BatchNorm and in-place ReLU in nested Sequentials, one linear layer as head."""
+    layers, width = [], 1
+    for new in (8, 16, 24):
+        layers += [nn.Conv2d(width, new, 3, padding=1), nn.BatchNorm2d(new), nn.ReLU(inplace=True), nn.MaxPool2d(2)]
+        width = new
+    return nn.Sequential(nn.Sequential(*layers), nn.Sequential(nn.Flatten(), nn.Dropout(0.3), nn.Linear(24 * 16, 10)))
+
+
+def vgg11():
+    """torchvision's VGG11 at quarter width: an in-place ReLU right after each convolution, three layers as head."""
+    with torch.device("meta"):  # its own layers are replaced, so they need no memory
+        model = torchvision.models.vgg11(weights=None, init_weights=False)
+    model.features = make_layers([16, "M", 32, "M", 64, 64, "M", 128, 128, "M", 128, 128, "M"])
+    model.avgpool = nn.AdaptiveAvgPool2d(2)
+    hidden = [nn.Linear(512, 64), nn.ReLU(True), nn.Dropout(), nn.Linear(64, 32), nn.ReLU(True), nn.Linear(32, 10)]
+    model.classifier = nn.Sequential(*hidden)
+    for module in model.features:
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+    return model.eval()
+
+
+def resnet18():
+    """torchvision's ResNet-18 with BatchNorm weights of both signs and statistics of its own."""
+    model = torchvision.models.resnet18(weights=None, num_classes=10)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 0.7, 0.6)
+            nn.init.normal_(module.bias, 0, 0.3)
+    model.train()
+    with torch.no_grad():
+        for _ in range(5):
+            model(torch.randn(16, 3, 64, 64))
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def networks():
+    """Name -> (network, images)."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        small, labels = digits(28)
+        large, _ = digits(32)
+        colour = digits(64, channels=3)[0][:6]
+        pruned_by_masks = train(mnist_net(), small, labels, 6)
+        for module in pruned_by_masks.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                prune.l1_unstructured(module, "weight", amount=0.6)
+        return {
+            "mnist": (train(mnist_net(), small, labels, 6), small[:40]),
+            "masked": (pruned_by_masks, small[:40]),
+            "small_vgg": (train(small_vgg(), large, labels, 2), large[:24]),
+            "vgg11": (vgg11(), colour + 0.2 * torch.randn(colour.shape)),
+            "resnet18": (resnet18(), torch.randn(6, 3, 64, 64)),
+        }
+
+
+TARGET_LAYERS = [
+    *[("mnist", layer) for layer in (None, "relu2", "conv1", "relu1")],
+    *[("masked", layer) for layer in (None, "relu2", "conv1")],
+    *[("small_vgg", layer) for layer in (None, "0.9", "0.10", "0.11", "0", "0.4", "0.5")],
+    *[("vgg11", layer) for layer in (None, "features.19", "features.16", "features.17", "features", "avgpool")],
+    *[("resnet18", layer) for layer in (None, "layer4", "layer4.1.bn2", "layer3.0.relu", "layer2.0.downsample.0")],
+]
+
+
+@pytest.mark.parametrize("method", GRADIENT_METHODS)
+@pytest.mark.parametrize(("network", "layer"), TARGET_LAYERS)
+def test_maps_equal_the_library(networks, network, layer, method):
+    model, images = networks[network]
+    ours = cams.heatmaps(model, images, method=method, target_layer=layer)
+    library = cams.heatmaps(model, images, method=method, target_layer=layer, engine="grad-cam")
+    assert ours.shape == library.shape == images[:, 0].shape
+    assert ours.dtype == library.dtype == torch.float32
+    assert ours.flatten(1).amax(1).gt(0.9).float().mean() > 0.1, "all-zero maps would agree whatever the method"
+    assert ours.min() >= 0
+    assert ours.max() <= 1
+    assert (ours - library).abs().max() < TOLERANCE
+
+
+@pytest.mark.parametrize("method", GRADIENT_METHODS)
+@pytest.mark.parametrize("network", ["mnist", "small_vgg", "resnet18"])
+def test_maps_of_given_classes_equal_the_library(networks, network, method):
+    model, images = networks[network]
+    targets = torch.arange(len(images)) % 10
+    ours = cams.heatmaps(model, images, method=method, targets=targets)
+    library = cams.heatmaps(model, images, method=method, targets=targets, engine="grad-cam")
+    own_class = cams.heatmaps(model, images, method=method)
+    assert (ours - library).abs().max() < TOLERANCE
+    assert (ours - own_class).abs().max() > 0.1, "the class must matter"
+
+
+@pytest.mark.parametrize("method", GRADIENT_METHODS)
+def test_the_library_engine_is_the_library_called_by_hand(networks, method):
+    from pytorch_grad_cam import GradCAM, GradCAMPlusPlus
+
+    model, images = networks["mnist"]  # no in-place layer: nothing has to be shielded
+    library = {"grad-cam": GradCAM, "grad-cam++": GradCAMPlusPlus}[method]
+    with library(model=copy.deepcopy(model), target_layers=[]) as cam:
+        cam.target_layers = [cam.model.conv2]
+        cam.activations_and_grads.release()
+        cam.activations_and_grads.__init__(cam.model, cam.target_layers, None)
+        expected = torch.from_numpy(cam(input_tensor=images, targets=None))
+    assert torch.equal(cams.heatmaps(model, images, method=method, engine="grad-cam"), expected)
+
+
+@pytest.mark.parametrize("method", GRADIENT_METHODS)
+@pytest.mark.parametrize("engine", cams.ENGINES)
+def test_an_in_place_relu_after_the_target_changes_nothing(networks, method, engine):
+    model, images = networks["vgg11"]
+    out_of_place = copy.deepcopy(model)
+    for module in out_of_place.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = False
+    ours = cams.heatmaps(model, images, method=method, engine=engine)
+    expected = cams.heatmaps(out_of_place, images, method=method, engine=engine)
+    assert torch.equal(ours, expected)
+
+
+def test_a_layer_applied_twice_is_read_at_its_first_use(networks):
+    conv, relu = nn.Conv2d(1, 4, 3), nn.ReLU()
+    model = nn.Sequential(conv, relu, nn.Conv2d(4, 4, 3), relu, nn.Flatten(), nn.Linear(4 * 24 * 24, 10))
+    images = networks["mnist"][1]
+    ours = cams.heatmaps(model, images, method="grad-cam", target_layer=relu)
+    library = cams.heatmaps(model, images, method="grad-cam", target_layer=relu, engine="grad-cam")
+    assert (ours - library).abs().max() < TOLERANCE
+
+
+# ---------------------------------------------------------------------------------------------- maps written down
+
+
+def set_weights(model, *values):
+    for parameter, value in zip(model.parameters(), values, strict=True):
+        parameter.data = torch.tensor(value, dtype=torch.float32).reshape(parameter.shape)
+    return model
+
+
+@pytest.mark.parametrize("engine", cams.ENGINES)
+def test_grad_cam_of_one_convolution_by_hand(engine):
+    # Channels x and 1 - x; gradients all 1 (mean 1) and -1, -1, -1, -3 (mean -1.5): relu(x - 1.5 (1 - x)).
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Flatten(), nn.Linear(8, 1))
+    set_weights(model, [1, -1], [0, 1], [1, 1, 1, 1, -1, -1, -1, -3], [0])
+    images = torch.tensor([[[[0.0, 0.6], [0.8, 1.0]]]])
+    found = cams.heatmaps(model, images, method="grad-cam", engine=engine)
+    torch.testing.assert_close(found, torch.tensor([[[0.0, 0.0], [0.5, 1.0]]]), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("engine", cams.ENGINES)
+def test_grad_cam_plusplus_of_one_convolution_by_hand(engine):
+    # Channels are the image's own. First: activations sum to 1, gradients all 1: alpha = 1 / (2 + 1), weight 4/3.
+    # Second: sum 1, gradients 2, 0, 0, -5: alpha = 4 / (8 + 8) where positive, weight 1/4 * 2 = 1/2.
+    model = nn.Sequential(nn.Conv2d(2, 2, 1), nn.Flatten(), nn.Linear(8, 1))
+    set_weights(model, [1, 0, 0, 1], [0, 0], [1, 1, 1, 1, 2, 0, 0, -5], [0])
+    images = torch.tensor([[[[0.0, 1.0], [0.0, 0.0]], [[0.0, 0.0], [1.0, 0.0]]]])
+    found = cams.heatmaps(model, images, method="grad-cam++", engine=engine)
+    torch.testing.assert_close(found, torch.tensor([[[0.0, 1.0], [0.375, 0.0]]]), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("engine", cams.ENGINES)
+def test_a_map_is_resized_between_half_pixel_centres(engine):
+    # A 1x2 activation (0, 1) becomes 0, 1/4, 3/4, 1 in four columns: OpenCV's bilinear rule.
+    model = nn.Sequential(nn.Conv2d(1, 1, 2, stride=2), nn.Flatten(), nn.Linear(2, 1))
+    set_weights(model, [1, 0, 0, 0], [0], [1, 1], [0])
+    images = torch.tensor([[[[0.0, 9.0, 1.0, 9.0], [9.0, 9.0, 9.0, 9.0]]]])
+    found = cams.heatmaps(model, images, method="grad-cam", engine=engine)
+    torch.testing.assert_close(found, torch.tensor([[[0, 0.25, 0.75, 1]] * 2]), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(5, 9), (28, 28), (33, 7), (64, 64)])
+def test_resize_equals_opencv(size):
+    cv2 = pytest.importorskip("cv2")
+    from pruncam.cams.scaling import _resize
+
+    maps = torch.rand(3, 11, 14, generator=torch.Generator().manual_seed(0))
+    expected = torch.stack([torch.from_numpy(cv2.resize(m.numpy(), size[::-1])) for m in maps])
+    torch.testing.assert_close(_resize(maps, size), expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("method", GRADIENT_METHODS)
+@pytest.mark.parametrize("engine", cams.ENGINES)
+@pytest.mark.parametrize("case", ["1x1 activation", "constant activation", "no positive evidence", "all channels dead"])
+def test_a_map_without_contrast_is_all_zero(case, method, engine):
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 3))
+    images = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    if case == "1x1 activation":
+        images = images[..., :3, :3]
+    if case == "constant activation":
+        nn.init.zeros_(model[0].weight)
+        nn.init.ones_(model[0].bias)
+    if case == "no positive evidence":
+        nn.init.ones_(model[0].weight)
+        nn.init.constant_(model[-1].weight, -1.0)
+    if case == "all channels dead":
+        nn.init.zeros_(model[0].weight)
+        nn.init.zeros_(model[0].bias)
+    found = cams.heatmaps(model, images, method=method, engine=engine)
+    assert torch.equal(found, torch.zeros_like(images[:, 0]))
+
+
+def test_dead_channels_leave_the_maps_of_the_living_ones(networks):
+    model, images = networks["mnist"]
+    model = copy.deepcopy(model)
+    with torch.no_grad():
+        model.conv2.weight[::2], model.conv2.bias[::2] = 0, 0
+    for method in GRADIENT_METHODS:
+        ours = cams.heatmaps(model, images, method=method)
+        library = cams.heatmaps(model, images, method=method, engine="grad-cam")
+        assert ours.max() > 0.9
+        assert (ours - library).abs().max() < TOLERANCE
+
+
+# ------------------------------------------------------------------------------------- one pass, batches, types
+
+
+def test_explain_gives_maps_logits_and_classes_of_one_pass(networks):
+    model, images = networks["small_vgg"]
+    found = cams.explain(model, images, methods=GRADIENT_METHODS)
+    with torch.no_grad():
+        logits = model(images)
+    torch.testing.assert_close(found.logits, logits, atol=1e-5, rtol=0)
+    assert torch.equal(found.targets, logits.argmax(1))
+    assert not found.logits.requires_grad
+    for method in GRADIENT_METHODS:
+        assert torch.equal(found.maps[method], cams.heatmaps(model, images, method=method))
+
+
+def test_explain_passes_the_images_through_the_model_once(networks):
+    model, images = networks["mnist"]
+    seen = []
+    handle = model.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+    cams.explain(model, images, methods=GRADIENT_METHODS, batch_size=16)
+    handle.remove()
+    assert seen == [1, 16, 16, 8]  # one image to learn the shapes, then all 40
+
+
+@pytest.mark.parametrize("engine", cams.ENGINES)
+@pytest.mark.parametrize("network", ["mnist", "small_vgg"])
+def test_the_batch_size_does_not_change_the_maps(networks, network, engine):
+    model, images = networks[network]
+    for method in GRADIENT_METHODS:
+        expected = cams.heatmaps(model, images, method=method, engine=engine)
+        for batch_size in (1, 7, 1000):
+            found = cams.heatmaps(model, images, method=method, batch_size=batch_size, engine=engine)
+            torch.testing.assert_close(found, expected, atol=TOLERANCE, rtol=0)
+
+
+def test_a_batch_too_large_for_the_memory_is_halved(networks, monkeypatch):
+    model, images = networks["mnist"]
+    expected = cams.heatmaps(model, images, method="grad-cam")
+    real, sizes = cams.forward_through, []
+
+    def forward_through(model, layer, batch):
+        sizes.append(len(batch))
+        if len(batch) > 15:
+            raise torch.OutOfMemoryError
+        return real(model, layer, batch)
+
+    monkeypatch.setattr(cams, "forward_through", forward_through)
+    found = cams.heatmaps(model, images, method="grad-cam", batch_size=32)
+    assert sizes == [32, 16, 8, 8, 8, 8, 8]
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("method", GRADIENT_METHODS)
+def test_a_float64_model_gives_float32_maps_equal_to_the_library(networks, method):
+    model, images = networks["mnist"]
+    model = copy.deepcopy(model).double()
+    ours = cams.heatmaps(model, images, method=method)
+    library = cams.heatmaps(model, images.double(), method=method, engine="grad-cam")
+    assert ours.dtype == torch.float32
+    assert (ours - library).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("method", GRADIENT_METHODS)
+def test_a_bfloat16_model_gives_the_maps_of_its_rounded_numbers(networks, method):
+    model, images = networks["mnist"]
+    found = cams.heatmaps(copy.deepcopy(model).bfloat16(), images, method=method)
+    assert found.dtype == torch.float32
+    assert (found - cams.heatmaps(model, images, method=method)).abs().mean() < 0.05
+
+
+# ------------------------------------------------------------------------------------- what a call leaves behind
+
+
+def state(model):
+    return {
+        "modes": [module.training for module in model.modules()],
+        "hooks": [(len(module._forward_hooks), len(module._forward_pre_hooks)) for module in model.modules()],
+        "in place": [getattr(module, "inplace", None) for module in model.modules()],
+        "trainable": [parameter.requires_grad for parameter in model.parameters()],
+        "gradients": [None if p.grad is None else p.grad.tolist() for p in model.parameters()],
+        "values": [value.tolist() for value in model.state_dict().values()],
+    }
+
+
+@pytest.mark.parametrize("method", GRADIENT_METHODS)
+@pytest.mark.parametrize("engine", cams.ENGINES)
+def test_the_model_is_left_as_it_was_found(networks, method, engine):
+    model, images = networks["small_vgg"]
+    model = copy.deepcopy(model).train()
+    model[0][1].eval()  # modes differ from layer to layer
+    model[0][4].weight.requires_grad = False
+    model[0][0].weight.grad = torch.ones_like(model[0][0].weight)
+    before, evaluated = state(model), copy.deepcopy(model).eval()
+    found = cams.heatmaps(model, images, method=method, engine=engine)
+    assert state(model) == before
+    assert torch.equal(found, cams.heatmaps(evaluated, images, method=method, engine=engine))
+
+
+@pytest.mark.parametrize("engine", cams.ENGINES)
+def test_a_model_that_fails_on_the_way_is_left_as_it_was_found(networks, engine):
+    class Breaks(nn.Module):
+        def forward(self, x):
+            if len(x) > 1:  # the one-image survey passes
+                raise RuntimeError("broken layer")
+            return x
+
+    model, images = networks["small_vgg"]
+    model = nn.Sequential(*copy.deepcopy(model), Breaks()).train()
+    before = state(model)
+    with pytest.raises(RuntimeError, match="broken layer"):
+        cams.heatmaps(model, images, method="grad-cam", engine=engine)
+    assert state(model) == before
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("engine", cams.ENGINES)
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+def test_the_callers_gradient_mode_does_not_matter(networks, engine, context):
+    model, images = networks["mnist"]
+    expected = cams.heatmaps(model, images, method="grad-cam++", engine=engine)
+    with context():
+        mode = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+        found = cams.heatmaps(model, images + 0, method="grad-cam++", engine=engine)
+        assert (torch.is_grad_enabled(), torch.is_inference_mode_enabled()) == mode
+    assert not found.requires_grad
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("engine", cams.ENGINES)
+def test_frozen_parameters_are_no_obstacle(networks, engine):
+    model, images = networks["resnet18"]
+    frozen = copy.deepcopy(model).requires_grad_(False)
+    expected = cams.heatmaps(model, images, method="grad-cam", engine=engine)
+    assert torch.equal(cams.heatmaps(frozen, images, method="grad-cam", engine=engine), expected)
+    assert not any(parameter.requires_grad for parameter in frozen.parameters())
+
+
+def test_images_that_require_gradients_keep_theirs_untouched(networks):
+    model, images = networks["mnist"]
+    images = images.clone().requires_grad_()
+    found = cams.heatmaps(model, images, method="grad-cam")
+    assert images.grad is None
+    assert not found.requires_grad
+
+
+def test_the_package_imports_and_works_without_the_library(networks, monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "pytorch_grad_cam"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pytorch_grad_cam", None)
+    model, images = networks["mnist"]
+    assert cams.heatmaps(model, images, method="grad-cam").max() > 0.9
+    with pytest.raises(ImportError, match="pip install grad-cam"):
+        cams.heatmaps(model, images, method="grad-cam", engine="grad-cam")
+
+
+# ------------------------------------------------------------------------------------------------- bad arguments
+
+
+IMAGES = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+NOT_A_NUMBER = torch.where(torch.arange(28) == 3, torch.nan, IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"method": "gradcam"}, ValueError, "unknown CAM method 'gradcam': choose one of grad-cam, grad-cam"),
+        ({"engine": "captum"}, ValueError, "unknown engine 'captum': choose one of fast, grad-cam"),
+        ({"target_layer": "conv3"}, ValueError, "no layer 'conv3': did you mean conv2, conv1"),
+        ({"target_layer": "zzzzzz"}, ValueError, "no layer 'zzzzzz': did you mean .*fc"),
+        ({"target_layer": nn.Conv2d(1, 1, 1)}, ValueError, "Conv2d is not a layer of this model"),
+        ({"target_layer": 3}, TypeError, "module, its dotted name or None, got int"),
+        ({"target_layer": "fc"}, ValueError, r"'fc' must give \(N, C, H, W\) activations, got \(1, 10\)"),
+        ({"targets": torch.tensor([1, 2])}, ValueError, r"one class index per image, shape \(4,\), got \(2,\)"),
+        ({"targets": torch.zeros(4, 10, dtype=torch.long)}, ValueError, r"shape \(4,\), got \(4, 10\)"),
+        ({"targets": torch.zeros(4)}, TypeError, "integer class indices, got torch.float32"),
+        ({"targets": torch.zeros(4, dtype=torch.bool)}, TypeError, "integer class indices, got torch.bool"),
+        ({"targets": [0, 1, 2, 10]}, ValueError, "classes of the model, 0 to 9, got 0 to 10"),
+        ({"targets": [0, 1, 2, -1]}, ValueError, "got -1 to 2"),
+        ({"batch_size": 0}, ValueError, "at least 1, got 0"),
+        ({"batch_size": 2.5}, ValueError, "whole number of at least 1, got 2.5"),
+        ({"images": IMAGES[0]}, ValueError, r"\(N, C, H, W\), got \(1, 28, 28\)"),
+        ({"images": IMAGES.numpy()}, TypeError, "must be a tensor .* got ndarray"),
+        ({"images": (IMAGES * 255).byte()}, TypeError, "floating point, .* got torch.uint8"),
+        ({"images": NOT_A_NUMBER}, ValueError, "finite, got NaN or infinite pixels"),
+        ({"images": IMAGES / 0}, ValueError, "finite, got NaN or infinite pixels"),
+        ({"images": IMAGES[:0]}, ValueError, r"at least one image and one pixel, got shape \(0, 1, 28, 28\)"),
+    ],
+)
+def test_a_bad_argument_is_refused_in_one_sentence(arguments, error, message):
+    arguments = {"model": mnist_net(), "images": IMAGES, "method": "grad-cam"} | arguments
+    with pytest.raises(error, match=message) as caught:
+        cams.heatmaps(**arguments)
+    assert "\n" not in str(caught.value)
+
+
+class Uses(nn.Module):
+    """A model whose forward pass is the given function of its two layers and the images."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.conv, self.spare, self.fc = nn.Conv2d(1, 2, 3), nn.Conv2d(2, 2, 3), nn.Linear(2, 10)
+        self.function = function
+
+    def forward(self, images):
+        return self.function(self, images)
+
+
+def head(model, features):
+    return model.fc(features.mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("function", "layer", "message"),
+    [
+        (lambda m, x: m.conv(x), None, r"logits of shape \(N, classes\), got \(1, 2, 26, 26\)"),
+        (lambda m, x: {"logits": head(m, m.conv(x))}, None, "got dict for one image"),
+        (lambda m, x: head(m, m.conv(x)), "spare", "'spare' is not applied in the model's forward pass"),
+        (lambda m, x: (m.spare(m.conv(x)), head(m, m.conv(x)))[1], "spare", "logits do not depend on the target layer"),
+        (lambda m, x: head(m, m.conv(x)).detach(), "conv", "logits do not depend on the target layer"),
+        (lambda m, x: head(m, m.conv(x)) / 0, None, "logits are NaN or infinite for 4 of 4 images"),
+    ],
+)
+def test_a_model_that_cannot_be_explained_says_why(function, layer, message):
+    with pytest.raises(ValueError, match=message):
+        cams.heatmaps(Uses(function), IMAGES, method="grad-cam", target_layer=layer)
+
+
+def test_a_model_without_a_convolution_says_so():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    with pytest.raises(ValueError, match="applies no Conv2d layer: name a target_layer"):
+        cams.heatmaps(model, IMAGES, method="grad-cam")
+
+
+def test_what_is_no_model_is_refused():
+    with pytest.raises(TypeError, match="model must be a torch.nn.Module, got str"):
+        cams.heatmaps("resnet18", IMAGES, method="grad-cam")

@@ -1,0 +1,49 @@
+"""The gallery: an index of what lies in the folders of results."""
+
+import json
+
+import pytest
+
+from pruncam.report.gallery import write_gallery
+
+
+@pytest.fixture
+def figures(tmp_path):
+    """Results of two profiles, and of quick, which is not committed."""
+    for profile in ("laptop", "paper", "quick"):
+        folder = tmp_path / profile / "mnist_iou"
+        folder.mkdir(parents=True)
+        for name in ("figure_3_10", "figure_3_2", "figure_seeds"):
+            (folder / f"{name}.png").write_bytes(b"")
+    folder = tmp_path / "paper" / "mnist_iou"
+    data = {"name": "mnist", "split": "test", "images": 10000, "provenance": "MNIST, original files", "sha256": "ab"}
+    facts = {"profile": "paper", "device": "cpu", "wall_seconds": 1212.0, "data": [data], "config": {"seeds": [1]}}
+    (folder / "manifest.json").write_text(json.dumps(facts))
+    (folder / "captions.json").write_text(json.dumps({"figure_3_2": "IoU\nby level", "table_3_1": "levels"}))
+    (folder / "table_3_1.csv").write_text("level,iou\n")
+    claims = 'claim,sentence,source,verdict,evidence\nI1,"a | b\nc",thesis,reproduced,0.9\n'
+    (folder / "claims.csv").write_text(claims)
+    return tmp_path
+
+
+def test_the_page_shows_all_committed_results_and_is_the_same_at_every_writing(figures):
+    page = write_gallery(figures).read_text()
+    order = [
+        "## mnist_iou, profile paper",
+        "- wall time of the run that wrote this: 20.2 minutes",
+        "- data: mnist, test, 10,000 images: MNIST, original files",
+        "![Figure 3.2](paper/mnist_iou/figure_3_2.png)\n\n*IoU by level*",
+        "![Figure 3.10](paper/mnist_iou/figure_3_10.png)",
+        "![Figure seeds](paper/mnist_iou/figure_seeds.png)",
+        "- [Table 3.1](paper/mnist_iou/table_3_1.csv): levels",
+        "| I1 | a \\| b c | thesis | reproduced | 0.9 |",
+        "## mnist_iou, profile laptop",
+    ]
+    places = [page.find(text) for text in order]
+    assert -1 not in places and places == sorted(places), dict(zip(order, places, strict=True))
+    assert "quick/" not in page and str(figures) not in page
+    assert write_gallery(figures).read_text() == page
+
+
+def test_no_results_make_a_page_that_says_so(tmp_path):
+    assert "No results are committed yet." in write_gallery(tmp_path / "figures").read_text()

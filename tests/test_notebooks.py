@@ -1,0 +1,245 @@
+"""The guard: what makes nbval's look at the committed notebooks worth something, and keeps the notebooks thin.
+
+In lax mode nbval passes over a misspelt tag, a cell that never ran and a notebook without tagged cells. Each rule below
+is broken once, at the end of this file, to see that it is caught.
+"""
+
+import ast
+import copy
+import io
+import json
+import re
+import tokenize
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+NBVAL_TAGS = {"nbval-check-output", "nbval-ignore-output", "nbval-skip"}
+CELLS = range(12, 26)
+MARKDOWN = 0.35
+MEGABYTES = 4
+# From the root of a disk, at the start of a word; base64 images are cut out before.
+ABSOLUTE = re.compile(r"(?:^|[\s\"'`(=\[,>])(/(?:[\w.+-]+/)+[\w.+-]*|[A-Za-z]:\\\w|file://)")
+EMBEDDED = re.compile(r"data:[\w/+.-]+;base64,[\w/+=]+")
+REFUSED = {
+    ast.FunctionDef: "defines a function: it belongs in the package",
+    ast.AsyncFunctionDef: "defines a function: it belongs in the package",
+    ast.ClassDef: "defines a class: it belongs in the package",
+    ast.For: "has a loop: it belongs in the package",
+    ast.AsyncFor: "has a loop: it belongs in the package",
+    ast.While: "has a loop: it belongs in the package",
+}
+
+
+# ---------------------------------------------------------------- the rules
+
+
+def problems(notebook: dict, size: int = 0) -> list[str]:
+    """Everything that is wrong with a notebook."""
+    found = [*shape(notebook, size), *parameters(notebook), *checked_cells(notebook)]
+    for number, cell in enumerate(notebook["cells"], start=1):
+        found += [f"cell {number} {problem}" for problem in cell_problems(cell)]
+    return found
+
+
+def shape(notebook: dict, size: int) -> Iterator[str]:
+    """Its size, its title, the share of prose, its kernel."""
+    cells = notebook["cells"]
+    prose = sum(cell["cell_type"] == "markdown" for cell in cells)
+    if len(cells) not in CELLS:
+        yield f"has {len(cells)} cells, not {CELLS[0]} to {CELLS[-1]}"
+    if prose < MARKDOWN * len(cells):
+        yield f"has {prose} markdown cells of {len(cells)}, less than {MARKDOWN:.0%}"
+    if not (cells and cells[0]["cell_type"] == "markdown" and cells[0]["source"].startswith("# ")):
+        yield "does not begin with a title"
+    if notebook["metadata"].get("kernelspec", {}).get("name") != "python3":
+        yield "has a kernel other than python3"
+    if size >= MEGABYTES * 2**20:
+        yield f"is larger than {MEGABYTES} MiB"
+    if "papermill" in json.dumps([notebook["metadata"], *(cell["metadata"] for cell in cells)]):
+        yield "carries papermill's metadata: refresh it with `make notebooks`"
+
+
+def tags(cell: dict) -> list[str]:
+    return cell["metadata"].get("tags", [])
+
+
+def parameters(notebook: dict) -> Iterator[str]:
+    """One cell of parameters, each typed, literal and commented: a derived value would stay stale after injection."""
+    cells = [cell for cell in notebook["cells"] if "parameters" in tags(cell)]
+    if len(cells) != 1:
+        yield f"has {len(cells)} cells tagged parameters, not one"
+        return
+    comments = {token.start[0] for token in tokens(cells[0]) if token.type == tokenize.COMMENT}
+    for statement in parsed(cells[0]).body:
+        if not isinstance(statement, ast.AnnAssign) or statement.value is None:
+            yield f"has a parameter without a type or value: {ast.unparse(statement)}"
+        elif not is_literal(statement.value):
+            yield f"has a parameter that is no literal: {ast.unparse(statement)}"
+        elif statement.end_lineno not in comments:
+            yield f"has a parameter without a comment: {ast.unparse(statement)}"
+
+
+def checked_cells(notebook: dict) -> Iterator[str]:
+    """At least one cell that nbval compares, each with something to compare."""
+    cells = [cell for cell in notebook["cells"] if "nbval-check-output" in tags(cell)]
+    if not cells:
+        yield "has no cell tagged nbval-check-output: nothing would be compared"
+    if not all(cell.get("execution_count") and cell.get("outputs") for cell in cells):
+        yield "has a checked cell that never ran or shows nothing"
+
+
+def cell_problems(cell: dict) -> Iterator[str]:
+    """What is wrong with one cell, its outputs included."""
+    unknown = [tag for tag in tags(cell) if "nbval" in tag.lower() and tag not in NBVAL_TAGS]
+    if unknown:
+        yield f"has unknown tags {unknown}: nbval would ignore them"
+    if {"raises-exception", "nbval-raises-exception"} & set(tags(cell)):
+        yield "is tagged as raising: papermill would fail there"
+    if ABSOLUTE.search(cell["source"]):
+        yield f"has an absolute path: {ABSOLUTE.search(cell['source'])[1]}"
+    if cell["cell_type"] == "code":
+        yield from code_problems(cell)
+        yield from output_problems(cell)
+
+
+def code_problems(cell: dict) -> Iterator[str]:
+    """Thin notebooks: no function, class or loop, no magic, no trailing semicolon."""
+    try:
+        nodes = list(ast.walk(parsed(cell)))
+    except SyntaxError:
+        yield "is not plain Python"
+        return
+    yield from sorted({REFUSED[type(node)] for node in nodes if type(node) in REFUSED})
+    if any(isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Lambda) for node in nodes):
+        yield "assigns a lambda: it belongs in the package"
+    blank = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER)
+    if [token.string for token in tokens(cell) if token.type not in blank][-1:] == [";"]:
+        yield "ends with a semicolon, which nbval does not honour"
+
+
+def output_problems(cell: dict) -> Iterator[str]:
+    """No errors, no warnings, no paths of the machine that ran it."""
+    for output in cell["outputs"]:
+        if output["output_type"] == "error":
+            yield "ended in an error"
+        if output.get("name") == "stderr":
+            yield "wrote to stderr"
+        texts = [output.get("text", ""), *(v for k, v in output.get("data", {}).items() if k.startswith("text/"))]
+        for path in ABSOLUTE.finditer(EMBEDDED.sub("", "\n".join(texts))):
+            yield f"shows an absolute path: {path[1]}"
+
+
+def parsed(cell: dict) -> ast.Module:
+    return ast.parse(cell["source"])
+
+
+def tokens(cell: dict) -> list[tokenize.TokenInfo]:
+    return list(tokenize.generate_tokens(io.StringIO(cell["source"]).readline))
+
+
+def is_literal(value: ast.expr) -> bool:
+    """Whether an expression is a plain value."""
+    try:
+        ast.literal_eval(value)
+    except ValueError:
+        return False
+    return True
+
+
+# ---------------------------------------------------------------- the committed notebooks
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS, "no notebook to check: every test below would pass on nothing"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_committed_notebook_keeps_the_rules(path):
+    assert re.match(r"\d\d_\w+\.ipynb", path.name), "the runner takes notebooks named NN_name.ipynb"
+    assert problems(nbformat.read(path, 4), path.stat().st_size) == []
+
+
+# ---------------------------------------------------------------- the guard itself
+
+
+def good_notebook() -> nbformat.NotebookNode:
+    """The smallest notebook that keeps every rule."""
+    new = nbformat.v4
+    shown = new.new_output("execute_result", {"text/plain": "3/4 of 1.0 / 2", "image/png": "/9j/a/b/c"})
+    html = new.new_output(
+        "display_data", {"text/html": '<p>at https://doi.org/10.1/x</p> <img src="data:image/png;base64,/a/b">'}
+    )
+    cells = [new.new_markdown_cell("# A title\nof [one](https://doi.org/10.1/x) paper and/or `pruncam/cams`")]
+    cells += [new.new_markdown_cell(f"## Finding {number}") for number in range(5)]
+    cells += [new.new_code_cell(f"mean = [x / 2 for x in range({number})]") for number in range(4)]
+    values = "profile: str = 'quick'  # which\nseeds: list[int] | None = [\n    1,\n]  # how many"
+    cells.insert(2, new.new_code_cell(values, metadata={"tags": ["parameters"]}))
+    stable = new.new_code_cell("1", metadata={"tags": ["nbval-check-output"]}, execution_count=4, outputs=[shown, html])
+    return new.new_notebook(cells=[*cells, stable], metadata={"kernelspec": {"name": "python3", "display_name": "x"}})
+
+
+def source(text: str, cell: int = -2) -> Callable:
+    return lambda notebook: notebook.cells[cell].update(source=text)
+
+
+def output(*arguments, **keywords) -> Callable:
+    made = nbformat.v4.new_output(*arguments, **keywords)
+    return lambda notebook: notebook.cells[-1].outputs.append(made)
+
+
+def tag(name: str, cell: int = -2) -> Callable:
+    return lambda notebook: notebook.cells[cell].metadata.setdefault("tags", []).append(name)
+
+
+BROKEN = {
+    "cells tagged parameters, not one": tag("parameters"),
+    "0 cells tagged parameters": lambda notebook: notebook.cells[2].metadata.clear(),
+    "parameter without a type": source("profile = 'quick'  # which", 2),
+    "parameter that is no literal": source("folder: str = 'a' + profile  # which", 2),
+    "parameter without a comment": source("profile: str = 'quick'", 2),
+    "no cell tagged nbval-check-output": lambda notebook: notebook.cells[-1].metadata.clear(),
+    "never ran": lambda notebook: notebook.cells[-1].update(execution_count=None),
+    "shows nothing": lambda notebook: notebook.cells[-1].update(outputs=[]),
+    "unknown tags ['NBVAL_CHECK_OUTPUT']": tag("NBVAL_CHECK_OUTPUT"),
+    "unknown tags ['nbval-check-outputs']": tag("nbval-check-outputs"),
+    "tagged as raising": tag("raises-exception"),
+    "ends with a semicolon": source("plot();  # quiet"),
+    "ended in an error": output("error", ename="ValueError", evalue="", traceback=[]),
+    "wrote to stderr": output("stream", name="stderr", text="a warning"),
+    "shows an absolute path: /home/me/x.csv": output("stream", name="stdout", text="in /home/me/x.csv"),
+    "shows an absolute path: /srv/data/": output("display_data", {"text/html": "<td>/srv/data/</td>"}),
+    "has an absolute path: /mnt/sets": source("open('/mnt/sets')"),
+    "has an absolute path: C:\\U": source("open(r'C:\\Users')"),
+    "kernel other than python3": lambda notebook: notebook.metadata.kernelspec.update(name="torch"),
+    "defines a function": source("def f():\n    pass"),
+    "defines a class": source("class A:\n    pass"),
+    "assigns a lambda": source("f = lambda x: x"),
+    "has a loop": source("for rate in (0.1, 0.2):\n    prune(rate)"),
+    "loop: it belongs": source("while True:\n    pass"),
+    "not plain Python": source("%matplotlib inline"),
+    "has 11 cells": lambda notebook: notebook.cells.pop(3),
+    "has 26 cells": lambda notebook: notebook.cells.extend(copy.deepcopy(notebook.cells[1:2] * 14)),
+    "does not begin with a title": source("no title", 0),
+    "less than 35%": lambda notebook: notebook.cells.extend([nbformat.v4.new_code_cell("1")] * 6),
+    "carries papermill's metadata": lambda notebook: notebook.cells[0].metadata.update(papermill={"duration": 1}),
+}
+
+
+def test_the_good_notebook_has_no_problem():
+    assert problems(good_notebook()) == []
+
+
+@pytest.mark.parametrize("problem", BROKEN)
+def test_each_broken_rule_is_caught(problem):
+    notebook = good_notebook()
+    BROKEN[problem](notebook)
+    found = problems(notebook)
+    assert len(found) == 1 and problem in found[0], found
+
+
+def test_a_notebook_that_is_too_large_is_caught():
+    assert problems(good_notebook(), 4 * 2**20) == ["is larger than 4 MiB"]

@@ -1,0 +1,364 @@
+"""The runner: what it refuses, what it keeps, and what its table says. Notebooks here are tiny and import no torch."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from pruncam import __main__ as command_line
+from pruncam import places, runner
+from pruncam.execution import NotebookFailed, declared_parameters, run_notebook
+
+PARAMETERS = 'profile: str = "quick"  # the profile\ndevice: str = "auto"  # where\ndata_dir: str | None = None  # a=b'
+CLAIMS = """
+import csv, os, pathlib
+folder = pathlib.Path(os.environ["PRUNCAM_FIGURES"]) / profile / "mnist_iou"
+folder.mkdir(parents=True, exist_ok=True)
+with open(folder / "claims.csv", "w", newline="") as file:
+    rows = csv.writer(file)
+    rows.writerow(["claim", "sentence", "source", "verdict", "evidence"])
+    rows.writerow(["I1", "It drifts, \\n they say", "thesis", "holds on stand-in", "0.9 > 0.5"])
+    rows.writerow(["I2", "It does not", "thesis", "undecided", "0.5"])
+"""
+# The checkout is the one under test, the project another folder: as in the tests' own process.
+ELSEWHERE = """
+import sys
+from pathlib import Path
+from pruncam import places, __main__
+root = Path(sys.argv[1])
+places.project_root = lambda: root
+sys.exit(__main__.main(sys.argv[2:]))
+"""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """An empty project that the runner takes for its own."""
+    for name in ("PRUNCAM_CACHE", "PRUNCAM_FIGURES", "PRUNCAM_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setattr(places, "project_root", lambda: tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(project: Path, name: str, *sources: str, parameters: str = PARAMETERS) -> Path:
+    """A notebook of code cells, the first of them tagged `parameters`."""
+    cells = [nbformat.v4.new_code_cell(source) for source in (parameters, *sources)]
+    cells[0].metadata["tags"] = ["parameters"]
+    metadata = {"kernelspec": {"name": "python3", "display_name": "any", "language": "python"}}
+    path = project / "notebooks" / f"{name}.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), path)
+    return path
+
+
+def texts(path: Path) -> list[str]:
+    """What the cells of an executed notebook printed."""
+    cells = nbformat.read(path, 4).cells
+    return [output.text for cell in cells for output in cell.get("outputs", []) if output.output_type == "stream"]
+
+
+def elsewhere(project: Path, *arguments: str, **options) -> subprocess.Popen:
+    """The command line in a process of its own, for a project in another folder."""
+    env = {**os.environ, "PYTHONPATH": str(Path(runner.__file__).parents[1])}
+    command = [sys.executable, "-c", ELSEWHERE, str(project), *arguments]
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+def test_an_unknown_parameter_is_refused_with_the_known_ones(project):
+    path = write(project, "05_mnist_iou")
+    with pytest.raises(ValueError, match="no parameter 'profil': known parameters are profile, device, data_dir"):
+        run_notebook(path, {"profil": "quick"}, project / "runs")
+    assert not (project / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "name, value, ok",
+    [
+        ("seeds", "[1]", False),
+        ("seeds", [1, 2], True),
+        ("seeds", (1, 2), False),  # papermill would hand it on as a string
+        ("rate", 1, True),
+        ("rate", True, False),
+        ("rate", "1e-3", False),  # what YAML makes of 1e-3
+        ("epochs", 3.0, False),
+        ("data_dir", None, True),
+        ("data_dir", 3, False),
+        ("data_dir", Path("data"), False),
+        ("untold", "anything", True),
+        ("verbose", 1, False),
+    ],
+)
+def test_a_parameter_of_another_type_is_refused(project, monkeypatch, name, value, ok):
+    def started(*_):
+        raise NotebookFailed("started", project, project)
+
+    monkeypatch.setattr("pruncam.execution._execute", started)
+    declared = (
+        "seeds = [0]\nrate: float = 0.1\nepochs: int = 3\ndata_dir: str | None = None\nuntold = None\nverbose=False"
+    )
+    path = write(project, "01_any", parameters=declared)
+    with pytest.raises(NotebookFailed if ok else ValueError, match="started" if ok else f"parameter '{name}' must be"):
+        run_notebook(path, {name: value}, project / "runs")
+
+
+def test_parameters_are_found_where_papermill_overlooks_them(project):
+    notebook = nbformat.read(write(project, "01_any"), 4)
+    assert declared_parameters(notebook) == {"profile": {"str"}, "device": {"str"}, "data_dir": {"str", "None"}}
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"study": "mnist"}, "unknown study 'mnist': choose one of mnist_iou"),
+        ({"study": "csg"}, "study 'csg' has no notebook yet: choose one of mnist_iou"),
+        ({"profile": "fast"}, "unknown profile 'fast': choose one of quick, laptop, paper"),
+        ({"device": "gpu"}, "unknown device 'gpu': choose one of auto, cpu, cuda, mps"),
+        ({"data": "nowhere"}, "the data folder nowhere does not exist"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence_naming_what_can(project, arguments, message):
+    write(project, "05_mnist_iou")
+    with pytest.raises((ValueError, OSError)) as caught:
+        runner.reproduce(**arguments)
+    assert str(caught.value) == message
+
+
+def test_a_project_without_notebooks_is_refused(project):
+    with pytest.raises(ValueError, match="no notebook named"):
+        runner.reproduce()
+
+
+def test_a_file_that_is_no_notebook_is_named(project):
+    (project / "notebooks" / "01_broken.ipynb").write_text('{"cells": [')
+    with pytest.raises(ValueError, match="01_broken.ipynb is not a notebook"):
+        runner.reproduce()
+
+
+# ---------------------------------------------------------------- the command line
+
+
+@pytest.mark.parametrize(
+    "arguments", [["reproduce", "--profile", "fast"], ["reproduce", "--gpu"], ["reprodce"], [], ["download", "mnits"]]
+)
+def test_an_error_on_the_command_line_is_one_line_and_status_2(project, capsys, arguments):
+    try:
+        status = command_line.main(arguments)
+    except SystemExit as stop:
+        status = stop.code
+    out, err = capsys.readouterr()
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("pruncam: ")
+
+
+def test_a_bug_keeps_its_traceback(project, monkeypatch):
+    monkeypatch.setattr(runner, "refresh_notebooks", lambda: {}["missing"])
+    with pytest.raises(KeyError):
+        command_line.main(["notebooks"])
+
+
+def test_the_command_line_needs_no_papermill():
+    code = "import sys; sys.modules['papermill'] = None; import pruncam, pruncam.runner, pruncam.__main__"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(runner.__file__).parents[1])
+
+
+def test_an_empty_study_or_folder_as_make_passes_it_means_none(project, monkeypatch):
+    write(project, "05_mnist_iou")
+    seen = []
+    monkeypatch.setattr(runner, "run_notebook", lambda path, given, *_, **__: seen.append((path.stem, given)))
+    assert command_line.main(["reproduce", "--study", "", "--data", ""]) == 0
+    assert seen == [("05_mnist_iou", {"profile": "quick", "device": "auto"})]
+
+
+def test_the_data_folder_reaches_the_notebook_as_an_absolute_path(project, monkeypatch):
+    write(project, "05_mnist_iou")
+    seen = []
+    (project / "sets").mkdir()
+    monkeypatch.setattr(runner, "run_notebook", lambda path, given, *_, **__: seen.append(given["data_dir"]))
+    runner.reproduce(data="sets")
+    assert seen == [str(project / "sets")]
+
+
+# ---------------------------------------------------------------- whole runs
+
+
+def test_one_failing_notebook_is_kept_and_does_not_stop_the_others(project, capsys):
+    write(project, "05_mnist_iou", CLAIMS)
+    write(project, "10_last", "import os; print(os.getcwd())", parameters="# none")
+    write(project, "2_bad", "print('before')", "raise RuntimeError('no such luck')", "print('after')")
+    runs = project / "runs" / "quick"
+    runs.mkdir(parents=True)
+    for stale in ("2_bad.ipynb", "2_bad.html", "05_mnist_iou.failed.ipynb", "05_mnist_iou.log"):
+        (runs / stale).write_text("stale")
+
+    assert command_line.main(["reproduce"]) == 1
+
+    out, err = capsys.readouterr()
+    assert sorted(p.name for p in runs.iterdir()) == [
+        *("05_mnist_iou.html", "05_mnist_iou.ipynb", "10_last.html", "10_last.ipynb", "2_bad.failed.ipynb", "2_bad.log")
+    ]
+    assert texts(runs / "2_bad.failed.ipynb") == ["before\n"]
+    assert "RuntimeError: no such luck" in (runs / "2_bad.log").read_text()
+    assert "RuntimeError: no such luck" in err and "\x1b" not in err
+    assert texts(runs / "10_last.ipynb") == [f"{project / 'notebooks'}\n"]
+    assert [line.split()[0] for line in err.splitlines() if line.endswith("started")] == ["[1/3]", "[2/3]", "[3/3]"]
+    rows = {line.split()[0]: line.split() for line in out.splitlines() if line.strip()}
+    assert rows["2_bad"][3] == "FAILED"
+    assert rows["05_mnist_iou"][-6:] == ["0", "0", "1", "0", "1", "0"]
+    assert rows["10_last"][-6:] == ["-"] * 6
+    assert rows["results"][1] == "figures/quick"
+    assert (project / "figures" / "README.md").is_file()
+    assert_free_of_noise(runs / "05_mnist_iou.ipynb")
+
+
+def assert_free_of_noise(path: Path) -> None:
+    """No times, no paths, no patch version: two runs of a notebook give the same file."""
+    notebook = nbformat.read(path, 4)
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert notebook.metadata.kernelspec.name == "python3" and "version" not in notebook.metadata.language_info
+    assert all(set(cell.metadata) <= {"tags"} and cell.metadata.get("tags", True) for cell in notebook.cells)
+    assert path.read_text().endswith("}\n")
+
+
+def test_claims_of_an_earlier_run_are_not_counted(project):
+    figures = project / "figures" / "quick"
+    (figures / "mnist_iou").mkdir(parents=True)
+    claims = figures / "mnist_iou" / "claims.csv"
+    claims.write_text("claim,verdict\nI1,reproduced\n")
+    assert runner._run_one("05_mnist_iou", lambda: None, figures).verdicts == Counter()
+    assert runner._run_one("05_mnist_iou", lambda: claims.write_text(claims.read_text()), figures).verdicts == {
+        "reproduced": 1
+    }
+
+
+def test_the_table_counts_every_verdict_under_its_heading():
+    verdicts = Counter(dict(zip(runner.VERDICTS, range(1, 7), strict=True)) | {"maybe": 1})
+    table = runner.summary([runner.Outcome("05_mnist_iou", "mnist_iou", 3723.4, None, verdicts)]).splitlines()
+    assert table[0].split("  ")[-1].strip() == "fails*"
+    assert table[2].split() == ["05_mnist_iou", "mnist_iou", "1:02:03", "1", "2", "3", "4", "5", "6"]
+    assert table[-1] == "not counted: the unknown verdict 'maybe'"
+
+
+def test_a_stray_kernel_of_the_same_name_is_not_picked_up(project, monkeypatch):
+    stray = project / "stray" / "kernels" / "python3"
+    stray.mkdir(parents=True)
+    (stray / "kernel.json").write_text(json.dumps({"argv": ["false"], "display_name": "x", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(project / "stray"))
+    path = write(
+        project, "01_any", "import os, sys; print(sys.executable, os.environ['IPYTHONDIR'], os.environ['MARK'])"
+    )
+    executed = run_notebook(path, {}, project / "runs", environment={"MARK": "here"})
+    interpreter, folder, mark = texts(executed)[0].split()
+    assert (interpreter, mark) == (sys.executable, "here")
+    assert not Path(folder).exists(), "the private folder is gone"
+
+
+def test_a_killed_kernel_is_reported_at_once_with_its_last_words(project):
+    path = write(project, "01_{odd}", "import os, sys; print('x'); sys.__stderr__.write('last words\\n'); os._exit(3)")
+    start = time.monotonic()
+    with pytest.raises(NotebookFailed) as caught:
+        run_notebook(path, {"profile": "quick"}, project / "runs")
+    assert time.monotonic() - start < 20
+    assert "last words" in caught.value.log.read_text() and "DeadKernelError" in str(caught.value)
+    assert sorted(p.name for p in (project / "runs").iterdir()) == ["01_{odd}.failed.ipynb", "01_{odd}.log"]
+
+
+def test_ctrl_c_stops_the_kernel_and_leaves_nothing_half_written(project):
+    busy = "import os, pathlib, time; pathlib.Path('pid').write_text(str(os.getpid()))\nwhile True: time.sleep(1)"
+    write(project, "05_mnist_iou", busy)
+    process = elsewhere(project, "reproduce", start_new_session=True)
+    pid = project / "notebooks" / "pid"
+    wait_until(lambda: pid.exists() and pid.read_text())
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130 and "Traceback" not in err
+    assert err.splitlines()[-1].startswith("pruncam: interrupted")
+    assert list((project / "runs" / "quick").iterdir()) == []
+    wait_until(lambda: not alive(int(pid.read_text())))
+
+
+def wait_until(true) -> None:
+    """Wait for something that comes within half a minute or never."""
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process of this number runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_progress_is_one_line_that_is_rewritten_on_a_terminal():
+    class Terminal:
+        text = ""
+
+        def write(self, text):
+            self.text += text
+
+        def flush(self):
+            pass
+
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    with runner.Progress("[1/2] 05_mnist_iou", terminal) as progress:
+        progress.cell(12, 31)
+        time.sleep(1.2)
+        progress.ending = "done"
+    assert terminal.text.count("\n") == 1 and "\r[1/2] 05_mnist_iou  cell 12/31  00:01" in terminal.text
+    assert terminal.text.endswith("[1/2] 05_mnist_iou  done  00:01\n")
+
+
+# ---------------------------------------------------------------- what is committed
+
+
+def test_refreshed_notebooks_are_the_same_at_every_refresh(project):
+    (project / "data" / "cache").mkdir(parents=True)
+    shown = "import os; print(profile, os.path.exists(os.environ['PRUNCAM_CACHE']))"
+    path = write(project, "05_mnist_iou", shown)
+    old = json.loads(path.read_text())
+    for cell in old["cells"]:
+        del cell["id"]
+    path.write_text(json.dumps(old | {"nbformat_minor": 4}))
+    assert runner.refresh_notebooks() == 0
+    first = path.read_bytes()
+    assert texts(path) == ["quick False\n"], "its own defaults, a fresh cache"
+    assert_free_of_noise(path)
+    assert len(nbformat.read(path, 4).cells) == 2, "no injected cell"
+    assert runner.refresh_notebooks() == 0
+    assert path.read_bytes() == first
+    assert not (project / "figures").exists()
+
+
+def test_a_notebook_that_fails_is_not_written_back(project):
+    path = write(project, "05_mnist_iou", "1 / 0")
+    before = path.read_bytes()
+    assert runner.refresh_notebooks() == 1
+    assert path.read_bytes() == before
+
+
+def test_expected_tables_are_those_of_a_fresh_quick_run(project):
+    write(project, "05_mnist_iou", CLAIMS)
+    stale = project / "tests" / "expected" / "quick" / "mnist_iou" / "table_stale.csv"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("x")
+    assert runner.refresh_expected() == 0
+    assert [p.name for p in stale.parent.iterdir()] == ["claims.csv"]
+    assert not (project / "figures").exists()
