@@ -1,109 +1,163 @@
 """Heatmaps per second against pytorch-grad-cam, side by side in one process.
 
 Ratios are of one-thread processor time, interleaved, because wall clock on a shared machine stalls by several times;
-wall clock with all threads stands beside them.
+wall clock with all threads stands beside them. The library's Ablation-CAM takes hundreds of forward passes per image,
+so it gets fewer images; rates are per image.
 """
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from statistics import median
 
 import pandas as pd
 import torch
+import torchvision
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from pruncam import cams
 from pruncam.models import mnist_net
 
+METHODS = ("grad-cam", "grad-cam++", "ablation-cam")
 
-def run(repeats: int = 5) -> pd.DataFrame:
+
+@dataclass(frozen=True)
+class Case:
+    """A trained network and images for it; `batch` is the plain forward pass's and the library's best."""
+
+    model: nn.Module
+    images: Tensor
+    batch: int
+    library_images: dict[str, int]  # by method
+
+
+def run(rounds: int = 5) -> pd.DataFrame:
     """One row per network and method: heatmaps per second of both engines, their ratio, and the plain forward pass."""
+    return pd.concat([_compare(name, make(), rounds) for name, make in NETWORKS.items()], ignore_index=True)
+
+
+def _compare(network: str, case: Case, rounds: int) -> pd.DataFrame:
+    model, images = case.model, case.images
+    sides = {"forward": (lambda: _forward(model, images, case.batch), len(images))}
+    for method in METHODS:
+        sides[method] = (lambda m=method: cams.heatmaps(model, images, method=m), len(images))
+        count = case.library_images[method]
+        sides["library " + method] = (lambda m=method, n=count: _library(model, images[:n], m, case.batch), count)
+    sides["all three"] = (lambda: cams.explain(model, images, methods=METHODS), len(images))
+    processor = interleaved(sides, rounds, clock=time.process_time, threads=1)
+    wall = interleaved(sides, 1, clock=time.perf_counter, threads=torch.get_num_threads())
     rows = []
-    for network, make in NETWORKS.items():
-        model, images, library_images = make()
-        for method in cams.METHODS:
-            rows.append(
-                {"network": network, "method": method} | _compare(model, images, library_images, method, repeats)
-            )
+    for method in (*METHODS, "all three"):
+        row = {"network": network, "method": method, "images/s": 1 / median(processor[method])}
+        row["forward passes"] = median(_ratios(processor[method], processor["forward"]))
+        row["wall images/s"] = 1 / wall[method][0]
+        if method in METHODS:
+            ratios = _ratios(processor["library " + method], processor[method])
+            row["pytorch-grad-cam images/s"] = 1 / median(processor["library " + method])
+            row |= {"ratio": median(ratios), "lowest ratio": min(ratios), "highest ratio": max(ratios)}
+            row["wall ratio"] = wall["library " + method][0] / wall[method][0]
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _compare(model: nn.Module, images: Tensor, library_images: int, method: str, repeats: int) -> dict[str, float]:
-    """Rates of `images` through our engine and of the first `library_images` of them through the library."""
-    sides = {
-        "pruncam": lambda: cams.heatmaps(model, images, method=method),
-        "library": lambda: cams.heatmaps(
-            model, images[:library_images], method=method, engine="grad-cam", batch_size=_BATCH
-        ),
-        "forward": lambda: _forward(model, images),
-    }
-    counts = {"pruncam": len(images), "library": library_images, "forward": len(images)}
-    processor = interleaved(sides, repeats, clock=time.process_time, threads=1)
-    wall = interleaved(sides, repeats, clock=time.perf_counter, threads=torch.get_num_threads())
-    per_image = {side: [t / counts[side] for t in times] for side, times in processor.items()}
-    ratios = [slow / fast for slow, fast in zip(per_image["library"], per_image["pruncam"], strict=True)]
-    forwards = [ours / plain for ours, plain in zip(per_image["pruncam"], per_image["forward"], strict=True)]
-    return {
-        "images": len(images),
-        "pruncam images/s": 1 / median(per_image["pruncam"]),
-        "pytorch-grad-cam images/s": 1 / median(per_image["library"]),
-        "ratio": median(ratios),
-        "lowest ratio": min(ratios),
-        "highest ratio": max(ratios),
-        "forward passes": median(forwards),
-        "wall pruncam images/s": len(images) / median(wall["pruncam"]),
-        "wall pytorch-grad-cam images/s": library_images / median(wall["library"]),
-    }
-
-
-_BATCH = 256  # of the library and of the plain forward pass: the best for the MNIST network on the machine measured
+def _ratios(slow: list[float], fast: list[float]) -> list[float]:
+    return [a / b for a, b in zip(slow, fast, strict=True)]
 
 
 def interleaved(
-    sides: dict[str, Callable[[], object]], repeats: int, *, clock: Callable[[], float], threads: int
+    sides: dict[str, tuple[Callable[[], object], int]], rounds: int, *, clock: Callable[[], float], threads: int
 ) -> dict[str, list[float]]:
-    """Seconds of each side in each of `repeats` rounds, one after the other, after one round that is thrown away."""
+    """Seconds per image of each side in each of `rounds` rounds, one side after the other, after a round thrown away.
+
+    A side is a function and the number of images that one call of it treats.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     seconds = {side: [] for side in sides}
     try:
-        for _ in range(repeats + 1):
-            for side, work in sides.items():
+        for _ in range(rounds + 1):
+            for side, (work, images) in sides.items():
                 start = clock()
                 work()
-                seconds[side].append(clock() - start)
+                seconds[side].append((clock() - start) / images)
     finally:
         torch.set_num_threads(before)
     return {side: times[1:] for side, times in seconds.items()}
 
 
 @torch.no_grad()
-def _forward(model: nn.Module, images: Tensor) -> None:
-    for batch in images.split(_BATCH):
-        model(batch)
+def _forward(model: nn.Module, images: Tensor, batch: int) -> None:
+    for part in images.split(batch):
+        model(part)
 
 
-def _mnist() -> tuple[nn.Module, Tensor, int]:
-    """The thesis's network, trained on scikit-learn's digits at 28x28; 10,000 noisy images, 2,000 for the library."""
+def _library(model: nn.Module, images: Tensor, method: str, batch: int) -> None:
+    cams.heatmaps(model, images, method=method, engine="grad-cam", batch_size=batch)
+
+
+def _mnist() -> Case:
+    """The thesis's network, 28x28."""
+    model, images = _trained(mnist_net(), size=28, channels=1, steps=280)
+    images = images.repeat(6, 1, 1, 1)[:10_000]
+    noisy = torch.where(images == 0, 0.2 * torch.rand_like(images), images)
+    return Case(model, noisy, 256, {"grad-cam": 2_000, "grad-cam++": 2_000, "ablation-cam": 500})
+
+
+def _cifar() -> Case:
+    """The Sp2PS paper's network for CIFAR-10, 32x32."""
+    layers = _convolutions([128, 128, "M", 256, 256, "M", 512, 512, "M"], affine=False)
+    layers += [nn.Conv2d(512, 1024, 3), nn.BatchNorm2d(1024, affine=False), nn.ReLU(), nn.MaxPool2d(2)]
+    model = nn.Sequential(nn.Sequential(*layers), nn.Flatten(), nn.Linear(1024, 10))
+    model, images = _trained(model, size=32, channels=3, steps=10)
+    return Case(model, images[:256], 16, {"grad-cam": 64, "grad-cam++": 64, "ablation-cam": 1})
+
+
+def _vgg11_bn() -> Case:
+    """VGG11 with BatchNorm and one linear layer as head, 32x32."""
+    widths = [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"]
+    model = nn.Sequential(nn.Sequential(*_convolutions(widths, affine=True)), nn.Flatten(), nn.Linear(512, 10))
+    model, images = _trained(model, size=32, channels=3, steps=20)
+    return Case(model, images[:512], 64, {"grad-cam": 128, "grad-cam++": 128, "ablation-cam": 2})
+
+
+def _vgg11() -> Case:
+    """torchvision's VGG11, 64x64: no BatchNorm, in-place ReLU, a head of three linear layers."""
+    model = torchvision.models.vgg11(weights=None, num_classes=10)
+    model, images = _trained(model, size=64, channels=3, steps=3)
+    return Case(model, images[:64], 32, {"grad-cam": 16, "grad-cam++": 16, "ablation-cam": 1})
+
+
+def _convolutions(widths: list[int | str], affine: bool) -> list[nn.Module]:
+    layers, width = [], 3
+    for new in widths:
+        if new == "M":
+            layers.append(nn.MaxPool2d(2))
+        else:
+            layers += [nn.Conv2d(width, new, 3, padding=1), nn.BatchNorm2d(new, affine=affine), nn.ReLU(inplace=True)]
+            width = new
+    return layers
+
+
+def _trained(model: nn.Module, size: int, channels: int, steps: int) -> tuple[nn.Module, Tensor]:
+    """The model after some steps on scikit-learn's handwritten digits, scaled up, and the digits in random order."""
     digits = load_digits()
     images = torch.tensor(digits.images, dtype=torch.float32)[:, None] / 16
-    images = nn.functional.interpolate(images, size=(28, 28), mode="bilinear")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = _trained(mnist_net(), images, torch.tensor(digits.target))
-        many = images.repeat(6, 1, 1, 1)[:10_000]
-        return model, torch.where(many == 0, 0.2 * torch.rand_like(many), many), 2_000
+    images = nn.functional.interpolate(images, size=(size, size), mode="bilinear").expand(-1, channels, -1, -1)
+    labels = torch.tensor(digits.target)
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    for step in range(steps):
+        batch = order.roll(-32 * step)[:32]
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(images[batch]), labels[batch]).backward()
+        optimizer.step()
+    return model.eval(), images[order].contiguous()
 
 
-def _trained(model: nn.Module, images: Tensor, labels: Tensor, epochs: int = 10) -> nn.Module:
-    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
-    for _ in range(epochs):
-        for batch in torch.randperm(len(images)).split(64):
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(model(images[batch]), labels[batch]).backward()
-            optimizer.step()
-    return model.eval()
-
-
-NETWORKS = {"MNIST network, 28x28": _mnist}
+NETWORKS = {
+    "MNIST network, 28x28": _mnist,
+    "CIFAR network, 32x32": _cifar,
+    "VGG11-BN, one linear layer, 32x32": _vgg11_bn,
+    "VGG11, three linear layers, 64x64": _vgg11,
+}

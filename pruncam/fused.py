@@ -23,19 +23,19 @@ def available() -> bool:
 
 
 def supports(model: nn.Module) -> bool:
-    """Whether `model` is the MNIST network in float32 on a processor, by its layers and the shapes of its weights."""
-    kinds = (nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.Flatten, nn.Linear)
-    if [type(layer) for layer in model.children()] != list(kinds):
+    """Whether `model` is the MNIST network in float32 on a processor, with every weight free to be trained."""
+    kinds = [nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.Flatten, nn.Linear]
+    if type(model) is not nn.Sequential or [type(layer) for layer in model] != kinds:
         return False
     shapes = [(4, 1, 3, 3), (4,), (8, 4, 3, 3), (8,), (10, 200), (10,)]
     parameters = list(model.parameters())
-    pools = [(layer.kernel_size, layer.stride, layer.padding) for layer in model if isinstance(layer, nn.MaxPool2d)]
-    convolutions = [(layer.stride, layer.padding) for layer in model if isinstance(layer, nn.Conv2d)]
+    pools = [(p.kernel_size, p.stride, p.padding, p.dilation) for p in model if isinstance(p, nn.MaxPool2d)]
+    convolutions = [(c.stride, c.padding, c.dilation) for c in model if isinstance(c, nn.Conv2d)]
     return (
         [tuple(parameter.shape) for parameter in parameters] == shapes
-        and all(parameter.device.type == "cpu" and parameter.dtype == torch.float32 for parameter in parameters)
-        and pools == [(2, 2, 0)] * 2
-        and convolutions == [((1, 1), (0, 0))] * 2
+        and all(p.device.type == "cpu" and p.dtype == torch.float32 and p.requires_grad for p in parameters)
+        and pools == [(2, 2, 0, 1)] * 2
+        and convolutions == [((1, 1), (0, 0), (1, 1))] * 2
     )
 
 
@@ -73,9 +73,16 @@ class Trainer:
         """One pass over `images` (N, 1, 28, 28) uint8 in the given order; returns the mean loss.
 
         Noise is drawn as `datasets.noise.background` draws it; the network's input is pixel * scale + offset.
+
+        Raises ValueError where images or labels are not what the network takes: compiled code looks nothing up.
         """
         from pruncam.mnist_kernel import epoch
 
+        if images.dtype != torch.uint8 or images.shape[1:] != (1, 28, 28):
+            raise ValueError(f"the network takes uint8 images of 1x28x28, got {images.dtype} {tuple(images.shape)}")
+        lowest, highest = (int(end) for end in labels.aminmax())
+        if lowest < 0 or highest > 9:
+            raise ValueError(f"the network has classes 0 to 9, got labels from {lowest} to {highest}")
         return epoch(
             images.numpy().reshape(-1, 784),
             labels.numpy(),

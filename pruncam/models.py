@@ -5,6 +5,8 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
+from pruncam.choices import check_choice
+
 
 def mnist_net() -> nn.Sequential:
     """The thesis's network for 1x28x28 images and 10 classes: 2,324 prunable weights (thesis, Figure 2.2).
@@ -32,8 +34,7 @@ def initialize(model: nn.Module, method: str, seed: int) -> nn.Module:
     "kaiming-normal" draws conv and FC weights as OpenLTH does by default (He et al. 2015, fan-in, gain of a ReLU) and
     biases as PyTorch does; "pytorch" leaves both to PyTorch's own default (uniform).
     """
-    if method not in INITIAL_WEIGHTS:
-        raise ValueError(f"unknown initial weights {method!r}: choose one of {', '.join(INITIAL_WEIGHTS)}")
+    check_choice("initial weights", method, INITIAL_WEIGHTS)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for module in model.modules():

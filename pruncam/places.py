@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 
+def package_folder() -> Path:
+    """The folder of the package itself, with its profiles and published numbers."""
+    return Path(__file__).resolve().parent
+
+
 def project_root() -> Path:
     """The folder that holds `notebooks`, `data` and `figures`: the checkout, else the working folder."""
     checkout = Path(__file__).resolve().parents[1]

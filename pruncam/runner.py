@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from pruncam import places
+from pruncam.choices import DEVICES, PROFILES, check_choice
 from pruncam.execution import NotebookFailed, clean, declared_parameters, load, run_notebook, save
+from pruncam.report import readme
 from pruncam.report.gallery import write_gallery
 
 STUDIES = {
@@ -27,8 +29,6 @@ STUDIES = {
     "pe_score": "04_pe_score",
     "mnist_iou": "05_mnist_iou",
 }
-PROFILES = ("quick", "laptop", "paper")
-DEVICES = ("auto", "cpu", "cuda", "mps")
 VERDICTS = {  # as claims.csv has them -> heading of the table
     "reproduced": "reproduced",
     "not reproduced": "not reproduced",
@@ -56,18 +56,26 @@ class Outcome:
 
 def reproduce(profile: str = "quick", study: str | None = None, device: str = "auto", data: str | None = None) -> int:
     """Run the notebooks, one study's or all; a table at the end; 0 where all went through, else 1."""
-    _check_choice("profile", profile, PROFILES)
-    _check_choice("device", device, DEVICES)
+    check_choice("profile", profile, PROFILES)
+    check_choice("device", device, DEVICES)
     paths = _chosen(study)
     parameters: dict[str, Any] = {"profile": profile, "device": device}
     if data:
         parameters["data_dir"] = str(_existing_folder(data))
+    _ensure_data(paths, profile, parameters.get("data_dir"))
     runs, environment = _runs_folder() / profile, _absolute_folders()
     outcomes = _run_all(paths, parameters, runs, environment, profile)
-    write_gallery(Path(environment["PRUNCAM_FIGURES"]))
+    _refresh_pages(Path(environment["PRUNCAM_FIGURES"]), profile)
     print("\n" + summary(outcomes))
     print(f"\nresults    {_short(Path(environment['PRUNCAM_FIGURES']) / profile)}\nnotebooks  {_short(runs)}")
     return int(any(outcome.failure for outcome in outcomes))
+
+
+def _refresh_pages(figures: Path, profile: str) -> None:
+    """The gallery of all results; and, where committed results may have changed, the tables in README."""
+    write_gallery(figures)
+    if profile != "quick" and figures == places.project_root() / "figures":
+        readme.refresh(places.project_root() / "README.md", figures)
 
 
 def refresh_notebooks() -> int:
@@ -131,10 +139,17 @@ def _chosen(study: str | None) -> list[Path]:
     return [there[study]]
 
 
-def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse what is not among the choices, naming them."""
-    if value not in choices:
-        raise ValueError(f"unknown {what} {value!r}: choose one of {', '.join(choices)}")
+def _ensure_data(paths: list[Path], profile: str, data_dir: str | None) -> None:
+    """Find, else download, the data sets that the profile of each study names, before anything runs."""
+    import yaml
+
+    from pruncam.datasets import catalog
+
+    folder = places.package_folder() / "profiles" / profile
+    for study in (name for name, stem in STUDIES.items() if any(path.stem == stem for path in paths)):
+        settings = folder / f"{study}.yaml"
+        if settings.is_file():
+            catalog.ensure(yaml.safe_load(settings.read_text())["dataset"], data_dir)
 
 
 def _existing_folder(folder: str) -> Path:
@@ -182,10 +197,11 @@ def _run_all(
     results, outcomes = Path(environment["PRUNCAM_FIGURES"]) / profile, []
     for number, (path, names) in enumerate(zip(paths, known, strict=True), start=1):
         given = {name: value for name, value in parameters.items() if name in names}
-        with Progress(f"[{number}/{len(paths)}] {path.stem}") as progress:
-            run = partial(run_notebook, path, given, runs, environment=environment, watch=progress.cell)
+        with StatusLine(f"[{number}/{len(paths)}] {path.stem}") as status:
+            told = {**environment, "PRUNCAM_PROGRESS": str(status.file)}
+            run = partial(run_notebook, path, given, runs, environment=told, watch=status.cell)
             outcome = _run_one(path.stem, run, results)
-            progress.ending = "failed" if outcome.failure else "done"
+            status.ending = "failed" if outcome.failure else "done"
         _report_failure(outcome)
         outcomes.append(outcome)
     return outcomes
@@ -228,26 +244,31 @@ def _read_verdicts(claims: Path) -> Counter:
         return Counter(row["verdict"] for row in csv.DictReader(file))
 
 
-class Progress:
-    """One line per notebook: rewritten every second on a terminal, else printed at its start and end."""
+class StatusLine:
+    """One line per notebook: rewritten every second on a terminal, else printed at its start and end and every minute.
+
+    `file` is where the notebook's own work writes how far it is (`pruncam.progress`).
+    """
 
     def __init__(self, label: str, stream: TextIO | None = None):
         self.label, self.stream, self.ending, self.cells = label, stream or sys.stderr, "interrupted", ""
         self.live, self.start = self.stream.isatty(), time.monotonic()
+        self._folder = tempfile.TemporaryDirectory(prefix="pruncam-progress-")
+        self.file = Path(self._folder.name) / "progress.txt"
         self._over = threading.Event()
         self._ticker = threading.Thread(target=self._tick, daemon=True)
 
-    def __enter__(self) -> "Progress":
-        if self.live:
-            self._ticker.start()
-        else:
+    def __enter__(self) -> "StatusLine":
+        if not self.live:
             print(self.label, "started", file=self.stream, flush=True)
+        self._ticker.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
+        self._ticker.join()
+        self._folder.cleanup()
         if self.live:
-            self._ticker.join()
             self.stream.write("\r\x1b[K")
         print(f"{self.label}  {self.ending}  {duration(time.monotonic() - self.start)}", file=self.stream, flush=True)
 
@@ -256,11 +277,15 @@ class Progress:
         self.cells = f"cell {cell}/{cells}"
 
     def _tick(self) -> None:
-        while True:
-            self.stream.write(f"\r{self.label}  {self.cells}  {duration(time.monotonic() - self.start)}\x1b[K")
+        while not self._over.wait(1 if self.live else 60):
+            line = "  ".join(
+                filter(None, [self.label, self.cells, self._work(), duration(time.monotonic() - self.start)])
+            )
+            self.stream.write(f"\r{line}\x1b[K" if self.live else f"{line}\n")
             self.stream.flush()
-            if self._over.wait(1):
-                return
+
+    def _work(self) -> str:
+        return self.file.read_text() if self.file.is_file() else ""
 
 
 # ---------------------------------------------------------------- the table at the end

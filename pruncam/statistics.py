@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from pruncam.choices import check_choice
+
 METHODS = ("pearson", "spearman", "kendall")
 
 
@@ -41,8 +43,7 @@ def correlation(x: ArrayLike, y: ArrayLike, method: str = "pearson") -> Correlat
     Raises ValueError for an unknown method, series of different length, fewer than 5 points, or values not finite.
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    if method not in METHODS:
-        raise ValueError(f"unknown correlation {method!r}: choose one of {', '.join(METHODS)}")
+    check_choice("correlation", method, METHODS)
     if x.shape != y.shape or x.ndim != 1 or len(x) < 5:
         raise ValueError(f"a correlation needs two series of the same length, 5 or more, got {x.shape} and {y.shape}")
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
@@ -57,7 +58,7 @@ def correlation(x: ArrayLike, y: ArrayLike, method: str = "pearson") -> Correlat
         "spearman": math.sqrt((1 + r**2 / 2) / (n - 3)),
         "kendall": math.sqrt(0.437 / (n - 4)),
     }[method]
-    z = math.atanh(min(max(r, -1 + 1e-12), 1 - 1e-12))
+    z = math.atanh(r) if abs(r) < 1 else math.copysign(math.inf, r)
     half = stats.norm.ppf(0.975) * error
     return Correlation(method, r, math.tanh(z - half), math.tanh(z + half), float(test.pvalue), n - 2)
 

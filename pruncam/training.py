@@ -1,5 +1,6 @@
 """Training: recipes, the inputs a network sees, and one function that fits a classifier held in memory."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pruncam import fused, pruning
+from pruncam.choices import check_choice
 from pruncam.datasets import noise
 from pruncam.seeds import derive, generator
 
@@ -27,11 +29,11 @@ class Recipe:
     weight_decay: float = 0.0
 
     def __post_init__(self):
-        if not self.schedule or any(epochs < 1 or rate <= 0 for epochs, rate in self.schedule):
+        if not self.schedule or any(epochs < 1 or not 0 < rate < math.inf for epochs, rate in self.schedule):
             raise ValueError(f"a schedule is (epochs, learning rate) pairs, both above 0, got {self.schedule}")
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
-        if not 0 <= self.momentum < 1 or self.weight_decay < 0:
+        if not (0 <= self.momentum < 1 and 0 <= self.weight_decay < math.inf):
             raise ValueError(
                 f"momentum must be in [0, 1) and weight_decay not negative, got {self.momentum}, {self.weight_decay}"
             )
@@ -54,8 +56,11 @@ class Inputs:
     std: float = 1.0
 
     def __post_init__(self):
-        if not 0 <= self.noise <= 255 or self.std <= 0:
-            raise ValueError(f"noise must be a grey level from 0 to 255 and std positive, got {self.noise}, {self.std}")
+        if not (0 <= self.noise <= 255 and 0 < self.std < math.inf and math.isfinite(self.mean)):
+            raise ValueError(
+                "noise must be a grey level from 0 to 255, mean finite and std positive, "
+                f"got {self.noise}, {self.mean}, {self.std}"
+            )
 
     def noisy(self, images: Tensor, indices: Tensor, key: int) -> Tensor:
         """The images with the noise of stream `key`, still uint8."""
@@ -99,10 +104,10 @@ def fit(
     Raises
     ------
     ValueError
-        If the engine is unknown or cannot train this model, sizes differ, or the loss is not finite.
+        If the engine is unknown or cannot train this model, images and labels are not as above, or the training
+        diverges.
     """
-    if len(images) != len(labels) or len(images) == 0:
-        raise ValueError(f"training needs as many labels as images and at least one, got {len(images)}, {len(labels)}")
+    _check(model, images, labels)
     pruning.apply_masks(model)
     epoch = _epoch_function(model, recipe, inputs, resolve_engine(model, engine))
     model.train()
@@ -110,16 +115,29 @@ def fit(
     for number, learning_rate in enumerate(recipe.learning_rates):
         order = torch.randperm(len(images), generator=generator(seed, "order", number))
         loss = epoch(images, labels, order, learning_rate, derive(seed, "noise", number))
-        if not torch.isfinite(torch.tensor(loss)):
+        if not math.isfinite(loss):
             raise ValueError(f"the loss became {loss} in epoch {number + 1}: lower the learning rate ({learning_rate})")
         after_epoch()
     return loss
 
 
+def _check(model: nn.Module, images: Tensor, labels: Tensor) -> None:
+    if len(images) != len(labels) or len(images) == 0:
+        raise ValueError(f"training needs as many labels as images and at least one, got {len(images)}, {len(labels)}")
+    if images.dtype != torch.uint8 or images.ndim != 4 or labels.dtype != torch.int64 or labels.ndim != 1:
+        raise ValueError(
+            "training needs uint8 images (N, C, H, W) and int64 labels (N,), "
+            f"got {images.dtype} {tuple(images.shape)} and {labels.dtype} {tuple(labels.shape)}"
+        )
+    if labels.min() < 0:
+        raise ValueError(f"labels must be class indices from 0, got {int(labels.min())}")
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError("the model has nothing to train: its gradients are off (call model.requires_grad_())")
+
+
 def resolve_engine(model: nn.Module, engine: str) -> str:
     """The engine that `fit` uses for this model: "fused" or "torch"."""
-    if engine not in ENGINES:
-        raise ValueError(f"unknown engine {engine!r}: choose one of {', '.join(ENGINES)}")
+    check_choice("engine", engine, ENGINES)
     if engine == "auto":
         return "fused" if fused.supports(model) and fused.available() else "torch"
     if engine == "fused" and not fused.supports(model):
@@ -168,9 +186,12 @@ def accuracy(model: nn.Module, inputs: Tensor, labels: Tensor, *, batch_size: in
     """Percentage of network inputs (N, C, H, W) whose highest logit is that of their label, in [0, 100]."""
     if len(inputs) != len(labels) or len(inputs) == 0:
         raise ValueError(f"accuracy needs as many labels as images and at least one, got {len(inputs)}, {len(labels)}")
-    training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
-    pairs = zip(inputs.split(batch_size), labels.split(batch_size), strict=True)
-    correct = sum((model(x).argmax(1) == y).sum() for x, y in pairs)
-    model.train(training)
+    try:
+        pairs = zip(inputs.split(batch_size), labels.split(batch_size), strict=True)
+        correct = sum((model(x).argmax(1) == y).sum() for x, y in pairs)
+    finally:
+        for module, training in modes:
+            module.training = training
     return 100 * int(correct) / len(labels)

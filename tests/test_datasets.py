@@ -373,7 +373,8 @@ def test_without_a_network_a_download_ends_with_one_sentence(no_network, tmp_pat
         catalog.ensure("mnist")
     message = str(error.value)
     assert message.startswith(f"MNIST could not be downloaded into {tmp_path / 'project' / 'data'} (")
-    assert message.endswith("put them into <folder>/MNIST/raw and pass DATA=<folder> or PRUNCAM_DATA=<folder>")
+    assert "put them into <folder>/MNIST/raw and pass DATA=<folder> or PRUNCAM_DATA=<folder>" in message
+    assert f"looked in {tmp_path / 'project' / 'data'} (" in message
     assert "\n" not in message
     assert catalog.find("mnist") is None
     assert socket.getdefaulttimeout() is None

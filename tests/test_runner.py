@@ -318,7 +318,7 @@ def test_progress_is_one_line_that_is_rewritten_on_a_terminal():
             return True
 
     terminal = Terminal()
-    with runner.Progress("[1/2] 05_mnist_iou", terminal) as progress:
+    with runner.StatusLine("[1/2] 05_mnist_iou", terminal) as progress:
         progress.cell(12, 31)
         time.sleep(1.2)
         progress.ending = "done"

@@ -5,18 +5,22 @@ Both give what the pytorch-grad-cam library (1.5.7) gives, to 1e-4, and leave th
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from pruncam.cams import gradients, reference
+from pruncam.cams.ablation import ablation_weights
 from pruncam.cams.checks import check_images, check_logits, check_methods, check_targets
-from pruncam.cams.passes import as_evaluated, batch_size_within, forward_through, placed_like, survey
+from pruncam.cams.passes import as_evaluated, batch_size_within, placed_like, survey
 from pruncam.cams.scaling import at_least_float32, to_heatmaps
+from pruncam.cams.splitting import Hooked, Traced, split
 
-METHODS = ("grad-cam", "grad-cam++")
+METHODS = ("grad-cam", "grad-cam++", "ablation-cam", "ablation-cam-zero")
 ENGINES = ("fast", "grad-cam")
+_ABLATIONS = {"ablation-cam": False, "ablation-cam-zero": True}  # whether an ablated channel always becomes 0
 
 
 class Explanation(NamedTuple):
@@ -45,7 +49,10 @@ def heatmaps(
         It is evaluated in eval mode and left exactly as found: mode, gradients, hooks, flags, statistics.
     images : float tensor of shape (N, C, H, W)
         As the model wants them, normalised or not; on any device.
-    method : "grad-cam" (Selvaraju et al. 2017) or "grad-cam++" (Chattopadhay et al. 2018)
+    method : "grad-cam" (Selvaraju et al. 2017), "grad-cam++" (Chattopadhay et al. 2018) or "ablation-cam"
+        (Desai & Ramaswamy 2020) as pytorch-grad-cam has it: in place of an ablated channel stands 0 only if the
+        image's smallest activation is exactly 0, else about (i + 1) 1e7 less than that, for channel i of every 32;
+        "ablation-cam-zero" has the paper's 0 always. After a ReLU the two agree, before one they may not.
     target_layer : module, dotted name, or None for the convolution applied last
         The activation is this layer's own output, also where an in-place layer after it overwrites it.
         A layer that is applied several times is read at its first use.
@@ -56,7 +63,8 @@ def heatmaps(
     Returns
     -------
     float32 tensor of shape (N, H, W), in [0, 1], on the model's device
-        All zero where the map is constant, 1x1 or nowhere positive.
+        All zero where the map is constant, 1x1 or nowhere positive, and for Ablation-CAM where the explained logit is
+        exactly 0 (the library divides by it); a negative logit turns Ablation-CAM's weights round, as in the library.
 
     Raises
     ------
@@ -104,17 +112,19 @@ def explain(
     check_methods(methods, METHODS, engine, ENGINES)
     check_images(images)
     with as_evaluated(model):
-        layout = survey(model, placed_like(model, images[:1]), target_layer)
+        first = placed_like(model, images[:1])
+        layout = survey(model, first, target_layer)
         if targets is not None:
             targets = check_targets(targets, len(images), layout.classes).to(layout.device)
-        explain_batch = reference.explain_batch if engine == "grad-cam" else _explain_batch
+        if engine == "grad-cam":
+            explain_batch = partial(reference.explain_batch, model, layout.layer)
+        else:
+            resumed = any(method in _ABLATIONS for method in methods)
+            network = split(model, layout.layer, first) if resumed else Hooked(model, layout.layer)
+            explain_batch = partial(_explain_batch, network, bytes_per_row=layout.bytes_after)
         maps, logits, explained = _in_batches(
             lambda rows: explain_batch(
-                model,
-                layout.layer,
-                placed_like(model, images[rows]),
-                methods,
-                None if targets is None else targets[rows],
+                placed_like(model, images[rows]), methods, None if targets is None else targets[rows]
             ),
             len(images),
             batch_size_within(layout, batch_size),
@@ -125,29 +135,40 @@ def explain(
 
 def _in_batches(explain_rows: Callable, total: int, size: int) -> tuple[dict[str, Tensor], Tensor, Tensor]:
     """The results of all batches, joined; a batch that does not fit the GPU is halved and tried again."""
-    parts, start = [], 0
+    joined, start = None, 0
     while start < total:
+        rows = slice(start, start + size)
         try:
-            parts.append(explain_rows(slice(start, start + size)))
-            start += size
+            maps, *others = explain_rows(rows)
         except torch.OutOfMemoryError:
             if size == 1:
                 raise
             size //= 2
-    maps, logits, explained = zip(*parts, strict=True)
-    joined = {method: torch.cat([part[method] for part in maps]) for method in maps[0]}
-    return joined, torch.cat(logits), torch.cat(explained)
+            continue
+        start += size
+        if joined is None:
+            joined = [value.new_empty(total, *value.shape[1:]) for value in (*maps.values(), *others)]
+        for whole, part in zip(joined, (*maps.values(), *others), strict=True):
+            whole[rows] = part
+    *joined_maps, logits, explained = joined
+    return dict(zip(maps, joined_maps, strict=True)), logits, explained
 
 
 def _explain_batch(
-    model: nn.Module, layer: nn.Module, images: Tensor, methods: Sequence[str], targets: Tensor | None
+    network: Traced | Hooked, images: Tensor, methods: Sequence[str], targets: Tensor | None, *, bytes_per_row: int
 ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    activations, logits = forward_through(model, layer, images)
-    explained = logits.detach().argmax(dim=1) if targets is None else targets
-    slopes = gradients.of_targets(logits, explained, activations)
-    activations, slopes = (at_least_float32(t) for t in (activations.detach(), slopes))
-    maps = {
-        method: to_heatmaps(activations, gradients.WEIGHTS[method](activations, slopes), images.shape[-2:])
-        for method in methods
-    }
-    return maps, logits.detach(), explained
+    differentiable = any(method in gradients.WEIGHTS for method in methods)
+    cut = network.cut(images, differentiable)
+    logits, activations = cut.logits.detach(), at_least_float32(cut.activations.detach())
+    explained = logits.argmax(dim=1) if targets is None else targets
+    if differentiable:
+        slopes = at_least_float32(gradients.of_targets(cut.logits, explained, cut.activations))
+    maps = {}
+    with torch.no_grad():
+        for method in methods:
+            if method in gradients.WEIGHTS:
+                weights = gradients.WEIGHTS[method](activations, slopes)
+            else:
+                weights = ablation_weights(network, cut, explained, _ABLATIONS[method], bytes_per_row)
+            maps[method] = to_heatmaps(activations, weights.to(activations), images.shape[-2:])
+    return maps, logits, explained

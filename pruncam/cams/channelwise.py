@@ -14,7 +14,12 @@ class ChannelwiseHead:
 
     features: fx.GraphModule
     linear: nn.Linear
-    tail: fx.GraphModule | nn.Identity
+    tail: fx.GraphModule
+
+    @property
+    def ends_linear(self) -> bool:
+        """Whether nothing follows the linear layer."""
+        return len(self.tail.graph.nodes) == 2
 
     def logits(self, features: Tensor) -> Tensor:
         return self.tail(self.linear(features))
@@ -25,6 +30,7 @@ _ELEMENTWISE += (nn.Sigmoid, nn.Tanh, nn.Softplus, nn.Identity, nn.Dropout, nn.D
 _PER_CHANNEL = (nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 _ELEMENTWISE_FUNCTIONS = (torch.relu, functional.relu, functional.relu6, functional.silu, functional.gelu)
 _ELEMENTWISE_FUNCTIONS += (operator.add, operator.iadd, torch.add, operator.mul, operator.imul, torch.mul)
+_ELEMENTWISE_FUNCTIONS += ("relu", "relu_", "contiguous", "clone")
 _PER_CHANNEL_FUNCTIONS = (functional.max_pool2d, functional.avg_pool2d, torch.max_pool2d)
 _PER_CHANNEL_FUNCTIONS += (functional.adaptive_avg_pool2d, functional.adaptive_max_pool2d)
 
@@ -32,12 +38,12 @@ _PER_CHANNEL_FUNCTIONS += (functional.adaptive_avg_pool2d, functional.adaptive_m
 def recognize(head: fx.GraphModule) -> ChannelwiseHead | None:
     """The head in three parts, or None where a channel meets another before a linear layer, or none follows.
 
-    A list of what is known to keep channels apart; the caller still tries the result on numbers.
+    It knows what keeps channels apart by name; the caller still tries the result on numbers.
     """
     *nodes, output = head.graph.nodes
-    maps, flat = {node for node in nodes if node.op == "placeholder"}, set()
+    maps, flat, sizes = {node for node in nodes if node.op in ("placeholder", "get_attr")}, set(), set()
     for position, node in enumerate(nodes):
-        if node.op == "placeholder":
+        if node in maps:
             continue
         module = head.get_submodule(node.target) if node.op == "call_module" else None
         inputs = set(node.all_input_nodes)
@@ -45,20 +51,28 @@ def recognize(head: fx.GraphModule) -> ChannelwiseHead | None:
             before, after = nodes[:position], nodes[position + 1 :]
             if any(i in before for rest in (*after, output) for i in rest.all_input_nodes):
                 return None
-            return ChannelwiseHead(_part(head, before, node.args[0]), module, _tail(head, node, after, output))
-        if not inputs <= maps | flat:
+            features = _part(head, [], before, node.args[0])
+            return ChannelwiseHead(features, module, _part(head, [node], after, output.args[0]))
+        if _is_size(node, sizes):
+            sizes.add(node)
+        elif not inputs - sizes <= maps | flat:
             return None
-        if _flattens(node, module):
+        elif _flattens(node, module):
             flat.add(node)
-        elif type(module) in _ELEMENTWISE or (node.op == "call_function" and node.target in _ELEMENTWISE_FUNCTIONS):
+        elif type(module) in _ELEMENTWISE or node.target in _ELEMENTWISE_FUNCTIONS:
             (flat if inputs & flat else maps).add(node)
-        elif inputs <= maps and (
-            type(module) in _PER_CHANNEL or (node.op == "call_function" and node.target in _PER_CHANNEL_FUNCTIONS)
-        ):
+        elif inputs <= maps and (type(module) in _PER_CHANNEL or node.target in _PER_CHANNEL_FUNCTIONS):
             maps.add(node)
         else:
             return None
     return None
+
+
+def _is_size(node: fx.Node, sizes: set[fx.Node]) -> bool:
+    """`x.size(0)`, `x.shape` or `x.shape[0]`: numbers that say nothing of the channels' values."""
+    if node.target is operator.getitem:
+        return set(node.all_input_nodes) <= sizes
+    return node.target == "size" or (node.target is getattr and node.args[1] == "shape")
 
 
 def _flattens(node: fx.Node, module: nn.Module | None) -> bool:
@@ -73,21 +87,10 @@ def _flattens(node: fx.Node, module: nn.Module | None) -> bool:
     return node.target in ("view", "reshape") and len(node.args) == 3 and node.args[2] == -1
 
 
-def _part(head: fx.GraphModule, nodes: list[fx.Node], output: fx.Node) -> fx.GraphModule:
-    graph, new = fx.Graph(), {}
+def _part(head: fx.GraphModule, inputs: list[fx.Node], nodes: list[fx.Node], output: fx.Node) -> fx.GraphModule:
+    graph = fx.Graph()
+    new = {node: graph.placeholder(node.name) for node in inputs}
     for node in nodes:
         new[node] = graph.node_copy(node, new.__getitem__)
     graph.output(new[output])
-    return fx.GraphModule(head, graph)
-
-
-def _tail(head: fx.GraphModule, linear: fx.Node, nodes: list[fx.Node], output: fx.Node) -> fx.GraphModule | nn.Identity:
-    """What follows the linear layer."""
-    if output.args[0] is linear:
-        return nn.Identity()
-    graph = fx.Graph()
-    new = {linear: graph.placeholder(linear.name)}
-    for node in nodes:
-        new[node] = graph.node_copy(node, new.__getitem__)
-    graph.output(new[output.args[0]])
     return fx.GraphModule(head, graph)

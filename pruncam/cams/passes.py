@@ -1,4 +1,4 @@
-"""Passes through a model that leave it as it was: a survey of its layers, and the pass that cuts it at one layer."""
+"""Before the first batch: the model in eval mode, its target layer found, the size of a batch chosen."""
 
 import difflib
 from collections.abc import Iterator
@@ -15,11 +15,12 @@ MEMORY_BUDGET = {"cpu": 2**24, "other": 2**30}
 
 @dataclass(frozen=True)
 class Layout:
-    """What `survey` found: the target layer, the number of classes, the bytes one image needs, where the model is."""
+    """What `survey` found: the target layer, the number of classes, bytes one image needs, where the model is."""
 
     layer: nn.Module
     classes: int
     bytes_per_image: int
+    bytes_after: int  # of the largest layer after the target
     device: torch.device
 
 
@@ -79,9 +80,9 @@ def survey(model: nn.Module, image: Tensor, target_layer: nn.Module | str | None
         raise ValueError(f"the model must return logits of shape (N, classes), got {got} for one image")
     position = _position(model, calls, named)
     # Up to the target one layer at a time is held; after it all are, for the gradient.
-    largest = max(call.bytes_held for call in calls)
+    largest, largest_after = (max(call.bytes_held for call in part) for part in (calls, calls[position:]))
     kept = sum(call.bytes_held for call in calls[position:] if not any(call.module.children())) // 2
-    return Layout(calls[position].module, logits.shape[1], max(largest, kept), logits.device)
+    return Layout(calls[position].module, logits.shape[1], max(largest, kept), largest_after, logits.device)
 
 
 def _find(model: nn.Module, target_layer: nn.Module | str) -> nn.Module:
@@ -120,33 +121,12 @@ def _position(model: nn.Module, calls: list[_Call], named: nn.Module | None) -> 
 def batch_size_within(layout: Layout, batch_size: int | None) -> int:
     """The batch size asked for, or as many images as the memory budget holds."""
     if batch_size is None:
-        budget = MEMORY_BUDGET["cpu" if layout.device.type == "cpu" else "other"]
-        return max(1, budget // layout.bytes_per_image)
+        return rows_within(layout.bytes_per_image, layout.device)
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
     return batch_size
 
 
-def forward_through(model: nn.Module, layer: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
-    """The activations of `layer` and the logits, with a graph from the one to the other and nothing before it.
-
-    Gradients are switched on where the layer hands its output over, so that the layers before it run without, and
-    no weight ever gets one.
-    """
-    activations = None
-
-    def cut(module: nn.Module, inputs: tuple, output: Tensor) -> Tensor | None:
-        nonlocal activations
-        if activations is not None:
-            return None  # a layer used again: the map is of its first use
-        activations = output.detach().requires_grad_()
-        torch.set_grad_enabled(True)
-        return activations.clone()  # an in-place layer that follows must not overwrite what we read
-
-    handle = layer.register_forward_hook(cut)
-    try:
-        with torch.no_grad():
-            logits = model(images)
-    finally:
-        handle.remove()
-    return activations, logits
+def rows_within(bytes_per_row: int, device: torch.device) -> int:
+    """How many rows of a batch the memory budget holds, at least one."""
+    return max(1, MEMORY_BUDGET["cpu" if device.type == "cpu" else "other"] // bytes_per_row)

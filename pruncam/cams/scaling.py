@@ -27,7 +27,7 @@ def _min_max(maps: Tensor) -> Tensor:
 def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear with half-pixel centres, as OpenCV's: two matrix products, several times faster at small sizes."""
     height, width = (_interpolation(old, new).to(maps.device) for old, new in zip(maps.shape[1:], size, strict=True))
-    return height @ maps @ width.T
+    return height @ (maps @ width.T)  # the wide product first: it is one product for all images
 
 
 def _interpolation(old: int, new: int) -> Tensor:

@@ -88,23 +88,34 @@ def _copies(extras: list[Tensor]) -> list[Tensor]:
 
 
 @torch.no_grad()
-def split(model: nn.Module, layer: nn.Module, image: Tensor, logits: Tensor) -> Traced | Hooked:
+def split(model: nn.Module, layer: nn.Module, image: Tensor) -> Traced | Hooked:
     """The model cut at `layer` by its graph, or by a hook where its graph cannot be followed or does not do the same.
 
-    `image` (1, C, H, W) and its `logits` are what the cut is tried on.
+    `image` (1, C, H, W) is what the cut is tried on.
     """
+    hooked = Hooked(model, layer)
     if _has_hooks(model):
-        return Hooked(model, layer)
+        return hooked
+    attributes = set(vars(model))
     try:
         tracer = _Tracer(layer)
         stem, head = _graphs(model, tracer.trace(model), tracer.value.node)
-        traced = Traced(stem, head, None)
-        if not _same(traced, image, logits):
-            return Hooked(model, layer)
     except Exception:  # a forward pass is arbitrary code, and may fail in any way on symbols instead of tensors
-        return Hooked(model, layer)
+        return hooked
+    finally:
+        for name in set(vars(model)) - attributes:
+            delattr(model, name)  # torch.fx leaves a forward pass's constants on the model
+    # After tracing, so that whatever a forward pass stores on its modules is a tensor again and no symbol.
+    logits = model(image)
+    traced = Traced(stem, head, None)
+    try:
+        cut = traced.cut(image, gradients=False)
+        if not _same(traced, cut, logits):
+            return hooked
+    except Exception:  # say, because the number of rows is a constant in the graph
+        return hooked
     channelwise = recognize(head)
-    if channelwise is not None and _is_channelwise(traced, channelwise, image):
+    if channelwise is not None and _is_channelwise(traced, channelwise, cut):
         return Traced(stem, head, channelwise)
     return traced
 
@@ -162,36 +173,33 @@ def _copied(model: nn.Module, inputs: list[fx.Node], nodes: list[fx.Node], outpu
     return fx.GraphModule(model, graph)
 
 
-def _same(traced: Traced, image: Tensor, logits: Tensor) -> bool:
+def _same(traced: Traced, cut: Cut, logits: Tensor) -> bool:
     """Whether the two graphs give the model's logits, also for another number of rows than the stem saw."""
-    cut = traced.cut(image, gradients=False)
-    rows = [tensor.repeat(3, *[1] * (tensor.ndim - 1)) for tensor in (cut.activations, *cut.extras)]
-    again = traced.resume(rows[0], rows[1:])
+    again = traced.resume(_rows(cut.activations, 3), [_rows(extra, 3) for extra in cut.extras])
     return _close(cut.logits, logits) and _close(again, logits.expand(3, -1))
 
 
-def _is_channelwise(traced: Traced, head: ChannelwiseHead, image: Tensor) -> bool:
-    """Whether the head does with three channels taken away what the closed form says."""
-    cut = traced.cut(image, gradients=False)
-    ramp = torch.linspace(-1, 1, cut.activations.numel(), dtype=image.dtype, device=image.device)
+def _is_channelwise(traced: Traced, head: ChannelwiseHead, cut: Cut) -> bool:
+    """Whether the head does with a channel taken away, for three channels, what the closed form says."""
+    ramp = torch.linspace(-1, 1, cut.activations.numel(), dtype=cut.activations.dtype, device=cut.activations.device)
     full = cut.activations + ramp.view_as(cut.activations)  # no channel may be dead: it would prove nothing
     channels = full.shape[1]
-    taken = torch.tensor([0, channels // 2, channels - 1], device=image.device)
-    without = full.repeat(3, 1, 1, 1)
-    without[range(3), taken] = 0
-    extras = [extra.repeat(3, *[1] * (extra.ndim - 1)) for extra in cut.extras]
-    before, empty = (head.features(value, *cut.extras) for value in (full.clone(), torch.zeros_like(full)))
+    rows, taken = torch.arange(3), torch.tensor([0, channels // 2, channels - 1])
+    without = _rows(full, 3)
+    without[rows, taken] = 0
+    before, empty = (head.features(value, *_copies(cut.extras)) for value in (full, torch.zeros_like(full)))
     if before.ndim != 2 or before.shape[1] % channels:
         return False
-    lost = torch.zeros(3, channels, before.shape[1] // channels, dtype=image.dtype, device=image.device)
-    lost[range(3), taken] = (before - empty).view(channels, -1)[taken]
+    lost = before.new_zeros(3, channels, before.shape[1] // channels)
+    lost[rows, taken] = (before - empty).view(channels, -1)[taken]
     expected = head.tail(head.linear(before) - lost.flatten(1) @ head.linear.weight.T)
-    return _close(traced.resume(without, extras), expected)
+    return _close(traced.resume(without, [_rows(extra, 3) for extra in cut.extras]), expected)
+
+
+def _rows(value: Tensor, count: int) -> Tensor:
+    return value.repeat(count, *[1] * (value.ndim - 1))
 
 
 def _close(found: Tensor, expected: Tensor) -> bool:
-    return found.shape == expected.shape and torch.allclose(found, expected, rtol=0, atol=1e-3 * _scale(expected))
-
-
-def _scale(values: Tensor) -> float:
-    return max(float(values.abs().max()), 1e-3)
+    scale = max(float(expected.abs().max()), 1e-3)
+    return found.shape == expected.shape and torch.allclose(found, expected, rtol=0, atol=1e-3 * scale)

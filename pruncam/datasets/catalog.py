@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pruncam import places
+from pruncam.choices import check_choice
 from pruncam.datasets.digits import Digits
 from pruncam.datasets.idx import IdxSet
 from pruncam.datasets.images import DataError, ImageSet
@@ -54,8 +55,7 @@ def load(name: str, split: str, *, data_dir: str | os.PathLike | None = None) ->
     Raises ValueError for an unknown name or split, DataError where the set is missing or one of its files is damaged.
     """
     source = _source(name)
-    if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
+    check_choice("split", split, SPLITS)
     folder = find(name, data_dir)
     if folder is None:
         raise DataError(_missing(source, places.data_folders(data_dir)))
@@ -82,19 +82,25 @@ def download(name: str, folder: str | os.PathLike | None = None) -> Path:
 
 
 def ensure(name: str, data_dir: str | os.PathLike | None = None) -> Path:
-    """Where the set is found, else it is downloaded into `data/`. Raises DataError where that fails."""
-    return find(name, data_dir) or download(name)
+    """Where the set is found, else it is downloaded into `data/`. Raises DataError where that fails too."""
+    try:
+        return find(name, data_dir) or download(name)
+    except DataError as error:
+        raise DataError(f"{error}; looked in {_looked(_source(name), places.data_folders(data_dir))}") from error
 
 
 def _source(name: str) -> Source:
-    if name not in _SOURCES:
-        raise ValueError(f"unknown data set {name!r}: choose one of {', '.join(_SOURCES)}")
+    check_choice("data set", name, _SOURCES)
     return _SOURCES[name]
 
 
 def _missing(source: Source, folders: list[Path]) -> str:
-    looked = "; ".join(f"{folder.absolute()} ({source.lacks(folder)})" for folder in dict.fromkeys(folders))
     return (
         f"{source.title} is missing: run `python -m pruncam download {source.name}`, or put its files into "
-        f"<folder>/{source.layout} and name that folder with DATA=<folder> or PRUNCAM_DATA=<folder>; looked in {looked}"
+        f"<folder>/{source.layout} and name that folder with DATA=<folder> or PRUNCAM_DATA=<folder>; "
+        f"looked in {_looked(source, folders)}"
     )
+
+
+def _looked(source: Source, folders: list[Path]) -> str:
+    return "; ".join(f"{folder.absolute()} ({source.lacks(folder)})" for folder in dict.fromkeys(folders))

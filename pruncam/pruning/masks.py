@@ -75,12 +75,14 @@ def load_state(model: nn.Module, state: dict[str, Tensor]) -> nn.Module:
         model.load_state_dict(state)
     except RuntimeError as error:
         raise ValueError(f"this state is of another network than {type(model).__name__}: {error}") from error
+    apply_masks(model)
     return model
 
 
 def sparsity(model: nn.Module) -> float:
     """The zeroed fraction of all convolution and FC weights, in [0, 1]; biases are not counted."""
-    weights = [module.weight for module in prunable(model).values()]
+    # Times the mask: a training step may have moved a pruned weight that the next forward pass sets back.
+    weights = [module.weight * getattr(module, "weight_mask", 1) for module in prunable(model).values()]
     return sum(int((weight == 0).sum()) for weight in weights) / sum(weight.numel() for weight in weights)
 
 

@@ -6,6 +6,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from pruncam.choices import check_choice
 from pruncam.pruning.masks import apply_masks, attach_masks, masks, prunable
 
 METHODS = ("l1", "random")
@@ -35,8 +36,7 @@ def global_unstructured(
     """
     if not 0 <= amount < 1:
         raise ValueError(f"amount is the fraction of weights to prune, in [0, 1), got {amount}")
-    if method not in METHODS:
-        raise ValueError(f"unknown pruning method {method!r}: choose one of {', '.join(METHODS)}")
+    check_choice("pruning method", method, METHODS)
     pruned = copy.deepcopy(model)
     weights, kept = _weights_and_masks(pruned, layers)
     importance = weights.abs()

@@ -83,6 +83,7 @@ def _numbers(axes: Axes, values: np.ndarray, title: str, marks: dict) -> None:
     for colour, ((r, c), size) in marks.items():
         axes.add_patch(Rectangle((c - 0.5, r - 0.5), size, size, fill=False, edgecolor=colour, linewidth=2.4))
     axes.set(title=title, xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
 
 
 def mnist_network() -> Figure:
@@ -146,5 +147,5 @@ def lottery_pipeline(levels: int) -> Figure:
     axes.text(
         5.4, -1.02, "rewind to the pretrained weights, apply the mask, retrain", fontsize=7.5, color=BLUE, ha="center"
     )
-    axes.set_ylim(-1.5, 2.4)
+    axes.set_ylim(-1.8, 2.4)
     return figure

@@ -1,6 +1,6 @@
 """One function per kind of figure; figures are plain matplotlib objects that no global state knows of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 
 import matplotlib as mpl
@@ -120,23 +120,40 @@ def triptych(image: np.ndarray, noisy: np.ndarray, heatmap: np.ndarray, *, title
     return figure
 
 
-def grid(rows: Sequence[Sequence[np.ndarray]], *, columns: Sequence[str], labels: Sequence[str], grey: int) -> Figure:
-    """Pictures in a table: the first `grey` columns are images, the others heatmaps; `labels` name the rows."""
+def grid(
+    rows: Sequence[Sequence[np.ndarray]],
+    *,
+    columns: Sequence[str],
+    labels: Sequence[str],
+    grey: Callable[[int, int], bool],
+) -> Figure:
+    """Pictures in a table, (H, W) in [0, 1]; `labels` name the rows.
+
+    `grey(row, column)` says which pictures are images, shown in grey; the others are heatmaps.
+    """
     with style():
-        figure = Figure(figsize=(0.86 * len(columns) + 0.5, 0.86 * len(rows) + 0.5), layout="constrained")
+        figure = Figure(figsize=(0.86 * len(columns) + 0.9, 0.86 * len(rows) + 0.4), layout="constrained")
         figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
         field = figure.subplots(len(rows), len(columns), squeeze=False)
-        for number, (pictures, label) in enumerate(zip(rows, labels, strict=True)):
-            for place, picture in enumerate(pictures):
-                axes = field[number, place]
-                axes.imshow(picture, cmap="gray" if place < grey else HEAT, vmin=0, vmax=1)
-                axes.set(xticks=[], yticks=[])
-                for spine in axes.spines.values():
-                    spine.set_visible(False)
-                if number == 0:
-                    axes.set_title(columns[place], fontsize=8)
-            field[number, 0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
+        for (row, column), axes in np.ndenumerate(field):
+            axes.imshow(rows[row][column], cmap="gray" if grey(row, column) else HEAT, vmin=0, vmax=1)
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+        for axes, title in zip(field[0], columns, strict=True):
+            axes.set_title(title, fontsize=8)
+        for axes, label in zip(field[:, 0], labels, strict=True):
+            axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
     return figure
+
+
+def first_rows(count: int) -> Callable[[int, int], bool]:
+    """For `grid`: the first rows are images."""
+    return lambda row, column: row < count
+
+
+def first_columns(count: int) -> Callable[[int, int], bool]:
+    """For `grid`: the first columns are images."""
+    return lambda row, column: column < count
 
 
 def curves_small(

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import platform
+import re
 import subprocess
 import tempfile
 import types
@@ -12,21 +13,23 @@ import typing
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
+import matplotlib
 import pandas as pd
 import torch
 import yaml
 from matplotlib.figure import Figure
 
 from pruncam import places
+from pruncam.choices import DEVICES, PROFILES, check_choice
 from pruncam.progress import Progress
 
-PROFILES = ("quick", "laptop", "paper")
-DEVICES = ("auto", "cpu", "cuda", "mps")
 _PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scipy", "scikit-learn", "matplotlib", "numba", "grad-cam")
+
+_RESULT = re.compile(r"table_.+\.csv|figure_.+\.(png|svg)|claims\.csv|captions\.json|manifest\.json")
 
 ConfigType = TypeVar("ConfigType")
 
@@ -37,9 +40,8 @@ def configure(config_class: type[ConfigType], study: str, profile: str, **overri
     Raises ValueError for an unknown profile or field, or a value of the wrong type (YAML reads 1e-3 as text: write
     0.001).
     """
-    if profile not in PROFILES:
-        raise ValueError(f"unknown profile {profile!r}: choose one of {', '.join(PROFILES)}")
-    text = (resources.files("pruncam") / "profiles" / profile / f"{study}.yaml").read_text()
+    check_choice("profile", profile, PROFILES)
+    text = (places.package_folder() / "profiles" / profile / f"{study}.yaml").read_text()
     values = {"profile": profile} | (yaml.safe_load(text) or {}) | overrides
     hints = typing.get_type_hints(config_class)
     unknown = sorted(values.keys() - hints.keys())
@@ -98,8 +100,7 @@ class Machine:
     jobs: int | None = None
 
     def __post_init__(self):
-        if self.device not in DEVICES:
-            raise ValueError(f"unknown device {self.device!r}: choose one of {', '.join(DEVICES)}")
+        check_choice("device", self.device, DEVICES)
         if self.jobs is not None and self.jobs < 1:
             raise ValueError(f"jobs must be at least 1, got {self.jobs}")
         present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -163,6 +164,7 @@ class Drawing:
 
     draw: Callable[[], Figure]
     caption: str
+    lines: bool = False  # made of lines and text alone: small as SVG, so it is saved as that too
 
 
 @dataclass(frozen=True)
@@ -185,8 +187,7 @@ class StudyResult:
         """Display one figure with its caption in a notebook."""
         from IPython.display import Image, Markdown, display
 
-        if key not in self.drawings:
-            raise ValueError(f"unknown figure {key!r}: {self.study} has {', '.join(self.drawings)}")
+        check_choice("figure", key, self.drawings)
         buffer = io.BytesIO()
         self.drawings[key].draw().savefig(buffer, dpi=110, metadata={"Software": None})
         display(Image(buffer.getvalue()), Markdown(f"*{self._title(key)}* {self.drawings[key].caption}"))
@@ -198,16 +199,16 @@ class StudyResult:
     def save(self, folder: str | os.PathLike | None = None) -> Path:
         """Write tables, figures, claims and manifest; returns the folder, by default figures/<profile>/<study>.
 
-        Every file is written under a temporary name and renamed; files of an earlier result that this one does not
-        have are removed; the manifest comes last.
+        Every file is written under a temporary name and renamed; tables and figures of an earlier result that this one
+        does not have are removed, other files stay; the manifest goes first and comes last.
         """
         folder = Path(folder) if folder else places.figures_folder(self.config.profile) / self.study
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
             written = self._write(Path(temporary))
             for old in folder.iterdir():
-                if old.is_file() and old.name not in written:
-                    old.unlink()
+                if _RESULT.fullmatch(old.name) and (old.name not in written or old.name == "manifest.json"):
+                    old.unlink(missing_ok=True)
             for name in written:
                 os.replace(Path(temporary) / name, folder / name)
         return folder
@@ -216,8 +217,12 @@ class StudyResult:
         for key, table in self.tables.items():
             table.to_csv(folder / f"table_{_slug(key)}.csv", index=False, lineterminator="\n")
         self.claims.to_csv(folder / "claims.csv", index=False, lineterminator="\n")
-        for key, figure in self.figures().items():
-            figure.savefig(folder / f"figure_{_slug(key)}.png", dpi=150, metadata={"Software": None})
+        for key, drawing in self.drawings.items():
+            figure, stem = drawing.draw(), f"figure_{_slug(key)}"
+            figure.savefig(folder / f"{stem}.png", dpi=150, metadata={"Software": None})
+            if drawing.lines:
+                with matplotlib.rc_context({"svg.hashsalt": stem}):  # the same figure is the same file
+                    figure.savefig(folder / f"{stem}.svg", metadata={"Date": None})
         captions = {f"figure_{_slug(key)}": drawing.caption for key, drawing in self.drawings.items()}
         (folder / "captions.json").write_text(json.dumps(captions, indent=2, ensure_ascii=False) + "\n")
         (folder / "manifest.json").write_text(json.dumps(self.manifest, indent=2) + "\n")

@@ -13,7 +13,7 @@ from pruncam.report import claims as claim_report
 from pruncam.report.claims import Claim
 from pruncam.store import Store
 from pruncam.studies import study
-from pruncam.studies.mnist_iou import claims, figures, samples, tables
+from pruncam.studies.mnist_iou import claims, figures, samples, sanity, tables
 from pruncam.studies.mnist_iou.chain import Chain
 from pruncam.studies.mnist_iou.config import VARIANTS, Config
 from pruncam.studies.study import Machine, StudyResult
@@ -43,7 +43,7 @@ def run(config: Config, progress: bool = True, *, machine: Machine | None = None
     finally:
         bar.close()
     sampled = samples.choose(chains[0], scores[tables.BASE, config.seeds[0]])
-    found = _tables(config, scores, choices, sampled)
+    found = _tables(config, scores, choices, sampled) | {"sanity": _sanity(chains[0])}
     judged = claims.judge(config, found["figure_3_1"], found["levels"], found["losses"], config.dataset != "mnist")
     facts = {
         "profile": config.profile,
@@ -111,6 +111,10 @@ def _tables(config: Config, scores: tables.Scores, choices: dict, sampled: dict)
         "sensitivity": tables.sensitivity(config, levels, choices),
         "levels": levels,
     }
+
+
+def _sanity(chain: Chain) -> pd.DataFrame:
+    return sanity.table(chain.clean, chain.noisy[:, 0].float() / 255, chain.seed)
 
 
 def _stable(config: Config, levels: pd.DataFrame, judged: list[Claim]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -16,7 +17,9 @@ from pruncam.studies.mnist_iou.config import Config
 from pruncam.training import accuracy, fit
 
 # Raised by hand when the code of a step changes what it makes.
-PRETRAINED, LEVEL, SCORES, CHOICES = 1, 1, 1, 1
+PRETRAINED, LEVEL, SCORES, CHOICES = 1, 1, 2, 2
+
+SLICE = 1000  # images
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,14 @@ class Chain:
         """Mean IoU of every level under other choices of target layer and target class; after `run`."""
         return [self._choices(level, model) for level, model in enumerate(self.models)]
 
-    def noisy_test(self) -> Tensor:
-        """The test images with this seed's noise, uint8."""
+    @cached_property
+    def clean(self) -> Tensor:
+        """The test images (N, H, W) in [0, 1]: what a heatmap should look like."""
+        return self.test.images[:, 0].float() / 255
+
+    @cached_property
+    def noisy(self) -> Tensor:
+        """The test images (N, 1, H, W) with this seed's noise, uint8."""
         indices = torch.arange(len(self.test), device=self.device)
         return self.config.inputs.noisy(self.test.images, indices, derive(self.seed, "test noise"))
 
@@ -123,19 +132,40 @@ class Chain:
         return kept.value
 
     def _score(self, model: nn.Module) -> dict[str, Any]:
-        self.progress.check()
-        inputs, clean = self.config.inputs, self.test.images[:, 0].float() / 255
-        x = inputs.normalised(self.noisy_test())
-        method = self.config.method
-        found = cams.explain(model, x, methods=[method], target_layer=self.config.target_layer)
-        per_image = fits(found.maps[method], clean) | {"correct": found.targets == self.test.labels}
-        return {name: values.cpu() for name, values in per_image.items()} | {
-            "accuracy_noisy": 100 * per_image["correct"].float().mean().item(),
-            "accuracy_clean": accuracy(model, inputs.normalised(self.test.images), self.test.labels),
-            "pooled_iou": metrics.pooled_soft_iou(found.maps[method], clean).item(),
-            "heatmap_mean": found.maps[method].mean().item(),
-            "heatmap_std": found.maps[method].std().item(),
+        """Everything there is to say of one model's heatmaps: a value per image, and over all images."""
+        method, layer = self.config.method, self.config.target_layer
+        parts = []
+        for rows in self._slices():
+            found = cams.explain(model, self._input(self.noisy, rows), methods=[method], target_layer=layer)
+            seen = fits(found.maps[method], self.clean[rows])
+            seen["correct"] = found.targets == self.test.labels[rows]
+            parts.append({name: values.cpu() for name, values in seen.items()})
+        images = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        mean, pixels = images.pop("mean").double(), self.clean[0].numel()
+        squares = images.pop("mean_square").double().mean() * pixels * len(mean)
+        variance = (squares - pixels * len(mean) * mean.mean() ** 2) / (pixels * len(mean) - 1)
+        return images | {
+            "accuracy_noisy": 100 * images["correct"].double().mean().item(),
+            "accuracy_clean": self._accuracy_clean(model),
+            "pooled_iou": _share(images.pop("minima"), images.pop("maxima")),
+            "heatmap_mean": mean.mean().item(),
+            "heatmap_std": variance.clamp(min=0).sqrt().item(),
         }
+
+    def _accuracy_clean(self, model: nn.Module) -> float:
+        correct = [
+            accuracy(model, self._input(self.test.images, rows), self.test.labels[rows]) * len(self.test.labels[rows])
+            for rows in self._slices()
+        ]
+        return sum(correct) / len(self.test)
+
+    def _input(self, images: Tensor, rows: slice) -> Tensor:
+        return self.config.inputs.normalised(images[rows])
+
+    def _slices(self) -> list[slice]:
+        """The test set in pieces: memory does not grow with the number of images."""
+        self.progress.check()
+        return [slice(start, start + SLICE) for start in range(0, len(self.test), SLICE)]
 
     def _choices(self, level: int, model: nn.Module) -> dict[str, Any]:
         step = Step("mnist-iou-choices", CHOICES, self._scoring(level))
@@ -144,15 +174,17 @@ class Chain:
         return kept.value
 
     def _choose(self, model: nn.Module) -> dict[str, float]:
-        self.progress.check()
-        clean = self.test.images[:, 0].float() / 255
-        x = self.config.inputs.normalised(self.noisy_test())
-        options = {
-            "target layer: the ReLU after the last convolution": {"target_layer": "relu2"},
-            "target class: the true one": {"target_layer": "conv2", "targets": self.test.labels},
-        }
-        maps = {name: cams.heatmaps(model, x, method=self.config.method, **given) for name, given in options.items()}
-        return {name: metrics.soft_iou(found, clean).mean().item() for name, found in maps.items()}
+        iou: dict[str, list[Tensor]] = {}
+        for rows in self._slices():
+            x, labels = self._input(self.noisy, rows), self.test.labels[rows]
+            options = {
+                "target layer: the ReLU after the last convolution": {"target_layer": "relu2"},
+                "target class: the true one": {"target_layer": "conv2", "targets": labels},
+            }
+            for name, given in options.items():
+                maps = cams.heatmaps(model, x, method=self.config.method, **given)
+                iou.setdefault(name, []).append(metrics.soft_iou(maps, self.clean[rows]))
+        return {name: torch.cat(values).double().mean().item() for name, values in iou.items()}
 
 
 def remaining(model: nn.Module) -> int:
@@ -182,7 +214,17 @@ def fits(maps: Tensor, clean: Tensor) -> dict[str, Tensor]:
         "pixel_correlation": _pixel_correlation(flat, clean.flatten(1)),
         "inverted": on < off,
         "empty": flat.amax(1) == 0,
+        "minima": torch.minimum(maps, clean).sum((1, 2)),
+        "maxima": torch.maximum(maps, clean).sum((1, 2)),
+        "mean": flat.mean(1),
+        "mean_square": flat.square().mean(1),
     }
+
+
+def _share(part: Tensor, whole: Tensor) -> float:
+    """Sum over sum; 1 where both are empty, as for one image."""
+    total = whole.double().sum().item()
+    return part.double().sum().item() / total if total else 1.0
 
 
 def _pixel_correlation(x: Tensor, y: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """The claims of the thesis, each with a limit that was fixed before any run."""
 
+import math
+
 import pandas as pd
 
 from pruncam.report.claims import Claim
@@ -77,7 +79,9 @@ def _costs_nothing(losses: pd.DataFrame) -> list[dict]:
         ("b", "IoU", "%", 5.0, "iou_loss"),
     ):
         estimate, evidence = None, "no network is that sparse"
-        if found is not None:
+        if found is not None and math.isnan(found[column]):
+            evidence = f"there is no {name} at level 0 to lose"
+        elif found is not None:
             estimate = Interval(found[column], found[f"{column}_low"], found[f"{column}_high"])
             within = losses.loc[(losses[column] <= limit).cummin(), "level"].max()
             sparsity = losses.loc[losses["level"] == within, "sparsity"].iloc[0]

@@ -1,5 +1,6 @@
 """The configuration of the MNIST IoU study."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -7,6 +8,7 @@ from pruncam import cams
 from pruncam.models import INITIAL_WEIGHTS
 from pruncam.training import Inputs, Recipe
 
+PRUNABLE = 2324  # weights of the network that may be pruned
 LEVEL_ZERO = ("retrained", "pretrained")
 VARIANTS: dict[str, dict[str, Any]] = {
     "inputs not normalised": {"mean": 0.0, "std": 1.0},
@@ -51,6 +53,11 @@ class Config:
             raise ValueError(f"levels must be 1 to 25 (2,324 weights last no longer), got {self.levels}")
         if not 0 < self.fraction < 1:
             raise ValueError(f"fraction of the remaining weights must be in (0, 1), got {self.fraction}")
+        left = PRUNABLE
+        for level in range(1, self.levels + 1):
+            left -= math.ceil(self.fraction * left) + 1  # `pruning.lottery_step`
+            if left < 1:
+                raise ValueError(f"no weight is left at level {level} of {self.levels}: lower levels or fraction")
         every = self.seeds + self.more_seeds
         if not self.seeds or len(set(every)) != len(every):
             raise ValueError(f"seeds and more_seeds must name at least one seed and none twice, got {every}")

@@ -26,17 +26,26 @@ def drawings(
         "2.1": Drawing(
             diagrams.convolution,
             "A convolution: each number of the feature map is the sum of the products of kernel and window.",
+            lines=True,
         ),
         "2.2": Drawing(
-            diagrams.mnist_network, "The network: 2,324 weights that may be pruned, and where its heatmap is read."
+            diagrams.mnist_network,
+            "The network: 2,324 weights that may be pruned, and where its heatmap is read.",
+            lines=True,
         ),
-        "2.3": Drawing(partial(diagrams.lottery_pipeline, config.levels), "Iterative pruning with rewinding."),
+        "2.3": Drawing(
+            partial(diagrams.lottery_pipeline, config.levels), "Iterative pruning with rewinding.", lines=True
+        ),
         "2.4": _sample(samples["shown"][0], 0, f"The first 8 of the test images at full density. {where}"),
         "3.1": Drawing(
-            partial(_over_levels, by_level), f"Accuracy on noisy images and IoU at each pruning level. {bands}"
+            partial(_over_levels, by_level),
+            f"Accuracy on noisy images and IoU at each pruning level. {bands}",
+            lines=True,
         ),
         "3.2": Drawing(
-            partial(_over_density, by_level), f"The same against density: most levels crowd near zero. {bands}"
+            partial(_over_density, by_level),
+            f"The same against density: most levels crowd near zero. {bands}",
+            lines=True,
         ),
     }
     rule = "The first test image whose heatmap is inverted at level 0 (weaker on the digit than around it)"
@@ -47,11 +56,13 @@ def drawings(
         partial(_scatter, by_level),
         "IoU against accuracy, a point per level. Left all levels, right those that still work: a few points at "
         f"chance level can make any correlation. {where}",
+        lines=True,
     )
     found["control"] = Drawing(
         partial(_control, by_level),
         "What changes with pruning besides place: IoU with the own and with another image, spread of the heatmap, "
         f"share of inverted heatmaps. {where}",
+        lines=True,
     )
     found["gallery"] = Drawing(
         partial(_gallery, config, samples["classes"]),
@@ -121,4 +132,4 @@ def _gallery(config: Config, samples: list[Sample]) -> Figure:
     levels = [level for level in (0, 5, 10, 15, 17, 20, 25) if level <= config.levels]
     rows = [[s.image, s.noisy, *(s.maps[level] for level in levels)] for s in samples]
     columns = ["image", "noisy", *(f"level {level}" for level in levels)]
-    return plots.grid(rows, columns=columns, labels=[s.label for s in samples], grey=2)
+    return plots.grid(rows, columns=columns, labels=[s.label for s in samples], grey=plots.first_columns(2))

@@ -37,8 +37,8 @@ def choose(chain: Chain, scores: list[dict]) -> dict[str, list[Sample]]:
 
 def _samples(chain: Chain, indices: list[int]) -> list[Sample]:
     chosen = torch.tensor(indices, device=chain.device)
-    clean = chain.test.images[chosen, 0].float() / 255
-    noisy = chain.noisy_test()[chosen]
+    clean = chain.clean[chosen]
+    noisy = chain.noisy[chosen]
     x = chain.config.inputs.normalised(noisy)
     maps = [
         cams.heatmaps(model, x, method=chain.config.method, target_layer=chain.config.target_layer)

@@ -1,17 +1,16 @@
 """The tables of the MNIST IoU study: levels, correlations, published numbers, sensitivity."""
 
 import math
-from importlib import resources
 
 import numpy as np
 import pandas as pd
 
+from pruncam import places
 from pruncam.seeds import derive
-from pruncam.statistics import METHODS, bootstrap_mean, correlation, t_interval
-from pruncam.studies.mnist_iou.config import Config
+from pruncam.statistics import METHODS, Interval, bootstrap_mean, correlation, t_interval
+from pruncam.studies.mnist_iou.config import PRUNABLE, Config
 
 BASE = "as in the thesis"
-PRUNABLE = 2324
 WORKING = 90.0  # % accuracy: below it a level counts as no longer working
 _SCALARS = ("accuracy_noisy", "accuracy_clean", "pooled_iou", "heatmap_mean", "heatmap_std", "remaining")
 _MEANS = ("iou", "iou_other_image", "iou_binary", "energy", "pixel_correlation", "inverted", "empty")
@@ -187,7 +186,7 @@ def costs_nothing(config: Config, levels: pd.DataFrame) -> pd.DataFrame:
     for level, group in base.groupby("level"):
         start = base[base["level"] == 0]
         accuracy = t_interval(start["accuracy_noisy"].to_numpy() - group["accuracy_noisy"].to_numpy())
-        iou = t_interval(100 * (1 - group["iou"].to_numpy() / start["iou"].to_numpy()))
+        iou = _relative_loss(start["iou"].to_numpy(), group["iou"].to_numpy())
         row = {"level": level, "sparsity": 1 - group["density"].mean()}
         row |= {"accuracy_loss": accuracy.value, "accuracy_loss_low": accuracy.low, "accuracy_loss_high": accuracy.high}
         row |= {"iou_loss": iou.value, "iou_loss_low": iou.low, "iou_loss_high": iou.high}
@@ -196,6 +195,12 @@ def costs_nothing(config: Config, levels: pd.DataFrame) -> pd.DataFrame:
     table["accuracy_within_1_point"] = table["accuracy_loss"] <= 1
     table["iou_within_5_percent"] = table["iou_loss"] <= 5
     return table
+
+
+def _relative_loss(start: np.ndarray, now: np.ndarray) -> Interval:
+    if not start.all():  # a network that learned nothing has empty heatmaps from the start
+        return Interval(math.nan, math.nan, math.nan)
+    return t_interval(100 * (1 - now / start))
 
 
 def beside_the_thesis(config: Config, by_level: pd.DataFrame, levels: pd.DataFrame, samples: dict) -> pd.DataFrame:
@@ -234,8 +239,8 @@ def published_values() -> dict[str, float]:
 
 
 def _published() -> pd.DataFrame:
-    with (resources.files("pruncam") / "published" / "mnist_iou.csv").open() as file:
-        return pd.read_csv(file, keep_default_na=False, dtype={"value": float})
+    path = places.package_folder() / "published" / "mnist_iou.csv"
+    return pd.read_csv(path, keep_default_na=False, dtype={"value": float})
 
 
 def _of(levels: pd.DataFrame, variant: str, seeds: tuple[int, ...]) -> pd.DataFrame:

@@ -1,0 +1,155 @@
+"""Statistics: against SciPy, against numbers worked out by hand, and against what an interval promises."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from pruncam.statistics import bootstrap_mean, correlation, t_interval
+
+REFERENCES = {"pearson": stats.pearsonr, "spearman": stats.spearmanr, "kendall": stats.kendalltau}
+
+
+def series(seed, n, slope=1.0):
+    random = np.random.default_rng(seed)
+    x = random.normal(size=n)
+    return x, slope * x + random.normal(size=n)
+
+
+@pytest.mark.parametrize("method", REFERENCES)
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), n=st.integers(5, 60), slope=st.sampled_from([-3, 0, 0.5]), ties=st.booleans())
+def test_value_and_p_are_those_of_scipy(method, seed, n, slope, ties):
+    x, y = series(seed, n, slope)
+    if ties:
+        x, y = x.round(1), y.round(1)
+    found, expected = correlation(x, y, method), REFERENCES[method](x, y)
+    assert (found.value, found.p_value) == pytest.approx((expected.statistic, expected.pvalue))
+    assert found.low - 1e-15 <= found.value <= found.high + 1e-15 and found.df == n - 2
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), n=st.integers(5, 60), slope=st.sampled_from([-3, 0, 0.5]))
+def test_pearsons_interval_is_that_of_scipy(seed, n, slope):
+    x, y = series(seed, n, slope)
+    expected = stats.pearsonr(x, y).confidence_interval(0.95)
+    found = correlation(x, y)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_intervals_of_rank_correlations_are_those_of_their_formulas():
+    # Ranks 1 to 10 with two neighbours exchanged twice: sum of squared differences 4, two discordant pairs of 45.
+    x, y = range(1, 11), [2, 1, 3, 4, 5, 6, 7, 8, 10, 9]
+    rho, tau = 1 - 6 * 4 / (10 * 99), (43 - 2) / 45
+    spearman, kendall = correlation(x, y, "spearman"), correlation(x, y, "kendall")
+    half = 1.959964 * math.sqrt((1 + rho**2 / 2) / 7)  # Bonett and Wright (2000)
+    expected = (rho, math.tanh(math.atanh(rho) - half), math.tanh(math.atanh(rho) + half))
+    assert (spearman.value, spearman.low, spearman.high) == pytest.approx(expected, abs=1e-6)
+    half = 1.959964 * math.sqrt(0.437 / 6)  # Fieller, Hartley and Pearson (1957)
+    expected = (tau, math.tanh(math.atanh(tau) - half), math.tanh(math.atanh(tau) + half))
+    assert (kendall.value, kendall.low, kendall.high) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("method", REFERENCES)
+def test_intervals_hold_the_true_correlation_in_95_of_100_samples(method):
+    # Of a normal pair with Pearson's r: Spearman's is 6/pi asin(r/2), Kendall's 2/pi asin(r).
+    r, random = 0.6, np.random.default_rng(1)
+    truth = {"pearson": r, "spearman": 6 / math.pi * math.asin(r / 2), "kendall": 2 / math.pi * math.asin(r)}[method]
+    hits = 0
+    for x, noise in random.normal(size=(1000, 2, 26)):
+        found = correlation(x, r * x + math.sqrt(1 - r**2) * noise, method)
+        hits += found.low <= truth <= found.high
+    assert 925 <= hits <= 980  # 950 and more than three standard errors (7) around; Kendall's is known to be wide
+
+
+def test_26_points_have_24_degrees_of_freedom():
+    # The thesis prints 25 for its 26 levels (Table 3.1).
+    found = correlation(*series(1, 26))
+    assert found.df == 24
+    t = found.value * math.sqrt(24 / (1 - found.value**2))
+    assert found.p_value == pytest.approx(2 * stats.t.sf(t, 24))
+
+
+@pytest.mark.parametrize("method", REFERENCES)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_perfect_correlation_is_one_and_its_interval_too(method, sign):
+    found = correlation(range(9), [sign * (2 * k + 1) for k in range(9)], method)
+    assert (found.value, found.low, found.high) == pytest.approx((sign, sign, sign))
+
+
+@pytest.mark.parametrize("method", REFERENCES)
+def test_a_constant_series_has_no_correlation(method):
+    for found in (correlation([3] * 6, range(6), method), correlation(range(6), [0.1] * 6, method)):
+        assert all(math.isnan(value) for value in (found.value, found.low, found.high, found.p_value))
+        assert found.df == 4
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "method", "message"),
+    [
+        (range(6), range(6), "cosine", "unknown correlation 'cosine': choose one of pearson, spearman, kendall"),
+        (range(4), range(4), "pearson", "same length, 5 or more, got \\(4,\\) and \\(4,\\)"),
+        (range(6), range(7), "pearson", "same length, 5 or more, got \\(6,\\) and \\(7,\\)"),
+        (np.ones((5, 2)), np.ones((5, 2)), "pearson", "two series"),
+        ([1, 2, 3, 4, math.nan], range(5), "kendall", "finite values"),
+        (range(5), [1, 2, 3, 4, math.inf], "spearman", "finite values"),
+    ],
+)
+def test_series_without_a_correlation_are_refused(x, y, method, message):
+    with pytest.raises(ValueError, match=message):
+        correlation(x, y, method)
+
+
+def test_bootstrap_intervals_are_those_of_scipy():
+    values = np.random.default_rng(0).exponential(size=400)
+    found = bootstrap_mean(values, samples=8000, seed=1)
+    settings = {"n_resamples": 8000, "method": "percentile", "random_state": 2}
+    expected = stats.bootstrap((values,), np.mean, **settings).confidence_interval
+    assert found.value == pytest.approx(values.mean())
+    # Two draws of 8,000: the ends scatter by some 2 % of the interval's width.
+    width = expected.high - expected.low
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.08 * width)
+
+
+def test_bootstrap_intervals_hold_the_true_mean_in_95_of_100_samples():
+    random = np.random.default_rng(3)
+    found = [bootstrap_mean(random.normal(size=60), samples=200, seed=k) for k in range(400)]
+    hits = sum(interval.low <= 0 <= interval.high for interval in found)
+    assert 360 <= hits <= 392  # 380, less some for the percentile's bias at 60 values; standard error 4.4
+
+
+def test_a_bootstrap_is_a_function_of_its_seed_and_widens_with_its_confidence():
+    values = np.arange(50.0)
+    assert bootstrap_mean(values, samples=200, seed=1) == bootstrap_mean(values, samples=200, seed=1)
+    assert bootstrap_mean(values, samples=200, seed=1) != bootstrap_mean(values, samples=200, seed=2)
+    wide, narrow = (bootstrap_mean(values, samples=200, seed=1, confidence=c) for c in (0.99, 0.5))
+    assert wide.low < narrow.low < narrow.high < wide.high
+    assert bootstrap_mean([4.0] * 9, samples=100, seed=0).low == 4.0
+
+
+def test_a_t_interval_of_three_seeds_is_as_worked_out_by_hand():
+    # Mean 2, standard deviation 1, standard error 1/sqrt(3), t(0.975; 2) = 4.302653 (any table)
+    found = t_interval([1, 2, 3])
+    assert (found.value, found.low, found.high) == pytest.approx((2, 2 - 2.484138, 2 + 2.484138), abs=1e-6)
+    found = t_interval([1, 2, 3], confidence=0.5)  # t(0.75; 2) = 0.816497
+    assert (found.low, found.high) == pytest.approx((2 - 0.471405, 2 + 0.471405), abs=1e-6)
+
+
+def test_one_seed_alone_says_nothing_about_its_scatter():
+    found = t_interval([0.5])
+    assert (found.value, found.low, found.high) == (0.5, -math.inf, math.inf)
+
+
+@pytest.mark.parametrize("values", [[], [1.0, math.nan], [[1.0, 2.0]], [math.inf, 1.0]])
+def test_intervals_need_finite_values_in_one_dimension(values):
+    for interval in (t_interval, lambda v: bootstrap_mean(v, samples=100, seed=0)):
+        with pytest.raises(ValueError, match="an interval needs 1 or more finite values in one dimension"):
+            interval(values)
+
+
+def test_a_bootstrap_of_few_samples_is_refused():
+    with pytest.raises(ValueError, match="at least 100 samples, got 99"):
+        bootstrap_mean([1.0, 2.0], samples=99, seed=0)

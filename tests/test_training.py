@@ -1,0 +1,370 @@
+"""Training: the two engines against each other and against a loop written out, and what they refuse."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import prune
+
+from pruncam import fused, pruning, training
+from pruncam.datasets import catalog, noise
+from pruncam.models import initialize, mnist_net
+from pruncam.seeds import derive, generator
+from pruncam.training import Inputs, Recipe, accuracy, fit
+
+ENGINES = ("torch", "fused")
+RECIPE = Recipe(((2, 0.05), (1, 0.01)), batch_size=32, momentum=0.9, weight_decay=1e-4)
+NOISY = Inputs(noise=51, mean=0.1307, std=0.3081)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return catalog.load("digits", "train").first(500)  # 500 = 15 x 32 + 20: the last batch of 32 is smaller
+
+
+def net(seed=0):
+    return initialize(mnist_net(), "kaiming-normal", seed)
+
+
+def sparse_net(steps=6):
+    model = net()
+    for _ in range(steps):
+        model = pruning.lottery_step(model)
+    return model
+
+
+def parameters(model):
+    return nn.utils.parameters_to_vector(model.parameters()).detach()
+
+
+def trained(model, digits, engine="torch", recipe=RECIPE, inputs=NOISY, seed=5):
+    model = copy.deepcopy(model)
+    loss = fit(model, digits.images, digits.labels, recipe, inputs, seed=seed, engine=engine)
+    return parameters(model), loss
+
+
+def by_hand(model, images, labels, recipe, inputs, seed):
+    """The recipe written out with PyTorch's own optimizer; masks are multiplied in after every step."""
+    masks = {name: mask.clone() for name, mask in pruning.masks(model).items()}
+    optimizer = torch.optim.SGD(model.parameters(), lr=1, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+    rates = [rate for epochs, rate in recipe.schedule for _ in range(epochs)]
+    for epoch, rate in enumerate(rates):
+        optimizer.param_groups[0]["lr"] = rate
+        order = torch.randperm(len(images), generator=generator(seed, "order", epoch))
+        key, losses = derive(seed, "noise", epoch), []
+        for start in range(0, len(order), recipe.batch_size):
+            batch = order[start : start + recipe.batch_size]
+            pixels = (
+                noise.background(images[batch], batch, key=key, level=inputs.noise) if inputs.noise else images[batch]
+            )
+            loss = nn.functional.cross_entropy(model((pixels / 255 - inputs.mean) / inputs.std), labels[batch])
+            losses += [loss.item()] * len(batch)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            with torch.no_grad():
+                for name, parameter in model.named_parameters():
+                    parameter *= masks.get(name, 1)
+    return parameters(model), sum(losses) / len(losses)
+
+
+@pytest.mark.parametrize("start", [net, sparse_net], ids=["all weights", "pruned"])
+@pytest.mark.parametrize("inputs", [NOISY, Inputs(), Inputs(noise=255, mean=0.5, std=0.5)], ids=str)
+def test_the_fused_engine_trains_as_pytorch_does(digits, start, inputs):
+    model = start()
+    eager, eager_loss = trained(model, digits, "torch", inputs=inputs)
+    compiled, compiled_loss = trained(model, digits, "fused", inputs=inputs)  # after 48 steps, in another order of sums
+    assert (eager - parameters(model)).abs().max() > 0.05, "nothing was trained"
+    assert (eager - compiled).abs().max() < 1e-4
+    assert compiled_loss == pytest.approx(eager_loss, abs=1e-4)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 500, 1000], ids=lambda size: f"batches of {size}")
+def test_the_engines_agree_for_every_batch_size(digits, batch_size):
+    first = digits.first(40) if batch_size == 1 else digits
+    recipe = Recipe(((1, 0.01),), batch_size=batch_size, momentum=0.5, weight_decay=0.01)
+    eager, eager_loss = trained(net(), first, "torch", recipe)
+    compiled, compiled_loss = trained(net(), first, "fused", recipe)
+    assert (eager - compiled).abs().max() < 1e-5
+    assert compiled_loss == pytest.approx(eager_loss, abs=1e-5)
+
+
+def test_one_step_of_the_fused_engine_sees_the_noise_of_the_data_sets(digits):
+    # With one step, weights that saw other noise differ by far more than rounding.
+    step = Recipe(((1, 0.01),), batch_size=500, momentum=0)
+    compiled, _ = trained(net(), digits, "fused", step)
+    hand, _ = by_hand(net(), digits.images, digits.labels, step, NOISY, 5)
+    other, _ = by_hand(net(), digits.images, digits.labels, step, NOISY, 6)
+    assert (compiled - hand).abs().max() < 1e-6
+    assert (compiled - other).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("start", [net, sparse_net], ids=["all weights", "pruned"])
+def test_training_equals_a_loop_written_out(digits, engine, start):
+    model = start()
+    found, loss = trained(model, digits, engine)
+    expected, expected_loss = by_hand(copy.deepcopy(model), digits.images, digits.labels, RECIPE, NOISY, 5)
+    assert (found - expected).abs().max() < (1e-4 if engine == "fused" else 1e-5)
+    assert loss == pytest.approx(expected_loss, abs=1e-4)
+
+
+def test_other_networks_are_trained_as_a_loop_written_out_does(digits):
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(1, 6, 5, stride=2), nn.BatchNorm2d(6), nn.Tanh(), nn.Flatten(), nn.Linear(6 * 144, 10))
+    model = pruning.global_unstructured(nn.Sequential(*layers), 0.5)
+    found, _ = trained(model, digits, "auto")
+    expected, _ = by_hand(copy.deepcopy(model).train(), digits.images, digits.labels, RECIPE, NOISY, 5)
+    assert (found - expected).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_pruned_weights_stay_zero_and_all_others_are_trained(digits, engine):
+    model = sparse_net()
+    masks = {name: mask.clone() for name, mask in pruning.masks(model).items()}
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    fit(model, digits.images, digits.labels, RECIPE, NOISY, seed=1, engine=engine)
+    for name, parameter in model.named_parameters():
+        mask = masks.get(name, torch.ones_like(parameter))
+        assert torch.equal(parameter[mask == 0], torch.zeros(int((mask == 0).sum())))
+        assert ((parameter != before[name]) | (mask == 0)).float().mean() > 0.95  # a dead unit's weights may stay
+    assert all(torch.equal(mask, masks[name]) for name, mask in pruning.masks(model).items())
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_same_seed_gives_the_same_weights_to_the_bit_and_another_seed_does_not(digits, engine):
+    weights, loss = trained(net(), digits, engine, seed=1)
+    again, loss_again = trained(net(), digits, engine, seed=1)
+    assert torch.equal(weights, again) and loss == loss_again
+    other, _ = trained(net(), digits, engine, seed=2)
+    assert (weights - other).abs().max() > 1e-3
+
+
+def test_training_draws_nothing_from_the_global_random_state(digits):
+    model = net()
+    torch.manual_seed(1)
+    state = torch.random.get_rng_state()
+    first, _ = trained(model, digits, "torch")
+    assert torch.equal(torch.random.get_rng_state(), state)
+    torch.manual_seed(2)
+    assert torch.equal(trained(model, digits, "torch")[0], first)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_training_learns_the_digits(engine):
+    train, test = catalog.load("digits", "train"), catalog.load("digits", "test")
+    model = net()
+    recipe = Recipe(((6, 0.02),), batch_size=16)
+    assert fit(model, train.images, train.labels, recipe, NOISY, seed=1, engine=engine) < 0.5
+    assert accuracy(model, NOISY.normalised(test.images), test.labels) > 85  # chance is 10
+
+
+def test_the_schedule_gives_every_epoch_its_learning_rate():
+    assert Recipe(((5, 0.01), (3, 0.001), (2, 0.0001)), 128).learning_rates == [0.01] * 5 + [0.001] * 3 + [0.0001] * 2
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_after_every_epoch_the_model_holds_its_weights_and_an_error_ends_the_training(digits, engine):
+    model, seen = net(), []
+
+    def after_epoch():
+        seen.append(parameters(model))
+        if len(seen) == 2:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        fit(model, digits.images, digits.labels, RECIPE, NOISY, seed=5, engine=engine, after_epoch=after_epoch)
+    assert len(seen) == 2 and torch.equal(parameters(model), seen[1])
+    one_epoch, _ = trained(net(), digits, engine, Recipe(((1, 0.05),), 32, 0.9, 1e-4))
+    assert torch.equal(seen[0], one_epoch)
+
+
+def constant(logits):
+    """A classifier that answers the same logits for every image; it counts as one in training mode."""
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.9), nn.Linear(4, len(logits)))
+    nn.init.zeros_(model[2].weight)
+    model[2].bias.data = torch.tensor(logits)
+    return model
+
+
+def test_accuracy_is_the_share_of_right_answers():
+    labels = torch.tensor([2, 2, 0, 1, 2, 0, 2])
+    assert accuracy(constant([0.0, 1.0, 3.0]), torch.rand(7, 1, 2, 2), labels, batch_size=3) == 100 * 4 / 7
+
+
+def test_accuracy_counts_what_the_network_says_image_by_image(digits):
+    model = net(3)
+    x = NOISY.normalised(digits.images)
+    right = sum(int(model(x[k : k + 1])[0].argmax()) == int(digits.labels[k]) for k in range(len(x)))
+    assert accuracy(model, x, digits.labels) == pytest.approx(100 * right / len(x))
+
+
+def test_accuracy_restores_the_mode_of_every_layer_also_after_an_error():
+    model = constant([1.0, 0.0]).train()
+    model[1].eval()
+    modes = [module.training for module in model.modules()]
+    accuracy(model, torch.rand(4, 1, 2, 2), torch.zeros(4, dtype=torch.int64))
+    assert [module.training for module in model.modules()] == modes
+    with pytest.raises(RuntimeError):
+        accuracy(model, torch.rand(4, 1, 3, 3), torch.zeros(4, dtype=torch.int64))
+    assert [module.training for module in model.modules()] == modes
+
+
+def test_inputs_are_scaled_to_the_unit_range_and_normalised():
+    pixels = torch.tensor([0, 51, 255], dtype=torch.uint8)
+    assert Inputs().normalised(pixels).tolist() == pytest.approx([0, 0.2, 1])
+    # OpenLTH's MNIST: (x - 0.1307) / 0.3081
+    assert NOISY.normalised(pixels).tolist() == pytest.approx([-0.42421, 0.22493, 2.82149], abs=1e-5)
+
+
+def dilated():
+    """Other arithmetic in the same shapes: 28 - 4 = 24, 12, 10, 5, and 8 x 25 = 200 features again."""
+    model = mnist_net()
+    model.conv1 = nn.Conv2d(1, 4, 3, dilation=2)
+    return model
+
+
+def changed(**layers):
+    model = mnist_net()
+    for name, layer in layers.items():
+        setattr(model, name, layer)
+    return model
+
+
+class SameLayers(nn.Module):
+    """The MNIST network's layers under another forward pass."""
+
+    def __init__(self):
+        super().__init__()
+        for name, layer in mnist_net().named_children():
+            self.add_module(name, layer)
+
+
+OTHERS = {
+    "padding": changed(conv1=nn.Conv2d(1, 4, 3, padding=1)),
+    "stride": changed(conv1=nn.Conv2d(1, 4, 3, stride=2)),
+    "dilated convolution": dilated(),
+    "dilated pooling": changed(pool2=nn.MaxPool2d(2, dilation=2)),
+    "other pooling": changed(pool1=nn.AvgPool2d(2)),
+    "overlapping pooling": changed(pool1=nn.MaxPool2d(2, stride=1)),
+    "other activation": changed(relu2=nn.LeakyReLU()),
+    "no bias": changed(fc=nn.Linear(200, 10, bias=False)),
+    "more classes": changed(fc=nn.Linear(200, 11)),
+    "float64": mnist_net().double(),
+    "extra layer": nn.Sequential(*mnist_net(), nn.ReLU()),
+    "one weight frozen": changed(fc=nn.Linear(200, 10).requires_grad_(False)),
+    "another forward pass": SameLayers(),
+    "pruned by PyTorch": changed(conv1=prune.l1_unstructured(nn.Conv2d(1, 4, 3), "weight", 0.5)),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_fused_engine_refuses_networks_that_it_would_train_wrongly(name):
+    assert not fused.supports(OTHERS[name])
+    assert training.resolve_engine(OTHERS[name], "auto") == "torch"
+    with pytest.raises(ValueError, match="only the MNIST network .* use engine 'torch'"):
+        training.resolve_engine(OTHERS[name], "fused")
+
+
+def test_the_fused_engine_takes_the_network_with_and_without_masks():
+    assert training.resolve_engine(mnist_net(), "auto") == "fused"
+    assert training.resolve_engine(sparse_net(), "auto") == "fused"
+    assert training.resolve_engine(mnist_net(), "torch") == "torch"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_training_that_diverges_says_so(digits, engine):
+    with pytest.raises(ValueError, match="the loss became (nan|inf) in epoch 1: lower the learning rate"):
+        trained(net(), digits, engine, Recipe(((2, 1e20),), 32))
+
+
+IMAGES, LABELS = torch.zeros(4, 1, 28, 28, dtype=torch.uint8), torch.tensor([0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (IMAGES, LABELS[:3], "as many labels as images .* got 4, 3"),
+        (IMAGES[:0], LABELS[:0], "at least one, got 0, 0"),
+        (IMAGES.float(), LABELS, "uint8 images"),
+        (IMAGES[:, 0], LABELS, "uint8 images \\(N, C, H, W\\)"),
+        (IMAGES, LABELS.int(), "int64 labels"),
+        (IMAGES, -LABELS, "class indices from 0, got -3"),
+    ],
+)
+def test_data_that_cannot_be_trained_on_are_refused(engine, images, labels, message):
+    with pytest.raises(ValueError, match=message):
+        fit(mnist_net(), images, labels, RECIPE, Inputs(), seed=0, engine=engine)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (IMAGES, LABELS + 7, "classes 0 to 9, got labels from 7 to 10"),
+        (IMAGES.expand(-1, 3, -1, -1), LABELS, "1x28x28, got torch.uint8 \\(4, 3, 28, 28\\)"),
+        (IMAGES[:, :, :14], LABELS, "1x28x28, got torch.uint8 \\(4, 1, 14, 28\\)"),
+    ],
+)
+def test_compiled_code_never_sees_data_beyond_its_arrays(images, labels, message):
+    with pytest.raises(ValueError, match=message):
+        fit(mnist_net(), images, labels, RECIPE, Inputs(), seed=0, engine="fused")
+
+
+@pytest.mark.parametrize(
+    ("model", "engine", "message"),
+    [
+        (mnist_net(), "jax", "unknown engine 'jax': choose one of auto, torch, fused"),
+        (pruning.make_permanent(mnist_net()), "auto", "nothing to train: its gradients are off"),
+    ],
+)
+def test_models_and_engines_that_do_not_fit_are_refused(model, engine, message):
+    with pytest.raises(ValueError, match=message):
+        fit(model, IMAGES, LABELS, RECIPE, Inputs(), seed=0, engine=engine)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"schedule": ()}, "schedule is"),
+        ({"schedule": ((0, 0.1),)}, "both above 0"),
+        ({"schedule": ((1, 0.0),)}, "both above 0"),
+        ({"schedule": ((1, float("nan")),)}, "both above 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"momentum": 1.0}, "momentum must be in \\[0, 1\\)"),
+        ({"weight_decay": -1.0}, "weight_decay not negative"),
+        ({"weight_decay": float("nan")}, "weight_decay not negative"),
+    ],
+)
+def test_recipes_that_make_no_sense_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Recipe(**({"schedule": ((1, 0.1),), "batch_size": 8} | arguments))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"noise": 256}, {"noise": -1}, {"std": 0.0}, {"std": float("nan")}, {"mean": float("inf")}],
+)
+def test_inputs_that_make_no_sense_are_refused(arguments):
+    with pytest.raises(ValueError, match="noise must be a grey level from 0 to 255, mean finite and std positive"):
+        Inputs(**arguments)
+
+
+@pytest.mark.parametrize(("images", "labels"), [(4, 3), (0, 0)])
+def test_accuracy_needs_a_label_for_every_image(images, labels):
+    with pytest.raises(ValueError, match=f"as many labels as images and at least one, got {images}, {labels}"):
+        accuracy(mnist_net(), torch.zeros(images, 1, 28, 28), torch.zeros(labels, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("method", ["kaiming-normal", "pytorch"])
+def test_initial_weights_are_drawn_as_named_and_from_the_seed_alone(method):
+    first = initialize(mnist_net(), method, 1)
+    assert torch.equal(parameters(initialize(mnist_net(), method, 1)), parameters(first))
+    assert not torch.equal(parameters(initialize(mnist_net(), method, 2)), parameters(first))
+    # He et al. (2015): standard deviation sqrt(2 / fan-in); PyTorch: uniform within 1 / sqrt(fan-in), sd / sqrt(3)
+    expected = (2 / 200) ** 0.5 if method == "kaiming-normal" else (1 / 200) ** 0.5 / 3**0.5
+    assert first.fc.weight.std().item() == pytest.approx(expected, rel=0.06)
+    assert first.fc.bias.abs().max() <= 1 / 200**0.5
+    with pytest.raises(ValueError, match="unknown initial weights 'zeros': choose one of kaiming-normal, pytorch"):
+        initialize(mnist_net(), "zeros", 1)
