@@ -30,23 +30,28 @@ class Case:
     images: Tensor
     batch: int
     library_images: dict[str, int]  # by method
+    rounds: int = 2
 
 
-def run(rounds: int = 5) -> pd.DataFrame:
+def run() -> pd.DataFrame:
     """One row per network and method: heatmaps per second of both engines, their ratio, and the plain forward pass."""
-    return pd.concat([_compare(name, make(), rounds) for name, make in NETWORKS.items()], ignore_index=True)
+    return pd.concat([_compare(name, make()) for name, make in NETWORKS.items()], ignore_index=True)
 
 
-def _compare(network: str, case: Case, rounds: int) -> pd.DataFrame:
+def _compare(network: str, case: Case) -> pd.DataFrame:
     model, images = case.model, case.images
-    sides = {"forward": (lambda: _forward(model, images, case.batch), len(images))}
+    sides = {"forward": lambda: _forward(model, images, case.batch)}
+    counts = {"forward": len(images), "all three": len(images)}
     for method in METHODS:
-        sides[method] = (lambda m=method: cams.heatmaps(model, images, method=m), len(images))
-        count = case.library_images[method]
-        sides["library " + method] = (lambda m=method, n=count: _library(model, images[:n], m, case.batch), count)
-    sides["all three"] = (lambda: cams.explain(model, images, methods=METHODS), len(images))
-    processor = interleaved(sides, rounds, clock=time.process_time, threads=1)
+        library = "library " + method
+        counts |= {method: len(images), library: case.library_images[method]}
+        sides[method] = lambda m=method: cams.heatmaps(model, images, method=m)
+        sides[library] = lambda m=method, n=counts[library]: _library(model, images[:n], m, case.batch)
+    sides["all three"] = lambda: cams.explain(model, images, methods=METHODS)
+    processor = interleaved(sides, case.rounds, clock=time.process_time, threads=1)
     wall = interleaved(sides, 1, clock=time.perf_counter, threads=torch.get_num_threads())
+    for seconds in (processor, wall):  # from here on per image
+        seconds.update({side: [t / counts[side] for t in times] for side, times in seconds.items()})
     rows = []
     for method in (*METHODS, "all three"):
         row = {"network": network, "method": method, "images/s": 1 / median(processor[method])}
@@ -66,21 +71,18 @@ def _ratios(slow: list[float], fast: list[float]) -> list[float]:
 
 
 def interleaved(
-    sides: dict[str, tuple[Callable[[], object], int]], rounds: int, *, clock: Callable[[], float], threads: int
+    sides: dict[str, Callable[[], object]], repeats: int, *, clock: Callable[[], float], threads: int
 ) -> dict[str, list[float]]:
-    """Seconds per image of each side in each of `rounds` rounds, one side after the other, after a round thrown away.
-
-    A side is a function and the number of images that one call of it treats.
-    """
+    """Seconds of each side in each of `repeats` rounds, one side after the other, after a round that is thrown away."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     seconds = {side: [] for side in sides}
     try:
-        for _ in range(rounds + 1):
-            for side, (work, images) in sides.items():
+        for _ in range(repeats + 1):
+            for side, work in sides.items():
                 start = clock()
                 work()
-                seconds[side].append((clock() - start) / images)
+                seconds[side].append(clock() - start)
     finally:
         torch.set_num_threads(before)
     return {side: times[1:] for side, times in seconds.items()}
@@ -101,7 +103,7 @@ def _mnist() -> Case:
     model, images = _trained(mnist_net(), size=28, channels=1, steps=280)
     images = images.repeat(6, 1, 1, 1)[:10_000]
     noisy = torch.where(images == 0, 0.2 * torch.rand_like(images), images)
-    return Case(model, noisy, 256, {"grad-cam": 2_000, "grad-cam++": 2_000, "ablation-cam": 500})
+    return Case(model, noisy, 256, {"grad-cam": 2_000, "grad-cam++": 2_000, "ablation-cam": 500}, rounds=5)
 
 
 def _cifar() -> Case:
@@ -110,7 +112,7 @@ def _cifar() -> Case:
     layers += [nn.Conv2d(512, 1024, 3), nn.BatchNorm2d(1024, affine=False), nn.ReLU(), nn.MaxPool2d(2)]
     model = nn.Sequential(nn.Sequential(*layers), nn.Flatten(), nn.Linear(1024, 10))
     model, images = _trained(model, size=32, channels=3, steps=10)
-    return Case(model, images[:256], 16, {"grad-cam": 64, "grad-cam++": 64, "ablation-cam": 1})
+    return Case(model, images[:128], 16, {"grad-cam": 64, "grad-cam++": 64, "ablation-cam": 1})
 
 
 def _vgg11_bn() -> Case:

@@ -1,5 +1,6 @@
 """The papers' networks, as plain `torch.nn` modules."""
 
+import math
 from collections import OrderedDict
 
 import torch
@@ -29,21 +30,23 @@ def mnist_net() -> nn.Sequential:
 
 @torch.no_grad()
 def initialize(model: nn.Module, method: str, seed: int) -> nn.Module:
-    """Draw every weight of `model` anew, in place, from one seed; returns the model.
+    """Draw the conv and FC weights and biases of `model` anew, in place, from one seed; returns the model.
 
     "kaiming-normal" draws conv and FC weights as OpenLTH does by default (He et al. 2015, fan-in, gain of a ReLU) and
     biases as PyTorch does; "pytorch" leaves both to PyTorch's own default (uniform).
     """
     check_choice("initial weights", method, INITIAL_WEIGHTS)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for module in model.modules():
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()
-        if method == "kaiming-normal":
-            for module in model.modules():
-                if isinstance(module, nn.Conv2d | nn.Linear):
-                    nn.init.kaiming_normal_(module.weight)
+    # A generator of its own: chains start side by side in threads, and PyTorch's global one is common to all of them.
+    generator = torch.Generator().manual_seed(seed)
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    for layer in layers:  # as their own `reset_parameters` does
+        nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+        if layer.bias is not None:
+            bound = 1 / math.sqrt(layer.weight[0].numel())
+            nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+    if method == "kaiming-normal":
+        for layer in layers:
+            nn.init.kaiming_normal_(layer.weight, generator=generator)
     return model
 
 

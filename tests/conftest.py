@@ -1,10 +1,15 @@
 """What the tests share: one thread, and the quick profile of the MNIST IoU study, run once on a fresh cache."""
 
+import multiprocessing
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import torch
+
+# Processes of the context "forkserver" are forked from one that has done the slow imports.
+SLOW_IMPORTS = ["torch", "pruncam.mnist_kernel", "pruncam.studies.mnist_iou", "sklearn.datasets", "pytest"]
+multiprocessing.get_context("forkserver").set_forkserver_preload(SLOW_IMPORTS)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,15 +1,39 @@
 """Scores of two heatmaps: against their definitions written slowly, worked examples, properties, bad input."""
 
+import math
+from functools import partial
+from statistics import harmonic_mean
+
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from skimage.metrics import structural_similarity
 
-from pruncam import metrics
+from pruncam import cams, metrics
+from pruncam.metrics import structure
+from pruncam.models import mnist_net
 
-PAIR_METRICS = [metrics.iou, metrics.soft_iou, metrics.pooled_soft_iou, metrics.pixel_iou]
+settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
+settings.load_profile("untimed")
+
+OVERLAPS = [metrics.iou, metrics.soft_iou, metrics.pooled_soft_iou, metrics.pixel_iou]
+ANGLES = {over: partial(metrics.spectral_angle, over=over) for over in ("image", "pixel", "band")}
+SSIMS = {
+    "uniform": metrics.ssim,
+    "uniform 3": partial(metrics.ssim, size=3),
+    "gaussian": partial(metrics.ssim, window="gaussian"),
+    "Wang et al.": partial(metrics.ssim, window="gaussian", sample_covariance=False),
+}
+SCIKIT_IMAGE = {
+    "uniform": {},
+    "uniform 3": {"win_size": 3},
+    "gaussian": {"gaussian_weights": True},
+    "Wang et al.": {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False},
+}
+PAIR_METRICS = [*OVERLAPS, *ANGLES.values(), *SSIMS.values(), metrics.sp2ps]
 
 
 def random_pair(seed=0, shape=(12, 9, 7)):
@@ -18,8 +42,8 @@ def random_pair(seed=0, shape=(12, 9, 7)):
 
 
 @st.composite
-def pairs(draw):
-    shape = draw(st.tuples(*[st.integers(1, 5)] * 3))
+def pairs(draw, smallest=1):
+    shape = draw(st.tuples(st.integers(1, 4), *[st.integers(smallest, smallest + 4)] * 2))
     levels = st.floats(0, 1, width=32)
     maps = arrays.arrays(np.float32, shape, elements=levels, fill=st.sampled_from([0.0, 1.0]))
     return torch.from_numpy(draw(maps)), torch.from_numpy(draw(maps))
@@ -93,10 +117,150 @@ def test_a_constant_map_has_no_salient_pixel_whatever_its_rounded_mean(level, si
     assert metrics.iou(constant, peak).item() == 0
 
 
+# --------------------------------------------------------------------------------------- SSIM against scikit-image
+
+
+def smooth(maps, size):
+    """Few large blobs instead of noise, as heatmaps are."""
+    coarse = torch.nn.functional.interpolate(maps[:, None, :4, :4], size=(size, size), mode="bilinear")[:, 0]
+    return (coarse - coarse.amin((1, 2), keepdim=True)) / 2
+
+
+KINDS = {
+    "random": lambda maps, size: maps,
+    "smooth": smooth,
+    "sharp": lambda maps, size: (maps > 0.8).float(),
+    "bright": lambda maps, size: 0.9 + smooth(maps, size) / 10,
+    "constant": lambda maps, size: maps[:, :1, :1].expand_as(maps),
+    "steps": lambda maps, size: (smooth(maps, size) * 5).round() / 5,
+}
+
+
+SIZES = [(name, size) for name in SSIMS for size in (7, 11, 28, 32, 96, 224) if "uniform" in name or size >= 11]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("name", "size"), SIZES)
+def test_ssim_equals_scikit_image(name, size, kind):
+    x, y = (KINDS[kind](maps, size) for maps in random_pair(size, (3, size, size)))
+    pairs_of_arrays = zip(x.double().numpy(), y.double().numpy(), strict=True)
+    expected = [structural_similarity(a, b, data_range=1, **SCIKIT_IMAGE[name]) for a, b in pairs_of_arrays]
+    assert SSIMS[name](x, y).tolist() == pytest.approx(expected, abs=1e-6)
+    assert SSIMS[name](x.double(), y.double()).tolist() == pytest.approx(expected, abs=1e-9)
+
+
+def test_ssim_equals_scikit_image_on_the_maps_of_a_network():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        first, second, images = mnist_net(), mnist_net(), torch.rand(32, 1, 28, 28)
+    x, y = (cams.heatmaps(model, images, method="grad-cam++") for model in (first, second))
+    expected = [structural_similarity(a, b, data_range=1) for a, b in zip(x.numpy(), y.numpy(), strict=True)]
+    assert metrics.ssim(x, y).tolist() == pytest.approx(expected, abs=1e-5)
+    assert max(expected) - min(expected) > 0.1
+
+
+def test_the_batched_ssim_of_other_devices_equals_the_compiled_one():
+    x, y = (smooth(maps, 40) for maps in random_pair(3, (5, 40, 40)))
+    for size in (3, 7, 11):
+        weights, correction = structure._window("uniform", size), size**2 / (size**2 - 1)
+        found = structure._mean_ssim(x, y, weights, correction).float()
+        torch.testing.assert_close(found, metrics.ssim(x, y, size=size), atol=1e-6, rtol=0)
+
+
+def test_ssim_is_negative_where_structures_are_opposed():
+    x, _ = random_pair(1, (4, 16, 16))
+    assert (metrics.ssim(x, 1 - x) < -0.5).all()
+    assert metrics.sp2ps(x, 1 - x).tolist() == [0] * 4
+    assert metrics.pe_score(x, 1 - x, *torch.full((2, 4), 0.5)).tolist() == pytest.approx([0] * 4, abs=1e-9)
+
+
+# --------------------------------------------------------------------------------------------------- spectral angle
+
+
+@pytest.mark.parametrize("degrees", [0, 1e-3, 1, 30, 45, 60, 89, 90])
+def test_the_angle_between_two_maps_by_hand(degrees):
+    radians = math.radians(degrees)
+    x, y = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[math.cos(radians), math.sin(radians)]]])
+    assert metrics.spectral_angle(x, y).item() == pytest.approx(1 - degrees / 90, abs=1e-6)
+
+
+def test_spectral_angle_equals_the_arc_cosine_of_eq_7():
+    x, y = (maps.double() for maps in random_pair())
+    cosine = (x * y).sum((1, 2)) / (x.norm(dim=(1, 2)) * y.norm(dim=(1, 2)))
+    expected = 1 - cosine.arccos() / (math.pi / 2)
+    torch.testing.assert_close(metrics.spectral_angle(x, y), expected, atol=1e-9, rtol=0)
+
+
+def test_the_coloured_readings_of_spectral_angle_by_hand():
+    # jet: 0 is (0, 0, 1/2), 1/2 is (1/2, 1, 1/2), 1 is (1/2, 0, 0).
+    x, y = torch.tensor([[[0.0, 0.5]]]), torch.tensor([[[1.0, 0.5]]])
+    assert metrics.spectral_angle(x, y, over="pixel").item() == pytest.approx((0 + 1) / 2)
+    # Red: (0, 1/2) and (1/2, 1/2), 45 degrees; green: the same vector; blue: (1/2, 1/2) and (0, 1/2), 45 degrees.
+    assert metrics.spectral_angle(x, y, over="band").item() == pytest.approx((0.5 + 1 + 0.5) / 3)
+
+
+def test_jet_has_the_colours_of_opencv():
+    cv2 = pytest.importorskip("cv2")
+    levels = np.arange(256, dtype=np.uint8)[None]
+    expected = cv2.applyColorMap(levels, cv2.COLORMAP_JET)[..., ::-1] / 255
+    found = metrics.jet(torch.from_numpy(levels / 255)[None])[0]
+    np.testing.assert_allclose(found, expected, atol=0.6 / 255)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "expected"),
+    [(EMPTY, EMPTY, 1), (EMPTY, FULL, 0), (FULL, EMPTY, 0), (FULL, HALF * 0 + 0.25, 1), (HALF, HALF, 1)],
+)
+def test_spectral_angle_of_empty_and_constant_maps(x, y, expected):
+    assert metrics.spectral_angle(x, y).item() == expected
+
+
+# -------------------------------------------------------------------------------- the papers' scores, worked examples
+
+
+def test_identical_maps_and_confidences_give_a_score_of_1():  # PE-score, Section 3
+    x, _ = random_pair(0, (4, 16, 16))
+    confidence = torch.tensor([1.0, 0.7, 0.2, 0.01])
+    assert metrics.pe_score(x, x, confidence, confidence).tolist() == pytest.approx([1] * 4)
+    assert metrics.sp2ps(x, x).tolist() == pytest.approx([1] * 4)
+
+
+def test_pe_of_two_fifths_two_fifths_and_a_fifth_is_0_48():  # PE-score, Section 3
+    assert metrics.combine_pe(*torch.tensor([[0.4], [0.4], [0.2]])).item() == pytest.approx(0.48)
+
+
+def test_class_shares_are_those_of_the_paper():  # PE-score, Section 3: M and W
+    images = torch.tensor([100, 50, 100, 100, 200, 50, 50, 100, 150, 100])
+    expected = [0.1, 0.05, 0.1, 0.1, 0.2, 0.05, 0.05, 0.1, 0.15, 0.1]
+    assert metrics.class_weights(images).tolist() == pytest.approx(expected)
+
+
+def test_pe_and_sp2ps_are_made_of_the_other_metrics():
+    x, y = (smooth(maps, 20) for maps in random_pair(5, (6, 20, 20)))
+    before, after = torch.linspace(0.2, 1, 6), torch.linspace(1, 0.2, 6)
+    kept = 1 - metrics.confidence_variation(before, after)
+    parts = [metrics.ssim(x, y).clamp(min=0), metrics.iou(x, y), kept]
+    expected = [harmonic_mean(values) for values in zip(*(part.tolist() for part in parts), strict=True)]
+    assert metrics.pe_score(x, y, before, after).tolist() == pytest.approx(expected, rel=1e-5)
+    parts = [metrics.ssim(x, y).clamp(min=0), metrics.spectral_angle(x, y)]
+    expected = [harmonic_mean(values) for values in zip(*(part.tolist() for part in parts), strict=True)]
+    assert metrics.sp2ps(x, y).tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_class_weighted_mean_of_all_images_is_their_mean_and_of_a_sample_is_not():
+    values, labels = torch.rand(50, generator=torch.Generator().manual_seed(0)), torch.arange(50) % 4
+    assert metrics.class_weighted_mean(values, labels).item() == pytest.approx(values.mean().item())
+    counts = torch.tensor([10, 0, 0, 30])
+    sampled = labels.eq(0) | labels.eq(3)
+    expected = 0.25 * values[labels == 0].mean() + 0.75 * values[labels == 3].mean()
+    found = metrics.class_weighted_mean(values[sampled], labels[sampled], counts)
+    assert found.item() == pytest.approx(expected.item())
+
+
 # ------------------------------------------------------------------------------------------------- properties
 
 
-@pytest.mark.parametrize("metric", PAIR_METRICS)
+@pytest.mark.parametrize("metric", [*OVERLAPS, *ANGLES.values()])
 @given(pair=pairs())
 def test_similarities_lie_in_0_1_are_symmetric_and_1_for_a_map_with_itself(metric, pair):
     x, y = pair
@@ -105,6 +269,54 @@ def test_similarities_lie_in_0_1_are_symmetric_and_1_for_a_map_with_itself(metri
     assert found.le(1).all()
     assert torch.equal(found, metric(y, x))
     assert torch.equal(metric(x, x), torch.ones_like(found))
+
+
+@pytest.mark.parametrize("metric", [*SSIMS.values(), metrics.sp2ps])
+@given(pair=pairs(smallest=11))
+def test_structural_similarities_lie_in_their_range_are_symmetric_and_1_for_a_map_with_itself(metric, pair):
+    x, y = pair
+    found = metric(x, y)
+    assert found.ge(0 if metric is metrics.sp2ps else -1).all()
+    assert found.le(1).all()
+    torch.testing.assert_close(found, metric(y, x), atol=1e-6, rtol=0)
+    torch.testing.assert_close(metric(x, x), torch.ones_like(found), atol=1e-6, rtol=0)
+
+
+@given(pair=pairs(), factor=st.floats(0.01, 1))
+def test_the_angle_of_a_map_and_its_multiple_is_none(pair, factor):
+    x = pair[0]
+    lit = x.flatten(1).amax(1) > 1e-3
+    assert metrics.spectral_angle(x, x * factor)[lit].ge(1 - 1e-5).all()
+
+
+SHARES = st.lists(st.floats(0, 1, width=32), min_size=4, max_size=4)
+
+
+@given(SHARES, SHARES, SHARES)
+def test_pe_lies_between_its_parts_and_rises_with_each(structure, overlap, kept):
+    parts = [torch.tensor(part) for part in (structure, overlap, kept)]
+    found = metrics.combine_pe(parts[0], parts[1], 1 - parts[2])
+    lowest, highest = torch.stack(parts).amin(0), torch.stack(parts).amax(0)
+    assert (found >= lowest - 1e-6).all()
+    assert (found <= highest + 1e-6).all()
+    for index in range(3):
+        better = [part.clone() for part in parts]
+        better[index] = (better[index] + 0.1).clamp(max=1)
+        assert (metrics.combine_pe(better[0], better[1], 1 - better[2]) >= found - 1e-6).all()
+
+
+@given(SHARES, SHARES)
+def test_sp2ps_is_the_harmonic_mean_of_its_parts(structure, spectrum):
+    found = metrics.combine_sp2ps(torch.tensor(structure), torch.tensor(spectrum)).tolist()
+    expected = [harmonic_mean([a, b]) if a and b else 0 for a, b in zip(structure, spectrum, strict=True)]
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+@given(SHARES, SHARES)
+def test_confidence_variation_is_a_loss_only(before, after):
+    found = metrics.confidence_variation(torch.tensor(before), torch.tensor(after)).tolist()
+    expected = [max(0, (a - b) / a) if a else 0 for a, b in zip(before, after, strict=True)]
+    assert found == pytest.approx(expected, abs=1e-6)
 
 
 @given(pair=pairs(), other=st.floats(0, 1, width=32))
@@ -116,16 +328,16 @@ def test_soft_iou_falls_when_the_larger_map_grows(pair, other):
 
 @pytest.mark.parametrize("metric", PAIR_METRICS)
 def test_float64_gives_the_same_numbers_in_its_own_type(metric):
-    x, y = random_pair()
+    x, y = random_pair(shape=(5, 12, 14))
     found = metric(x.double(), y.double())
     assert found.dtype == torch.float64
     assert metric(x, y).dtype == torch.float32
     torch.testing.assert_close(found.float(), metric(x, y), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("metric", [metrics.iou, metrics.soft_iou, metrics.pixel_iou])
+@pytest.mark.parametrize("metric", [metric for metric in PAIR_METRICS if metric is not metrics.pooled_soft_iou])
 def test_an_image_is_scored_alone_as_in_a_batch(metric):
-    x, y = random_pair()
+    x, y = random_pair(shape=(5, 12, 14))
     one_by_one = torch.cat([metric(a[None], b[None]) for a, b in zip(x, y, strict=True)])
     torch.testing.assert_close(metric(x, y), one_by_one)
 
@@ -140,7 +352,7 @@ GOOD = torch.full((2, 3, 3), 0.5)
 @pytest.mark.parametrize(
     ("x", "y", "error", "message"),
     [
-        (GOOD.numpy(), GOOD, TypeError, "must be tensors .* got ndarray"),
+        (GOOD.numpy(), GOOD, TypeError, "heatmaps must be tensors, got ndarray"),
         (GOOD, GOOD.bool(), TypeError, "float32 or float64, got torch.bool: convert"),
         (GOOD, GOOD.half(), TypeError, "float32 or float64, got torch.float16: convert"),
         (GOOD, GOOD.double(), TypeError, "share type and device, got torch.float32 on cpu and torch.float64"),
@@ -161,3 +373,50 @@ def test_bad_input_is_refused_in_one_sentence(metric, x, y, error, message):
 def test_a_rounding_outside_0_1_is_no_error_and_stays_no_error():
     x = GOOD * 2 + 1e-7
     assert metrics.soft_iou(x, x - 1 - 2e-7).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"window": "hamming"}, "unknown SSIM window 'hamming': choose uniform or gaussian"),
+        ({"size": 4}, "must be odd and at least 3, got 4"),
+        ({"size": 1}, "must be odd and at least 3, got 1"),
+        ({"window": "gaussian", "size": 7}, "gaussian window is 11 pixels wide"),
+        ({}, "window is 7 wide, larger than maps of 3x3 pixels"),
+    ],
+)
+def test_a_window_that_does_not_fit_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.ssim(GOOD, GOOD, **options)
+
+
+def test_an_unknown_reading_of_spectral_angle_is_refused():
+    with pytest.raises(ValueError, match="unknown reading of SAM 'bands': choose image, pixel or band"):
+        metrics.spectral_angle(GOOD, GOOD, over="bands")
+
+
+ONE = torch.tensor([0.5, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "message"),
+    [
+        (metrics.confidence_variation, (ONE, ONE[:1]), r"one number per image, of one shape \(N,\)"),
+        (metrics.confidence_variation, (ONE * 100, ONE), r"confidences must lie in \[0, 1\], got \[50, 50\]"),
+        (metrics.confidence_variation, (ONE, ONE * torch.nan), "confidences must be numbers, got NaN"),
+        (metrics.confidence_variation, (ONE[:0], ONE[:0]), "with N > 0"),
+        (metrics.combine_sp2ps, (ONE, ONE * 3), r"scores must lie in \[-1, 1\], got \[1.5, 1.5\]"),
+        (metrics.combine_pe, (ONE, ONE, ONE[None]), r"got \(2,\) and \(2,\) and \(1, 2\)"),
+        (metrics.pe_score, (GOOD, GOOD, ONE[:1], ONE[:1]), "got 2 maps and 1 confidences"),
+        (metrics.class_weights, (torch.zeros(3),), "not all of them 0"),
+        (metrics.class_weights, (torch.tensor([1, -1]),), "number of images of each class"),
+        (metrics.class_weighted_mean, (ONE, torch.tensor([0])), r"shape \(2,\), got \(1,\)"),
+        (metrics.class_weighted_mean, (ONE, torch.tensor([0, -1])), "class indices from 0"),
+        (metrics.class_weighted_mean, (ONE, ONE), "class indices from 0"),
+        (metrics.class_weighted_mean, (ONE, torch.tensor([0, 0]), torch.tensor([1, 1])), "needs a value"),
+        (metrics.class_weighted_mean, (ONE, torch.tensor([0, 2]), torch.tensor([1, 0])), "every label a count"),
+    ],
+)
+def test_bad_numbers_are_refused_in_one_sentence(function, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        function(*arguments)

@@ -3,10 +3,9 @@
 import dataclasses
 import json
 import math
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ import yaml
 from pruncam import places, pruning
 from pruncam.choices import PROFILES
 from pruncam.datasets import DataError, catalog, noise
-from pruncam.progress import Interrupted, Progress
+from pruncam.progress import Progress
 from pruncam.report.claims import VERDICTS, Claim
 from pruncam.seeds import derive
 from pruncam.statistics import Interval
@@ -68,18 +67,8 @@ TINY = {
     "bootstrap": 100,
 }
 STEPS = 2 * (1 + 3 * 11)  # files that the tiny run leaves: a pretrained net, then model, scores and choices per level
-TABLES = "published 3_1 figure_3_1 losses correctness fits seeds sensitivity levels sanity".split()
-FIGURES = "2.1 2.2 2.3 2.4 3.1 3.2 4.1 4.2 scatter control gallery".split()
-CHILD = """
-import json, pathlib, signal, sys, torch
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the shell that started the tests does with it
-torch.set_num_threads(1)
-from pruncam.studies import mnist_iou
-result = mnist_iou.run(mnist_iou.configure("quick", **json.loads(sys.argv[1])), progress=False)
-folder = pathlib.Path(sys.argv[2])
-for name, table in {**result.tables, "claims": result.claims}.items():
-    table.to_csv(folder / f"{name}.csv", index=False)
-"""
+TABLES = ["published", "3_1", "figure_3_1", "losses", "correctness", "fits", "seeds", "sensitivity", "levels", "sanity"]
+FIGURES = ["2.1", "2.2", "2.3", "2.4", "3.1", "3.2", "4.1", "4.2", "scatter", "control", "gallery"]
 
 
 @pytest.fixture(autouse=True)
@@ -432,58 +421,71 @@ def test_a_save_that_fails_leaves_the_earlier_result_whole(tiny, tmp_path):
 # ---------------------------------------------------------------- killed, interrupted and simultaneous runs
 
 
+def study_of_its_own(values, folder, cache):
+    """What a process does: run the study and write its tables, or what went wrong."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the shell that started the tests does with it
+    os.environ["PRUNCAM_CACHE"] = str(cache)
+    torch.set_num_threads(1)
+    try:
+        result = mnist_iou.run(mnist_iou.configure("quick", **values), progress=False)
+    except BaseException as error:
+        (folder / "error").write_text(repr(error))
+        raise
+    for name, content in as_csv(result).items():
+        (folder / name).write_text(content)
+
+
 @contextmanager
-def process(values, tables_, cache):
-    """The study in a process of its own."""
-    tables_.mkdir(exist_ok=True)
-    command = [sys.executable, "-c", CHILD, json.dumps(values), str(tables_)]
-    environment = os.environ | {"PRUNCAM_CACHE": str(cache)}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as child:
-        try:
-            yield child
-        finally:
-            child.kill()
+def process(values, folder, cache):
+    folder.mkdir(exist_ok=True)
+    child = multiprocessing.get_context("forkserver").Process(target=study_of_its_own, args=(values, folder, cache))
+    child.start()
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.join()
 
 
 def wait_for_steps(child, cache, count):
     """Until so many steps are stored."""
-    while len(files(cache, "*/[!.]*.pt")) < count:
-        assert child.poll() is None, f"the run ended too early: {child.stderr.read()}"
+    while len(stored_steps(cache)) < count:
+        assert child.is_alive(), "the run ended too early"
         time.sleep(0.002)
 
 
-def succeed(child):
-    errors = child.stderr.read()
-    assert child.wait() == 0, errors
+def stored_steps(cache):
+    return files(cache, "*/[!.]*.pt")
 
 
-def tables_in(folder):
-    return {path.stem: path.read_text() for path in folder.iterdir()}
+def contents(folder):
+    return {path.name: path.read_text() for path in folder.iterdir()}
 
 
 def test_a_run_that_is_killed_anywhere_goes_on_and_ends_with_the_tables_of_an_unbroken_run(tiny, tmp_path):
-    cache, stored = tmp_path / "cache", []
+    cache, tables_, stored = tmp_path / "cache", tmp_path / "tables", []
     for steps in (1, 14, 41):
-        with process(TINY, tmp_path / "tables", cache) as child:
+        with process(TINY, tables_, cache) as child:
             wait_for_steps(child, cache, steps)
-            child.send_signal(signal.SIGKILL)
-            assert child.wait() == -signal.SIGKILL
-        stored.append(len(files(cache, "*/[!.]*.pt")))
-        assert not any((tmp_path / "tables").iterdir())
+            os.kill(child.pid, signal.SIGKILL)
+            child.join()
+            assert child.exitcode == -signal.SIGKILL
+        stored.append(len(stored_steps(cache)))
+        assert contents(tables_) == {}
     assert 1 <= stored[0] < stored[1] < stored[2] < STEPS, "not killed in between, so this tests nothing"
-    seen = {path: path.stat().st_mtime_ns for path in files(cache, "*/[!.]*.pt")}
-    with process(TINY, tmp_path / "tables", cache) as child:
-        succeed(child)
-    assert tables_in(tmp_path / "tables") == as_csv(tiny.result)
+    seen = {path: path.stat().st_mtime_ns for path in stored_steps(cache)}
+    with process(TINY, tables_, cache) as child:
+        child.join()
+    assert contents(tables_) == as_csv(tiny.result)
     assert {path: path.stat().st_mtime_ns for path in seen} == seen, "finished steps were made again"
 
 
 def test_two_runs_at_the_same_time_on_the_same_cache_both_succeed(tiny, tmp_path):
     cache = tmp_path / "cache"
     with process(TINY, tmp_path / "one", cache) as one, process(TINY, tmp_path / "two", cache) as two:
-        succeed(one)
-        succeed(two)
-    assert tables_in(tmp_path / "one") == tables_in(tmp_path / "two") == as_csv(tiny.result)
+        one.join()
+        two.join()
+    assert contents(tmp_path / "one") == contents(tmp_path / "two") == as_csv(tiny.result)
     assert len(files(cache)) == STEPS, "a temporary file was left"
 
 
@@ -491,10 +493,9 @@ def test_an_interrupted_run_ends_after_the_epoch_and_leaves_whole_files_alone(tm
     endless = TINY | {"retraining": [[100_000, 0.01]]}
     with process(endless, tmp_path / "tables", tmp_path / "cache") as child:
         wait_for_steps(child, tmp_path / "cache", 2)  # both seeds are pretrained, and retrain for hours now
-        child.send_signal(signal.SIGINT)
-        errors = child.stderr.read()
-        assert child.wait() in (-signal.SIGINT, 130)
-    assert errors.rstrip().endswith("KeyboardInterrupt")
+        os.kill(child.pid, signal.SIGINT)
+        child.join()
+    assert contents(tmp_path / "tables") == {"error": "KeyboardInterrupt()"}
     assert sorted(path.parent.name for path in files(tmp_path / "cache")) == ["mnist-iou-pretrained"] * 2
     for path in files(tmp_path / "cache"):
         assert torch.load(path, weights_only=True)["value"].keys() >= {"conv1.weight", "fc.bias"}
@@ -565,7 +566,7 @@ def test_scores_are_those_of_the_libraries_heatmaps_and_plain_sums(quick, level)
     test, noisy = noisy_test(334)
     x = (noisy / 255 - 0.1307) / 0.3081
     model = pruning.drop_masks(models_of(quick, 334)[level])
-    heatmaps = GradCAMPlusPlus(model=model, target_layers=[model.conv2])(input_tensor=x)
+    heatmaps = GradCAMPlusPlus(model=model, target_layers=[model.conv2])(input_tensor=x, targets=None)
     clean = (test.images[:, 0] / 255).numpy()
     with torch.no_grad():
         right = (model(x).argmax(1) == test.labels).numpy()
@@ -629,7 +630,8 @@ def test_the_levels_are_averaged_over_the_seeds_first(quick):
         np.testing.assert_allclose(by_level[name], per_seed.mean(axis=0), atol=1e-9)
         if f"{name}_sd" in by_level:
             np.testing.assert_allclose(by_level[f"{name}_sd"], per_seed.std(axis=0, ddof=1), atol=1e-9)
-    assert ((by_level["iou_low"] < by_level["iou"]) & (by_level["iou"] < by_level["iou_high"])).all()
+    seen = by_level[by_level["empty"] < 1]  # where all maps are empty there is nothing to resample
+    assert len(seen) > 15 and (seen["iou_low"] < seen["iou"]).all() and (seen["iou"] < seen["iou_high"]).all()
 
 
 def test_table_3_1_correlates_what_figure_3_1_shows(quick):
@@ -671,7 +673,7 @@ def test_losses_are_differences_from_level_zero(quick):
         assert row["accuracy_within_1_point"] == (row["accuracy_loss"] <= 1)
         assert row["sparsity"] == pytest.approx(1 - SERIES[level] / 2324)
     sparse = losses[losses["sparsity"] >= 0.98].iloc[0]
-    assert sparse["level"] == 18  # 46 of 2,324 weights are 1.98 %: Section 4 speaks of 98 % sparsity
+    assert sparse["level"] == 17  # 46 of 2,324 weights are 1.98 %: Section 4 speaks of 98 % sparsity
     judged = quick.result.claims.set_index("claim")
     assert judged.loc["I3a", "value"] == sparse["accuracy_loss"] and judged.loc["I3b", "value"] == sparse["iou_loss"]
 

@@ -27,7 +27,7 @@ def splitmix64(seed):
 
 
 def noisy_pixels(pixels, index, key, level):
-    """The definition: an image's stream starts at draw `index` of the key's; two pixels share a draw, low half first."""
+    """An image's stream starts at draw `index` of the key's stream; two pixels share a draw, low half first."""
     seed = next(splitmix64((key + (index - 1) * STRIDE) & LOW))
     halves = [half for bits in islice(splitmix64(seed), len(pixels) // 2) for half in (bits & 0xFFFFFFFF, bits >> 32)]
     return [pixel or half * (level + 1) // 2**32 for pixel, half in zip(pixels, halves, strict=True)]

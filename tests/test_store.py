@@ -1,13 +1,11 @@
 """The store: keys, damaged files, crashes, killed writers and writers at the same time."""
 
 import hashlib
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 import warnings
-from contextlib import contextmanager
 
 import pytest
 import torch
@@ -21,41 +19,7 @@ VALUE = {
     "mean": 0.1,
     "of": [1, "x"],
 }
-# Both scripts make STEP with the value that the first argument says, in the folder that the second names.
-CHILD = """
-import sys, time, pathlib, torch
-from pruncam.store import Step, Store
-step = Step("some-step", 2, {"seed": 333, "schedule": [[5, 0.01], [2, 0.001]], "data": "abc"})
-store = Store(sys.argv[2])
-"""
-DIES_WHILE_WRITING = """
-def save_half(value, path, whole=torch.save):
-    whole(value, path)
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-    print("half", flush=True)
-    time.sleep(600)
-torch.save = save_half
-store.get(step, lambda: torch.ones(100_000))
-"""
-AT_THE_SAME_TIME = """
-def make():
-    print("making", flush=True)
-    while not (pathlib.Path(sys.argv[2]) / "go").exists():
-        time.sleep(0.001)
-    return torch.full((1_000_000,), float(sys.argv[1]))
-print(store.get(step, make).value[0].item(), flush=True)
-"""
-
-
-@contextmanager
-def child(script, value, folder):
-    command = [sys.executable, "-c", CHILD + script, str(value), str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+PROCESSES = multiprocessing.get_context("forkserver")
 
 
 def never():
@@ -199,10 +163,26 @@ def test_an_older_result_stays_where_its_successor_cannot_be_written(tmp_path, m
     assert path.read_text() == "old" and files(tmp_path) == ["result.txt"]
 
 
+def dies_while_writing(folder, half_written):
+    def save_half(value, path, whole=torch.save):
+        whole(value, path)
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2])
+        half_written.set()
+        time.sleep(600)
+
+    torch.save = save_half
+    Store(folder).get(STEP, lambda: torch.ones(100_000))
+
+
 def test_a_writer_that_is_killed_leaves_no_half_file_to_be_read(tmp_path):
-    with child(DIES_WHILE_WRITING, 0, tmp_path) as writer:
-        assert writer.stdout.readline() == "half\n"
-        writer.send_signal(signal.SIGKILL)
+    half_written = PROCESSES.Event()
+    writer = PROCESSES.Process(target=dies_while_writing, args=(tmp_path, half_written))
+    writer.start()
+    assert half_written.wait(120)
+    writer.kill()
+    writer.join()
+    assert writer.exitcode == -signal.SIGKILL
     assert not Store(tmp_path).path(STEP).exists()
     assert len(files(tmp_path)) == 1, "the half file should still be there, or this tests nothing"
     with warnings.catch_warnings():
@@ -211,15 +191,30 @@ def test_a_writer_that_is_killed_leaves_no_half_file_to_be_read(tmp_path):
         assert Store(tmp_path).get(STEP, never).value == "whole"
 
 
-def test_two_processes_may_make_the_same_step_at_the_same_time(tmp_path):
-    with child(AT_THE_SAME_TIME, 1, tmp_path) as one, child(AT_THE_SAME_TIME, 2, tmp_path) as two:
-        assert one.stdout.readline() == two.stdout.readline() == "making\n"
-        (tmp_path / "go").touch()
-        assert (one.stdout.read(), two.stdout.read()) == ("1.0\n", "2.0\n")
-        assert one.wait() == two.wait() == 0
-    kept = Store(tmp_path).get(STEP, never).value
-    assert kept[0] in (1, 2) and (kept == kept[0]).all(), "a mixture of two files"
-    assert set(files(tmp_path)) == {f"{STEP.key}.pt", "go"}
+def makes_with_others(folder, number, together, answers):
+    def make():
+        together.wait(120)  # until all of them are here
+        return torch.full((1_000_000,), number)
+
+    for _ in range(3):  # made, then read
+        answers.put((number, Store(folder).get(STEP, make).value.unique().tolist()))
+
+
+def test_processes_may_make_the_same_step_at_the_same_time(tmp_path):
+    numbers, together, answers = (1.0, 2.0, 3.0), PROCESSES.Barrier(3), PROCESSES.Queue()
+    workers = [PROCESSES.Process(target=makes_with_others, args=(tmp_path, n, together, answers)) for n in numbers]
+    for worker in workers:
+        worker.start()
+    found = [answers.get(timeout=120) for _ in range(9)]
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    for number in numbers:
+        own, *read = [values for who, values in found if who == number]
+        assert own == [number], "a process was given another's result in place of its own"
+        assert all(values in ([1.0], [2.0], [3.0]) for values in read), "a mixture of two files"
+    assert len(Store(tmp_path).get(STEP, never).value.unique()) == 1
+    assert files(tmp_path) == [f"{STEP.key}.pt"]
 
 
 def test_the_cache_is_where_the_environment_says(tmp_path, monkeypatch):

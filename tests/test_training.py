@@ -1,6 +1,8 @@
 """Training: the two engines against each other and against a loop written out, and what they refuse."""
 
 import copy
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -368,3 +370,32 @@ def test_initial_weights_are_drawn_as_named_and_from_the_seed_alone(method):
     assert first.fc.bias.abs().max() <= 1 / 200**0.5
     with pytest.raises(ValueError, match="unknown initial weights 'zeros': choose one of kaiming-normal, pytorch"):
         initialize(mnist_net(), "zeros", 1)
+
+
+def test_networks_that_are_initialised_at_the_same_time_do_not_disturb_each_other():
+    alone = [parameters(initialize(mnist_net(), "kaiming-normal", seed)) for seed in range(8)]
+    state = torch.random.get_rng_state()
+    networks = [mnist_net() for _ in alone]
+    torch.random.set_rng_state(state)
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(25):
+            list(pool.map(lambda k: initialize(networks[k], "kaiming-normal", k), range(8)))
+            assert all(torch.equal(parameters(networks[k]), alone[k]) for k in range(8))
+    assert torch.equal(torch.random.get_rng_state(), state), "the global random state was touched"
+
+
+def test_initial_weights_are_those_of_pytorchs_own_functions():
+    """What `reset_parameters` and `kaiming_normal_` draw from the global generator with the same seed."""
+    uniform, normal = (initialize(mnist_net(), method, 12) for method in ("pytorch", "kaiming-normal"))
+    torch.manual_seed(12)
+    expected = mnist_net()
+    assert torch.equal(parameters(uniform), parameters(expected))
+    for layer in (expected.conv1, expected.conv2, expected.fc):
+        nn.init.kaiming_normal_(layer.weight)
+    assert torch.equal(parameters(normal), parameters(expected))
+
+
+@pytest.mark.parametrize("names", [(), ("noise", 4), ("order", "a/b")])
+def test_the_seed_of_a_stream_is_a_hash_of_its_name(names):
+    text = "/".join(["333", *map(str, names)])
+    assert derive(333, *names) == int(hashlib.sha256(text.encode()).hexdigest()[:16], 16) // 2

@@ -183,7 +183,7 @@ class Chain:
             }
             for name, given in options.items():
                 maps = cams.heatmaps(model, x, method=self.config.method, **given)
-                iou.setdefault(name, []).append(metrics.soft_iou(maps, self.clean[rows]))
+                iou.setdefault(name, []).append(metrics.soft_iou(maps, self.clean[rows]).cpu())
         return {name: torch.cat(values).double().mean().item() for name, values in iou.items()}
 
 

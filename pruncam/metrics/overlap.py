@@ -1,9 +1,9 @@
-"""How alike two heatmaps of the same image are: one number per pair, from tensors of shape (N, H, W) in [0, 1]."""
+"""Overlap of two heatmaps: intersection over union, of their salient pixels or of the maps as fuzzy sets."""
 
 import torch
 from torch import Tensor
 
-_TOLERANCE = 1e-6  # a bilinear resize in float32 may leave [0, 1] by rounding
+from pruncam.metrics.checks import check_pair
 
 
 def iou(x: Tensor, y: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ def iou(x: Tensor, y: Tensor) -> Tensor:
     >>> iou(x, y)
     tensor([0.3333])
     """
-    _check_pair(x, y)
+    check_pair(x, y)
     dtype = x.dtype
     x, y = _salient(x), _salient(y)
     shared = (x & y).sum(dim=(1, 2))
@@ -68,7 +68,7 @@ def soft_iou(x: Tensor, y: Tensor) -> Tensor:
     >>> soft_iou(x, y)  # (0 + 0.5 + 0.5 + 0.5) / (0 + 1 + 1 + 0.5)
     tensor([0.6000])
     """
-    _check_pair(x, y)
+    check_pair(x, y)
     return _ratio(torch.minimum(x, y).sum(dim=(1, 2)), torch.maximum(x, y).sum(dim=(1, 2)))
 
 
@@ -85,7 +85,7 @@ def pooled_soft_iou(x: Tensor, y: Tensor) -> Tensor:
     >>> soft_iou(x, y).mean(), pooled_soft_iou(x, y)
     (tensor(0.5000), tensor(0.6667))
     """
-    _check_pair(x, y)
+    check_pair(x, y)
     return _ratio(torch.minimum(x, y).sum(), torch.maximum(x, y).sum())
 
 
@@ -101,7 +101,7 @@ def pixel_iou(x: Tensor, y: Tensor) -> Tensor:
     >>> pixel_iou(x, y)  # (1 + 0.5 + 0.5 + 1) / 4
     tensor([0.7500])
     """
-    _check_pair(x, y)
+    check_pair(x, y)
     return _ratio(torch.minimum(x, y), torch.maximum(x, y)).mean(dim=(1, 2))
 
 
@@ -114,24 +114,3 @@ def _salient(maps: Tensor) -> Tensor:
 def _ratio(part: Tensor, whole: Tensor) -> Tensor:
     """`part / whole`, 1 where both are zero; clamped, since values may lie a rounding below 0."""
     return torch.where(whole <= 0, 1.0, part / whole).clamp(0, 1)
-
-
-def _check_pair(x: Tensor, y: Tensor) -> None:
-    for maps in (x, y):
-        if not isinstance(maps, Tensor):
-            raise TypeError(f"heatmaps must be tensors of shape (N, H, W), got {type(maps).__name__}")
-        if maps.dtype not in (torch.float32, torch.float64):
-            raise TypeError(f"heatmaps must be float32 or float64, got {maps.dtype}: convert them first")
-    if x.ndim != 3 or x.shape != y.shape:
-        raise ValueError(f"heatmaps must share one shape (N, H, W), got {tuple(x.shape)} and {tuple(y.shape)}")
-    if x.dtype != y.dtype or x.device != y.device:
-        raise TypeError(f"heatmaps must share type and device, got {x.dtype} on {x.device} and {y.dtype} on {y.device}")
-    if x.numel() == 0:
-        raise ValueError(f"heatmaps must hold at least one image and one pixel, got shape {tuple(x.shape)}")
-    for maps in (x, y):
-        lowest, highest = (float(end) for end in maps.aminmax())
-        if lowest != lowest:
-            raise ValueError("heatmaps must be numbers, got NaN: an image has no map, leave it out")
-        if lowest < -_TOLERANCE or highest > 1 + _TOLERANCE:
-            hint = ": divide by 255" if lowest >= 0 and 1 < highest <= 255 else ""
-            raise ValueError(f"heatmaps must lie in [0, 1], got [{lowest:g}, {highest:g}]{hint}")
