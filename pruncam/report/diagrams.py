@@ -147,5 +147,5 @@ def lottery_pipeline(levels: int) -> Figure:
     axes.text(
         5.4, -1.02, "rewind to the pretrained weights, apply the mask, retrain", fontsize=7.5, color=BLUE, ha="center"
     )
-    axes.set_ylim(-1.8, 2.4)
+    axes.set_ylim(-2.2, 2.4)
     return figure

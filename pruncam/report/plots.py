@@ -1,5 +1,6 @@
 """One function per kind of figure; figures are plain matplotlib objects that no global state knows of."""
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -32,6 +33,15 @@ def style():
     """The project's look, for the figures made inside."""
     with mpl.rc_context(STYLE):
         yield
+
+
+def show(figure: Figure) -> None:
+    """Display a figure in a notebook, as PNG."""
+    from IPython.display import Image, display
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=110, metadata={"Software": None})
+    display(Image(buffer.getvalue()))
 
 
 def two_scales(

@@ -1,7 +1,6 @@
 """What the studies share: configurations from profiles, the machine they run on, and their results on disk."""
 
 import dataclasses
-import io
 import json
 import os
 import platform
@@ -26,6 +25,7 @@ from matplotlib.figure import Figure
 from pruncam import places
 from pruncam.choices import DEVICES, PROFILES, check_choice
 from pruncam.progress import Progress
+from pruncam.report import plots
 
 _PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scipy", "scikit-learn", "matplotlib", "numba", "grad-cam")
 
@@ -185,12 +185,12 @@ class StudyResult:
 
     def show(self, key: str) -> None:
         """Display one figure with its caption in a notebook."""
-        from IPython.display import Image, Markdown, display
+        from IPython.display import Markdown, display
 
         check_choice("figure", key, self.drawings)
-        buffer = io.BytesIO()
-        self.drawings[key].draw().savefig(buffer, dpi=110, metadata={"Software": None})
-        display(Image(buffer.getvalue()), Markdown(f"*{self._title(key)}* {self.drawings[key].caption}"))
+        plots.show(self.drawings[key].draw())
+        number = f"*Figure {key}.* " if key[0].isdigit() else ""
+        display(Markdown(f"{number}{self.drawings[key].caption}"))
 
     def stable(self) -> None:
         """Print what holds on every machine: exact counts, and the verdicts that clear their limit by far."""
@@ -228,9 +228,6 @@ class StudyResult:
         (folder / "manifest.json").write_text(json.dumps(self.manifest, indent=2) + "\n")
         names = sorted(path.name for path in folder.iterdir())
         return sorted(names, key=lambda name: name == "manifest.json")
-
-    def _title(self, key: str) -> str:
-        return f"Figure {key}." if key[0].isdigit() else ""
 
 
 def _slug(key: str) -> str:
