@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test lint doctor lab bench lock notebooks expected clean FORCE
+.PHONY: help setup reproduce download test lint doctor lab bench lock notebooks expected clean FORCE
 
-# quick: no download, two cores; laptop: real data, no GPU; paper: the papers' data and protocol
+# quick: no data to download, two cores; laptop: real data, no GPU; paper: the papers' data and protocol
 PROFILE ?= quick
 # one study's name; empty: all of them
 STUDY ?=
@@ -9,6 +9,8 @@ STUDY ?=
 DEVICE ?= auto
 # a folder with data sets, looked into before PRUNCAM_DATA and data/
 DATA ?=
+# of make download
+NAME ?=
 PYTHON ?= python3
 
 VENV := .venv/bin/python
@@ -27,6 +29,9 @@ setup: .venv/.ready  ## the virtual environment in .venv, from requirements.lock
 
 reproduce: .venv/.ready  ## every notebook, table, figure and claim of PROFILE (quick), or of one STUDY
 	@$(VENV) -m pruncam reproduce $(RUN_OPTIONS)
+
+download: .venv/.ready  ## fetch a data set into data/ (or DATA): NAME=mnist or fashion-mnist
+	@$(VENV) -m pruncam download $(if $(DATA),--data "$(DATA)") "$(NAME)"
 
 # A fresh cache, or a run would be compared with itself; figures of their own, or a test would overwrite results.
 test: lint  ## lint, unit tests, doctests, and the committed notebooks run anew (nbval)

@@ -111,7 +111,7 @@ def check_data() -> Iterator[Line]:
     folders = ", ".join(map(str, places.data_folders()))
     for name in catalog.names():
         place = catalog.find(name)
-        cure = "" if place else f"`python -m pruncam download {name}` (data/README.md); quick runs without it"
+        cure = "" if place else f"`make download NAME={name}` (data/README.md); quick runs without it"
         yield Line(name, str(place or f"not found in {folders}"), cure)
 
 

@@ -15,7 +15,9 @@ STEP, FIRST, SECOND = U64(GOLDEN), U64(MULTIPLIERS[0]), U64(MULTIPLIERS[1])
 ROW1, ROW2 = 28, 13  # row strides of the two convolutions' inputs
 LONG1, LONG2 = 728, 128  # 26 rows of 28, and the 10 rows of 13 (less two) that the second pooling reads
 
-_compile = njit(fastmath=True, nogil=True, error_model="numpy", cache=True)
+# Not kept on disk: a process that loads the kept code links its functions otherwise than the one that compiled it, and
+# sums in another order (numba 0.68). Compiled anew, some ten seconds a process, the same seed gives the same bits.
+_compile = njit(fastmath=True, nogil=True, error_model="numpy")
 
 
 @_compile

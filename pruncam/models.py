@@ -6,7 +6,7 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
-from pruncam.choices import check_choice
+from pruncam.choices import check_choice, check_model, check_number
 
 
 def mnist_net() -> nn.Sequential:
@@ -35,6 +35,8 @@ def initialize(model: nn.Module, method: str, seed: int) -> nn.Module:
     "kaiming-normal" draws conv and FC weights as OpenLTH does by default (He et al. 2015, fan-in, gain of a ReLU) and
     biases as PyTorch does; "pytorch" leaves both to PyTorch's own default (uniform).
     """
+    check_model(model)
+    check_number("seed", seed, whole=True)
     check_choice("initial weights", method, INITIAL_WEIGHTS)
     # A generator of its own: chains start side by side in threads, and PyTorch's global one is common to all of them.
     generator = torch.Generator().manual_seed(seed)

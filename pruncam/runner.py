@@ -57,8 +57,8 @@ class Outcome:
 def reproduce(profile: str = "quick", study: str | None = None, device: str = "auto", data: str | None = None) -> int:
     """Run the notebooks, one study's or all; a table at the end; 0 where all went through, else 1."""
     check_choice("profile", profile, PROFILES)
-    check_choice("device", device, DEVICES)
     paths = _chosen(study)
+    _check_device(device)
     parameters: dict[str, Any] = {"profile": profile, "device": device}
     if data:
         parameters["data_dir"] = str(_existing_folder(data))
@@ -137,6 +137,15 @@ def _chosen(study: str | None) -> list[Path]:
         what = f"study {study!r} has no notebook yet" if study in STUDIES else f"unknown study {study!r}"
         raise ValueError(f"{what}: choose one of {', '.join(there) or 'none so far'}")
     return [there[study]]
+
+
+def _check_device(device: str) -> None:
+    """Refuse a device that is not here, before anything runs."""
+    check_choice("device", device, DEVICES)
+    if device in ("cuda", "mps"):
+        from pruncam.studies.study import Machine
+
+        Machine(device=device)
 
 
 def _ensure_data(paths: list[Path], profile: str, data_dir: str | None) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from pruncam.choices import check_choice
+from pruncam.choices import check_choice, check_number
 
 METHODS = ("pearson", "spearman", "kendall")
 
@@ -66,9 +66,10 @@ def correlation(x: ArrayLike, y: ArrayLike, method: str = "pearson") -> Correlat
 def bootstrap_mean(values: ArrayLike, *, samples: int, seed: int, confidence: float = 0.95) -> Interval:
     """The mean of one-dimensional values and its percentile bootstrap interval.
 
-    Raises ValueError where there is no value, one is not finite, or `samples` is below 100.
+    Raises ValueError where there is no value, one is not finite, `samples` is below 100, or `confidence` not in (0, 1).
     """
     values = _finite(values, at_least=1)
+    _check_confidence(confidence)
     if samples < 100:
         raise ValueError(f"a bootstrap interval needs at least 100 samples, got {samples}")
     generator = np.random.default_rng(seed)
@@ -82,11 +83,18 @@ def bootstrap_mean(values: ArrayLike, *, samples: int, seed: int, confidence: fl
 def t_interval(values: ArrayLike, *, confidence: float = 0.95) -> Interval:
     """The mean of repeated measurements (seeds) and its Student t interval; infinite for a single one."""
     values = _finite(values, at_least=1)
+    _check_confidence(confidence)
     mean = float(values.mean())
     if len(values) == 1:
         return Interval(mean, -math.inf, math.inf)
     half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1) * stats.sem(values))
     return Interval(mean, mean - half, mean + half)
+
+
+def _check_confidence(confidence: float) -> None:
+    check_number("confidence", confidence)
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be in (0, 1), such as 0.95, got {confidence}")
 
 
 def _finite(values: ArrayLike, at_least: int) -> np.ndarray:

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pruncam import fused, pruning
-from pruncam.choices import check_choice
+from pruncam.choices import check_choice, check_model, check_number, is_number, shown
 from pruncam.datasets import noise
+from pruncam.forward import check_fit
 from pruncam.seeds import derive, generator
 
 ENGINES = ("auto", "torch", "fused")
@@ -29,10 +30,15 @@ class Recipe:
     weight_decay: float = 0.0
 
     def __post_init__(self):
-        if not self.schedule or any(epochs < 1 or not 0 < rate < math.inf for epochs, rate in self.schedule):
-            raise ValueError(f"a schedule is (epochs, learning rate) pairs, both above 0, got {self.schedule}")
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+        phases = self.schedule
+        if not isinstance(phases, tuple | list) or not phases or not all(_is_phase(phase) for phase in phases):
+            raise ValueError(
+                "a schedule is (epochs, learning rate) pairs, both above 0 and epochs whole, "
+                f"such as ((8, 0.01), (2, 0.001)), got {shown(phases)}"
+            )
+        check_number("batch_size", self.batch_size, whole=True, at_least=1)
+        check_number("momentum", self.momentum)
+        check_number("weight_decay", self.weight_decay)
         if not (0 <= self.momentum < 1 and 0 <= self.weight_decay < math.inf):
             raise ValueError(
                 f"momentum must be in [0, 1) and weight_decay not negative, got {self.momentum}, {self.weight_decay}"
@@ -42,6 +48,14 @@ class Recipe:
     def learning_rates(self) -> list[float]:
         """The learning rate of each epoch."""
         return [rate for epochs, rate in self.schedule for _ in range(epochs)]
+
+
+def _is_phase(phase: object) -> bool:
+    """Whether this is one (epochs, learning rate) pair of a schedule."""
+    if not isinstance(phase, tuple | list) or len(phase) != 2:
+        return False
+    epochs, rate = phase
+    return is_number(epochs, whole=True) and epochs >= 1 and is_number(rate) and 0 < rate < math.inf
 
 
 @dataclass(frozen=True)
@@ -56,6 +70,9 @@ class Inputs:
     std: float = 1.0
 
     def __post_init__(self):
+        check_number("noise", self.noise, whole=True)
+        check_number("mean", self.mean)
+        check_number("std", self.std)
         if not (0 <= self.noise <= 255 and 0 < self.std < math.inf and math.isfinite(self.mean)):
             raise ValueError(
                 "noise must be a grey level from 0 to 255, mean finite and std positive, "
@@ -104,12 +121,16 @@ def fit(
     Raises
     ------
     ValueError
-        If the engine is unknown or cannot train this model, images and labels are not as above, or the training
-        diverges.
+        If the engine is unknown or cannot train this model, images and labels are not as above or do not fit the
+        model, or the training diverges.
+    TypeError
+        If the model is no network, or images or labels are no tensors.
     """
     _check(model, images, labels)
+    engine = resolve_engine(model, engine)
+    check_fit(model, inputs.normalised(images[:2]), labels)
     pruning.apply_masks(model)
-    epoch = _epoch_function(model, recipe, inputs, resolve_engine(model, engine))
+    epoch = _epoch_function(model, recipe, inputs, engine)
     model.train()
     loss = float("nan")
     for number, learning_rate in enumerate(recipe.learning_rates):
@@ -122,6 +143,12 @@ def fit(
 
 
 def _check(model: nn.Module, images: Tensor, labels: Tensor) -> None:
+    check_model(model)
+    if not (isinstance(images, Tensor) and isinstance(labels, Tensor)):
+        raise TypeError(
+            "training needs images and labels as tensors, "
+            f"got {type(images).__name__} and {type(labels).__name__}: convert them with torch.as_tensor"
+        )
     if len(images) != len(labels) or len(images) == 0:
         raise ValueError(f"training needs as many labels as images and at least one, got {len(images)}, {len(labels)}")
     if images.dtype != torch.uint8 or images.ndim != 4 or labels.dtype != torch.int64 or labels.ndim != 1:
@@ -184,6 +211,8 @@ def _eager_epoch(model, optimizer, recipe, inputs, images, labels, order, key) -
 @torch.no_grad()
 def accuracy(model: nn.Module, inputs: Tensor, labels: Tensor, *, batch_size: int = 256) -> float:
     """Percentage of network inputs (N, C, H, W) whose highest logit is that of their label, in [0, 100]."""
+    check_model(model)
+    check_number("batch_size", batch_size, whole=True, at_least=1)
     if len(inputs) != len(labels) or len(inputs) == 0:
         raise ValueError(f"accuracy needs as many labels as images and at least one, got {len(inputs)}, {len(labels)}")
     modes = [(module, module.training) for module in model.modules()]

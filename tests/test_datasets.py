@@ -291,7 +291,7 @@ def test_a_damaged_archive_is_refused_by_name_with_the_cure(raw, damage, what, n
         catalog.load("mnist", "train", data_dir=raw.parents[1])
     message = str(error.value)
     assert message.startswith(str(raw / f"{name}.gz"))
-    assert message.endswith("delete it and get it again (`python -m pruncam download mnist`)")
+    assert message.endswith("delete it and get it again (`make download NAME=mnist`)")
     assert "\n" not in message
     assert len(catalog.load("mnist", "test", data_dir=raw.parents[1])) == 20  # the other split is intact
 
@@ -325,7 +325,7 @@ def test_missing_data_names_both_ways_and_every_folder(raw, contents, monkeypatc
     with pytest.raises(DataError) as error:
         catalog.load("mnist", "test", data_dir=raw.parents[1])
     message = str(error.value)
-    assert message.startswith("MNIST is missing: run `python -m pruncam download mnist`, or put its files into ")
+    assert message.startswith("MNIST is missing: run `make download NAME=mnist`, or put its files into ")
     assert "<folder>/MNIST/raw and name that folder with DATA=<folder> or PRUNCAM_DATA=<folder>" in message
     assert f"{raw.parents[1]} (no {TRAIN_LABELS} in its MNIST/raw)" in message
     assert f"{tmp_path} (no MNIST/raw in it)" in message

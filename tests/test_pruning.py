@@ -421,9 +421,9 @@ def test_sparsity_counts_zeros_of_conv_and_fc_weights_and_no_biases():
         ("0.weight", torch.ones(2, 2), "must hold 0 and 1 in shape \\(4, 3, 3, 3\\), got \\(2, 2\\)"),
         ("0.weight", torch.full((4, 3, 3, 3), 0.5), "must hold 0 and 1"),
         ("0.weight", torch.full((4, 3, 3, 3), torch.nan), "must hold 0 and 1"),
-        ("9.weight", torch.ones(1), "such as 'conv1.weight', got '9.weight'"),
-        ("0.bias", torch.ones(4), "such as 'conv1.weight', got '0.bias'"),
-        ("2.weight", torch.ones(4), "such as 'conv1.weight', got '2.weight'"),  # the Flatten layer has no weight
+        ("9.weight", torch.ones(1), "no weight named '9.weight': masks must be those"),
+        ("0.bias", torch.ones(4), "no weight named '0.bias': masks must be those"),
+        ("2.weight", torch.ones(4), "no weight named '2.weight': masks must be"),  # the Flatten layer has no weight
     ],
 )
 def test_masks_that_do_not_fit_are_refused(name, mask, message):

@@ -305,8 +305,9 @@ def test_data_that_cannot_be_trained_on_are_refused(engine, images, labels, mess
     ("images", "labels", "message"),
     [
         (IMAGES, LABELS + 7, "classes 0 to 9, got labels from 7 to 10"),
-        (IMAGES.expand(-1, 3, -1, -1), LABELS, "1x28x28, got torch.uint8 \\(4, 3, 28, 28\\)"),
-        (IMAGES[:, :, :14], LABELS, "1x28x28, got torch.uint8 \\(4, 1, 14, 28\\)"),
+        (IMAGES.expand(-1, 3, -1, -1), LABELS, "cannot take images of shape \\(3, 28, 28\\): Given groups=1"),
+        (torch.zeros(4, 1, 29, 29, dtype=torch.uint8), LABELS, "1x28x28, got torch.uint8 \\(4, 1, 29, 29\\)"),
+        (IMAGES[:, :, :14], LABELS, "cannot take images of shape \\(1, 14, 28\\): "),
     ],
 )
 def test_compiled_code_never_sees_data_beyond_its_arrays(images, labels, message):

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from pruncam.cams import gradients, reference
 from pruncam.cams.ablation import ablation_weights
 from pruncam.cams.checks import check_images, check_logits, check_methods, check_targets
-from pruncam.cams.passes import as_evaluated, batch_size_within, placed_like, survey
+from pruncam.cams.passes import batch_size_within, placed_like, survey
 from pruncam.cams.scaling import at_least_float32, to_heatmaps
 from pruncam.cams.splitting import Hooked, Traced, split
+from pruncam.forward import as_evaluated
 
 METHODS = ("grad-cam", "grad-cam++", "ablation-cam", "ablation-cam-zero")
 ENGINES = ("fast", "grad-cam")
@@ -53,6 +54,7 @@ def heatmaps(
         (Desai & Ramaswamy 2020) as pytorch-grad-cam has it: in place of an ablated channel stands 0 only if the
         image's smallest activation is exactly 0, else about (i + 1) 1e7 less than that, for channel i of every 32;
         "ablation-cam-zero" has the paper's 0 always. After a ReLU the two agree, before one they may not.
+        Grad-CAM++ before a ReLU divides by sums that may nearly vanish: there float32 itself is good to some 1e-4.
     target_layer : module, dotted name, or None for the convolution applied last
         The activation is this layer's own output, also where an in-place layer after it overwrites it.
         A layer that is applied several times is read at its first use.
@@ -108,6 +110,9 @@ def explain(
 
     Arguments and errors are those of `heatmaps`. Besides the maps, `explain` gives what the pass found anyway: the
     logits, and the class that each map explains (`targets` if given, else the top class: the prediction).
+
+    Ablation-CAM first has `torch.fx` follow the model's graph, which patches module calls for a moment: models must
+    not run in other threads then. The other methods may be used in threads, each with a model of its own.
     """
     check_methods(methods, METHODS, engine, ENGINES)
     check_images(images)

@@ -1,15 +1,17 @@
 """What a caller can get wrong, refused in one sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
 
+from pruncam.choices import shown
+
 
 def check_methods(methods: Sequence[str], known: Sequence[str], engine: str, engines: Sequence[str]) -> None:
     """Refuse methods and engines that do not exist."""
-    if isinstance(methods, str) or not methods:
-        raise ValueError(f"methods must be a list of one or more of {', '.join(known)}, got {methods!r}")
+    if isinstance(methods, str) or not isinstance(methods, Collection) or len(methods) == 0:
+        raise ValueError(f"methods must be a list of one or more of {', '.join(known)}, got {shown(methods)}")
     for method in methods:
         if method not in known:
             raise ValueError(f"unknown CAM method {method!r}: choose one of {', '.join(known)}")
@@ -35,7 +37,10 @@ def check_images(images: Tensor) -> None:
 
 def check_targets(targets: Tensor | Sequence[int], images: int, classes: int) -> Tensor:
     """The targets as an int64 tensor of shape (N,); refuse other shapes, types and classes that do not exist."""
-    targets = torch.as_tensor(targets)
+    try:
+        targets = torch.as_tensor(targets)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"targets must be integer class indices, one per image, got {shown(targets)}") from None
     if targets.shape != (images,):
         raise ValueError(f"targets must be one class index per image, shape ({images},), got {tuple(targets.shape)}")
     if targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:

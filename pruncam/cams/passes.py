@@ -1,12 +1,13 @@
-"""Before the first batch: the model in eval mode, its target layer found, the size of a batch chosen."""
+"""Before the first batch: the images where the model is, its target layer found, the size of a batch chosen."""
 
 import difflib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from pruncam.choices import check_number
+from pruncam.forward import first_logits
 
 # Bytes that one batch may hold in a layer's input and output together. On a processor what fits its cache is fastest
 # (measured: 8-32 images of the CIFAR network, 32-128 of VGG11 at 32x32); a GPU wants large batches.
@@ -33,23 +34,6 @@ class _Call:
     bytes_held: int
 
 
-@contextmanager
-def as_evaluated(model: nn.Module) -> Iterator[None]:
-    """Eval mode and ordinary tensors inside, whatever the caller's mode; every submodule's own mode back after."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    training = [module for module in model.modules() if module.training]
-    # Tensors made in inference mode can never take part in a gradient.
-    with torch.inference_mode(False):
-        try:
-            for module in training:
-                module.training = False
-            yield
-        finally:
-            for module in training:
-                module.training = True
-
-
 def placed_like(model: nn.Module, images: Tensor) -> Tensor:
     """The images on the model's device and in its floating-point type."""
     floating = (t for t in (*model.parameters(), *model.buffers()) if t.is_floating_point())
@@ -70,14 +54,10 @@ def survey(model: nn.Module, image: Tensor, target_layer: nn.Module | str | None
 
     handles = [module.register_forward_hook(note) for module in model.modules()]
     try:
-        with torch.no_grad():
-            logits = model(image)
+        logits = first_logits(model, image)
     finally:
         for handle in handles:
             handle.remove()
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 1:
-        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ValueError(f"the model must return logits of shape (N, classes), got {got} for one image")
     position = _position(model, calls, named)
     # Up to the target one layer at a time is held; after it all are, for the gradient.
     largest, largest_after = (max(call.bytes_held for call in part) for part in (calls, calls[position:]))
@@ -122,8 +102,7 @@ def batch_size_within(layout: Layout, batch_size: int | None) -> int:
     """The batch size asked for, or as many images as the memory budget holds."""
     if batch_size is None:
         return rows_within(layout.bytes_per_image, layout.device)
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
+    check_number("batch_size", batch_size, whole=True, at_least=1)
     return batch_size
 
 

@@ -96,7 +96,7 @@ def _source(name: str) -> Source:
 
 def _missing(source: Source, folders: list[Path]) -> str:
     return (
-        f"{source.title} is missing: run `python -m pruncam download {source.name}`, or put its files into "
+        f"{source.title} is missing: run `make download NAME={source.name}`, or put its files into "
         f"<folder>/{source.layout} and name that folder with DATA=<folder> or PRUNCAM_DATA=<folder>; "
         f"looked in {_looked(source, folders)}"
     )

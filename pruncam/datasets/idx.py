@@ -122,7 +122,7 @@ class IdxSet:
                 return _verified(path, CHECKSUMS[self.torchvision][file])
             except DataError as error:
                 problems.append(str(error))
-        cure = f"delete it and get it again (`python -m pruncam download {self.name}`)"
+        cure = f"delete it and get it again (`make download NAME={self.name}`)"
         raise DataError(f"{'; '.join(problems)}: {cure}")
 
 

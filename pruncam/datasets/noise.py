@@ -4,8 +4,12 @@ A draw depends on nothing but its own coordinates, so batch order, batch size, d
 noise. The hash is SplitMix64's finaliser (Steele, Lea and Flood 2014); two pixels share one 64-bit draw.
 """
 
+import math
+
 import torch
 from torch import Tensor
+
+from pruncam.choices import check_number
 
 GOLDEN = 0x9E3779B97F4A7C15
 MULTIPLIERS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
@@ -35,15 +39,17 @@ def background(images: Tensor, indices: Tensor, *, key: int, level: int) -> Tens
         If the images are not uint8, their pixels are odd in number, there is not one index for each image, or `level`
         is not within 0 to 255.
     """
+    check_number("noise level", level, whole=True)
     if not 0 <= level <= 255:
         raise ValueError(f"noise level must be a grey level from 0 to 255, got {level}")
-    if images.dtype != torch.uint8 or images[0].numel() % 2:
+    pixels = math.prod(images.shape[1:])  # of one image; there may be none
+    if images.dtype != torch.uint8 or pixels % 2:
         raise ValueError(f"noise needs uint8 images with an even number of pixels, got {images.dtype}, {images.shape}")
     if indices.shape != images.shape[:1]:
         raise ValueError(f"noise needs one index for each image, got {tuple(indices.shape)} for {len(images)} images")
     if level == 0:
         return images
-    pairs = torch.arange(1, images[0].numel() // 2 + 1, device=images.device) * _signed(GOLDEN)
+    pairs = torch.arange(1, pixels // 2 + 1, device=images.device) * _signed(GOLDEN)
     streams = _mix(indices.to(images.device) * _signed(GOLDEN) + _signed(key))
     bits = _mix(streams[:, None] + pairs)
     halves = torch.stack([bits & _LOW_HALF, (bits >> 32) & _LOW_HALF], dim=2)

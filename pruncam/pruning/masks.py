@@ -6,9 +6,12 @@ to zero before every forward pass, so that they stay pruned in a training loop t
 """
 
 import copy
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+
+from pruncam.choices import check_model
 
 LAYERS = {"conv": (nn.Conv1d, nn.Conv2d, nn.Conv3d), "linear": (nn.Linear,)}
 
@@ -18,6 +21,7 @@ def prunable(model: nn.Module, layers: tuple[str, ...] = ("conv", "linear")) -> 
 
     Raises ValueError if `layers` names something else than "conv" and "linear" or the model has no such layer.
     """
+    check_model(model)
     unknown = set(layers) - LAYERS.keys()
     if unknown or not layers:
         raise ValueError(f"layers must be taken from {', '.join(LAYERS)}, got {layers!r}")
@@ -31,27 +35,41 @@ def prunable(model: nn.Module, layers: tuple[str, ...] = ("conv", "linear")) -> 
 def attach_masks(model: nn.Module, new: dict[str, Tensor]) -> nn.Module:
     """Set masks by parameter name ("conv1.weight") on `model` itself and zero what they prune; returns the model.
 
-    Raises ValueError on an unknown parameter, a wrong shape, or a value other than 0 and 1.
+    Raises ValueError on an unknown parameter, a wrong shape, or a value other than 0 and 1, TypeError on what is no
+    tensor; the model is then as it was.
     """
+    check_model(model)
+    if not isinstance(new, Mapping):
+        raise TypeError(f"masks must be a dict of tensors by name, as `masks` gives them, got {type(new).__name__}")
     modules = dict(model.named_modules())
     for name, mask in new.items():
-        owner, _, parameter = name.rpartition(".")
-        if parameter != "weight" or not isinstance(getattr(modules.get(owner), "weight", None), nn.Parameter):
-            raise ValueError(f"a mask needs the name of a weight of the model, such as 'conv1.weight', got {name!r}")
-        weight = modules[owner].weight
-        if mask.shape != weight.shape or not ((mask == 0) | (mask == 1)).all():
-            raise ValueError(
-                f"the mask of {name} must hold 0 and 1 in shape {tuple(weight.shape)}, got {tuple(mask.shape)}"
-            )
-        if not hasattr(modules[owner], "weight_mask"):
-            modules[owner].register_forward_pre_hook(_hold)
-        modules[owner].register_buffer("weight_mask", mask.to(weight))
+        _check_mask(modules, name, mask)
+    for name, mask in new.items():
+        module = modules[name.rpartition(".")[0]]
+        if not hasattr(module, "weight_mask"):
+            module.register_forward_pre_hook(_hold)
+        module.register_buffer("weight_mask", mask.to(module.weight))
     apply_masks(model)
     return model
 
 
+def _check_mask(modules: dict[str, nn.Module], name: str, mask: Tensor) -> None:
+    """Refuse a mask of no weight of these modules, and what is no 0/1 tensor of the weight's shape."""
+    owner, _, parameter = str(name).rpartition(".")
+    weight = getattr(modules.get(owner), "weight", None)
+    if parameter != "weight" or not isinstance(weight, nn.Parameter):
+        raise ValueError(f"the model has no weight named {name!r}: masks must be those of a network of the same layers")
+    if not isinstance(mask, Tensor):
+        raise TypeError(f"the mask of {name} must be a tensor of 0 and 1, got {type(mask).__name__}")
+    if mask.shape != weight.shape or not ((mask == 0) | (mask == 1)).all():
+        raise ValueError(
+            f"the mask of {name} must hold 0 and 1 in shape {tuple(weight.shape)}, got {tuple(mask.shape)}"
+        )
+
+
 def masks(model: nn.Module) -> dict[str, Tensor]:
     """The masks of `model` by parameter name; empty where nothing was pruned."""
+    check_model(model)
     return {
         f"{name}.weight": module.weight_mask for name, module in model.named_modules() if hasattr(module, "weight_mask")
     }
@@ -59,6 +77,7 @@ def masks(model: nn.Module) -> dict[str, Tensor]:
 
 def apply_masks(model: nn.Module) -> None:
     """Set the pruned weights of `model` to zero, in place."""
+    check_model(model)
     for module in model.modules():
         if hasattr(module, "weight_mask"):
             _hold(module, ())
@@ -67,16 +86,32 @@ def apply_masks(model: nn.Module) -> None:
 def load_state(model: nn.Module, state: dict[str, Tensor]) -> nn.Module:
     """Load a state dict that may hold masks into an unmasked `model` of the same layers; returns the model.
 
-    Raises ValueError where names or shapes do not fit.
+    Raises ValueError where names or shapes do not fit, TypeError where `state` is no dict.
     """
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state must be a dict as model.state_dict() gives it, got {type(state).__name__}")
     found = {name.removesuffix("_mask"): value for name, value in state.items() if name.endswith(".weight_mask")}
     attach_masks(model, found)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise ValueError(f"this state is of another network than {type(model).__name__}: {error}") from error
+        misfit = _first_misfit(model, state) or str(error).splitlines()[-1].strip()
+        raise ValueError(f"this state is of another network than {type(model).__name__}: {misfit}") from error
     apply_masks(model)
     return model
+
+
+def _first_misfit(model: nn.Module, state: Mapping[str, Tensor]) -> str | None:
+    """The first name that only one of the two has, or whose shapes differ."""
+    own = model.state_dict()
+    for name in (*own, *state):
+        if name not in state:
+            return f"the state has no {name!r}"
+        if name not in own:
+            return f"the model has no {name!r}"
+        if isinstance(state[name], Tensor) and state[name].shape != own[name].shape:
+            return f"{name!r} has the shape {tuple(state[name].shape)}, the model's has {tuple(own[name].shape)}"
+    return None
 
 
 def sparsity(model: nn.Module) -> float:

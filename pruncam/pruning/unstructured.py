@@ -6,7 +6,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from pruncam.choices import check_choice
+from pruncam.choices import check_choice, check_model, check_number
 from pruncam.pruning.masks import apply_masks, attach_masks, masks, prunable
 
 METHODS = ("l1", "random")
@@ -33,7 +33,12 @@ def global_unstructured(
     ------
     ValueError
         If amount is outside [0, 1), the method or a layer kind is unknown, or a weight is not finite.
+    TypeError
+        If model is no network, or amount or seed no number.
     """
+    check_model(model)
+    check_number("amount", amount)
+    check_number("seed", seed, whole=True)
     if not 0 <= amount < 1:
         raise ValueError(f"amount is the fraction of weights to prune, in [0, 1), got {amount}")
     check_choice("pruning method", method, METHODS)
@@ -59,6 +64,8 @@ def lottery_step(model: nn.Module, fraction: float = 0.2) -> nn.Module:
 
     Raises ValueError if fraction is not in (0, 1), a weight is not finite, or too few weights remain for another step.
     """
+    check_model(model)
+    check_number("fraction", fraction)
     if not 0 < fraction < 1:
         raise ValueError(f"fraction of the remaining weights to prune must be in (0, 1), got {fraction}")
     stepped = copy.deepcopy(model)
@@ -73,7 +80,12 @@ def lottery_step(model: nn.Module, fraction: float = 0.2) -> nn.Module:
 
 
 def rewind(pruned: nn.Module, origin: nn.Module) -> nn.Module:
-    """A copy of `origin` (an earlier state of the same network) that wears the masks of `pruned`."""
+    """A copy of `origin` (an earlier state of the same network) that wears the masks of `pruned`.
+
+    Raises ValueError if `origin` is another network.
+    """
+    check_model(pruned, "pruned")
+    check_model(origin, "origin")
     rewound = copy.deepcopy(origin)
     return attach_masks(rewound, {name: mask.clone() for name, mask in masks(pruned).items()})
 

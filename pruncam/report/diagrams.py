@@ -132,7 +132,7 @@ def lottery_pipeline(levels: int) -> Figure:
                 linestyle="--" if end is entries[7] else "-",
             )
         )
-    axes.text(5.0, 0.95, "prune 20 %", fontsize=7.5, color=ORANGE, ha="left")
+    axes.text(5.35, 0.62, "prune 20 %", fontsize=7.5, color=ORANGE, ha="left")
     for model in entries[3:5]:
         axes.add_patch(
             FancyArrowPatch(
@@ -145,7 +145,7 @@ def lottery_pipeline(levels: int) -> Figure:
             )  # fmt: skip
         )
     axes.text(
-        5.4, -1.02, "rewind to the pretrained weights, apply the mask, retrain", fontsize=7.5, color=BLUE, ha="center"
+        5.4, -2.0, "rewind to the pretrained weights, apply the mask, retrain", fontsize=7.5, color=BLUE, ha="center"
     )
     axes.set_ylim(-2.2, 2.4)
     return figure

@@ -23,7 +23,7 @@ import yaml
 from matplotlib.figure import Figure
 
 from pruncam import places
-from pruncam.choices import DEVICES, PROFILES, check_choice
+from pruncam.choices import DEVICES, PROFILES, check_choice, check_number
 from pruncam.progress import Progress
 from pruncam.report import plots
 
@@ -42,7 +42,9 @@ def configure(config_class: type[ConfigType], study: str, profile: str, **overri
     """
     check_choice("profile", profile, PROFILES)
     text = (places.package_folder() / "profiles" / profile / f"{study}.yaml").read_text()
-    values = {"profile": profile} | (yaml.safe_load(text) or {}) | overrides
+    # An overridden configuration is another one: its results must not take the place of the profile's.
+    name = {"profile": "custom" if overrides else profile}
+    values = name | (yaml.safe_load(text) or {}) | overrides
     hints = typing.get_type_hints(config_class)
     unknown = sorted(values.keys() - hints.keys())
     if unknown:
@@ -101,8 +103,8 @@ class Machine:
 
     def __post_init__(self):
         check_choice("device", self.device, DEVICES)
-        if self.jobs is not None and self.jobs < 1:
-            raise ValueError(f"jobs must be at least 1, got {self.jobs}")
+        if self.jobs is not None:
+            check_number("jobs", self.jobs, whole=True, at_least=1)
         present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
         if not present.get(self.device, True):
             raise ValueError(

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from pruncam import training
+from pruncam.choices import PROFILES
 from pruncam.datasets import ImageSet, catalog
 from pruncam.models import mnist_net
 from pruncam.progress import Progress
@@ -33,23 +34,29 @@ def run(config: Config, progress: bool = True, *, machine: Machine | None = None
 
     Raises ValueError or DataError in one sentence where the data do not fit the configuration or are missing.
     """
+    if not isinstance(config, Config):
+        profile = config if isinstance(config, str) and config in PROFILES else "quick"
+        raise TypeError(f"config must be a Config: use mnist_iou.configure({profile!r})")
     start, machine = time.perf_counter(), machine or Machine()
     train, test = _load(config, "train", machine), _load(config, "test", machine)
     bar = Progress("mnist_iou", "epoch", progress)
     chains = _chains(config, machine, train, test, bar)
     bar.expect(sum(chain.epochs for chain in chains))
     try:
-        scores, choices = _scores(chains, config, machine.parallel(len(chains)), bar)
+        scores, choices = _scores(chains, config, _parallel(config, machine, len(chains)), bar)
     finally:
         bar.close()
     sampled = samples.choose(chains[0], scores[tables.BASE, config.seeds[0]])
     found = _tables(config, scores, choices, sampled) | {"sanity": _sanity(chains[0])}
-    judged = claims.judge(config, found["figure_3_1"], found["levels"], found["losses"], config.dataset != "mnist")
+    judged = claims.judge(config, found["figure_3_1"], found["levels"], found["losses"], _departs(config))
+    steps = [step for chain in chains for step in chain.steps]
     facts = {
         "profile": config.profile,
         "engine": training.resolve_engine(mnist_net().to(machine.torch_device), "auto"),
         "models": sum(len(chain) for chain in scores.values()),
-        "compute_seconds": round(sum(sum(chain.seconds) for chain in chains), 1),
+        "steps": len(steps),
+        "steps_from_cache": sum(not fresh for _, fresh in steps),
+        "compute_seconds": round(sum(seconds for seconds, _ in steps), 1),
         "wall_seconds": round(time.perf_counter() - start, 1),
     }
     return StudyResult(
@@ -61,6 +68,16 @@ def run(config: Config, progress: bool = True, *, machine: Machine | None = None
         manifest=study.manifest(config, machine, [train, test], **facts),
         stable_lines=_stable(config, found["levels"], judged),
     )
+
+
+def _parallel(config: Config, machine: Machine, chains: int) -> int:
+    # While Ablation-CAM follows a model's graph, no other thread may run a model (`cams.explain`).
+    return 1 if config.method.startswith("ablation") else machine.parallel(chains)
+
+
+def _departs(config: Config) -> bool:
+    """Whether the data are not all of the thesis's: what holds there holds on a stand-in."""
+    return config.dataset != "mnist" or config.train_images is not None or config.test_images is not None
 
 
 def _load(config: Config, split: str, machine: Machine) -> ImageSet:
@@ -120,8 +137,10 @@ def _sanity(chain: Chain) -> pd.DataFrame:
 def _stable(config: Config, levels: pd.DataFrame, judged: list[Claim]) -> list[str]:
     """What is the same on every machine."""
     first = levels[(levels["variant"] == tables.BASE) & (levels["seed"] == config.seeds[0])]
+    chains = levels[["variant", "seed"]].drop_duplicates()
     lines = [
-        f"{len(levels)} models: {levels['seed'].nunique()} seeds, {config.levels + 1} levels each",
+        f"{len(levels)} models: {len(chains)} chains of {config.levels + 1} levels, "
+        f"{(chains['variant'] == tables.BASE).sum()} of them under the main configuration",
         f"weights remaining: {', '.join(str(count) for count in first['remaining'])}",
     ]
     return lines + [f"{claim.claim} {claim.verdict}" for claim in judged if claim.firm]

@@ -17,9 +17,10 @@ from pruncam.studies.mnist_iou.config import Config
 from pruncam.training import accuracy, fit
 
 # Raised by hand when the code of a step changes what it makes.
-PRETRAINED, LEVEL, SCORES, CHOICES = 1, 1, 2, 2
+PRETRAINED, LEVEL, SCORES, CHOICES = 1, 1, 2, 3
 
 SLICE = 1000  # images
+OTHER_LAYER = {"conv2": "the last convolution itself", "relu2": "the ReLU after the last convolution"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Chain:
     store: Store
     device: torch.device
     progress: Progress  # in epochs
-    seconds: list[float] = field(default_factory=list)  # of every step, when it was made
+    steps: list[tuple[float, bool]] = field(default_factory=list)  # seconds when it was made, and whether just now
     models: list[nn.Module] = field(default_factory=list)  # of every level, filled by `run`
 
     @property
@@ -106,7 +107,7 @@ class Chain:
     def _kept(self, name: str, version: int, inputs: dict, make: Callable, phase: str) -> nn.Module:
         self.progress.check()
         kept = self.store.get(Step(name, version, self._training() | inputs), make)
-        self.seconds.append(kept.seconds)
+        self.steps.append((kept.seconds, kept.fresh))
         if not kept.fresh:
             self.progress.advance(len(self.config.recipe(phase).learning_rates))
         return pruning.load_state(models.mnist_net(), kept.value).to(self.device).eval()
@@ -128,7 +129,7 @@ class Chain:
     def _scores(self, level: int, model: nn.Module) -> dict[str, Any]:
         inputs = self._scoring(level) | {"target_layer": self.config.target_layer}
         kept = self.store.get(Step("mnist-iou-scores", SCORES, inputs), lambda: self._score(model))
-        self.seconds.append(kept.seconds)
+        self.steps.append((kept.seconds, kept.fresh))
         return kept.value
 
     def _score(self, model: nn.Module) -> dict[str, Any]:
@@ -168,18 +169,20 @@ class Chain:
         return [slice(start, start + SLICE) for start in range(0, len(self.test), SLICE)]
 
     def _choices(self, level: int, model: nn.Module) -> dict[str, Any]:
-        step = Step("mnist-iou-choices", CHOICES, self._scoring(level))
+        inputs = self._scoring(level) | {"target_layer": self.config.target_layer}
+        step = Step("mnist-iou-choices", CHOICES, inputs)
         kept = self.store.get(step, lambda: self._choose(model))
-        self.seconds.append(kept.seconds)
+        self.steps.append((kept.seconds, kept.fresh))
         return kept.value
 
     def _choose(self, model: nn.Module) -> dict[str, float]:
         iou: dict[str, list[Tensor]] = {}
+        other = "relu2" if self.config.target_layer == "conv2" else "conv2"
         for rows in self._slices():
             x, labels = self._input(self.noisy, rows), self.test.labels[rows]
             options = {
-                "target layer: the ReLU after the last convolution": {"target_layer": "relu2"},
-                "target class: the true one": {"target_layer": "conv2", "targets": labels},
+                f"target layer: {other} ({OTHER_LAYER[other]})": {"target_layer": other},
+                "target class: the true one": {"target_layer": self.config.target_layer, "targets": labels},
             }
             for name, given in options.items():
                 maps = cams.heatmaps(model, x, method=self.config.method, **given)

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 
 from pruncam.report.claims import Claim
-from pruncam.statistics import Interval, correlation, t_interval
+from pruncam.statistics import METHODS, Interval, correlation, t_interval
 from pruncam.studies.mnist_iou.config import Config
 from pruncam.studies.mnist_iou.tables import BASE, WORKING
 
@@ -36,8 +36,10 @@ def _strong_correlation(by_level: pd.DataFrame) -> dict:
             f"Spearman {spearman.value:.2f}"
         )
         if len(working) >= 5:
-            part = correlation(working["iou"], working["accuracy_noisy"])
-            evidence += f"; over the {len(working)} levels above {WORKING:.0f} % accuracy only {part.value:.2f}"
+            part = [correlation(working["iou"], working["accuracy_noisy"], name).value for name in METHODS[:2]]
+            evidence += (
+                f"; over the {len(working)} levels above {WORKING:.0f} % accuracy {part[0]:.2f} and {part[1]:.2f}"
+            )
     return {
         "claim": "I1",
         "sentence": "Mean IoU and mean accuracy correlate strongly over the pruning levels.",
@@ -134,7 +136,7 @@ def _explained_by_blur(base: pd.DataFrame) -> dict:
     """The control: what of the rise is there too when every heatmap is laid on another image?"""
     rise, estimate, evidence = _change(base, "iou", EARLY, LATE), None, f"the study has fewer than {LATE} levels"
     if rise:
-        evidence = f"IoU does not rise from level {EARLY} to {LATE} (change {_spell(rise)})"
+        evidence = f"no rise of IoU from level {EARLY} to {LATE} is shown (change {_spell(rise)})"
         if rise.low > 0:
             wide = base.pivot_table(index="seed", columns="level", values=["iou", "iou_other_image"])
             own = wide["iou"][LATE] - wide["iou"][EARLY]

@@ -39,7 +39,7 @@ def drawings(
         "2.4": _sample(samples["shown"][0], 0, f"The first 8 of the test images at full density. {where}"),
         "3.1": Drawing(
             partial(_over_levels, by_level),
-            f"Accuracy on noisy images and IoU at each pruning level. {bands}",
+            f"Accuracy and IoU at each pruning level. {bands}",
             lines=True,
         ),
         "3.2": Drawing(
@@ -80,7 +80,10 @@ def _sample(sample: Sample, level: int, caption: str) -> Drawing:
     return Drawing(draw, caption)
 
 
-_ACCURACY = {"accuracy_noisy": ("accuracy on noisy images", plots.BLUE)}
+_ACCURACY = {
+    "accuracy_noisy": ("accuracy on noisy images", plots.BLUE),
+    "accuracy_clean": ("on clean images", plots.GREEN),
+}
 _IOU = {"iou": ("IoU of heatmap and image", plots.ORANGE)}
 _BANDS = {"accuracy_noisy": "accuracy_noisy_sd", "iou": "iou_sd"}
 
@@ -108,7 +111,8 @@ def _scatter(by_level: pd.DataFrame) -> Figure:
     if len(working):
         panels[f"accuracy above {WORKING:.0f} %"] = working
     notes = {
-        title: f"r = {table['iou'].corr(table['accuracy_noisy']):.2f}, n = {len(table)}"
+        title: f"r = {table['iou'].corr(table['accuracy_noisy']):.2f}, n = {len(table)}\n"
+        f"rank: {table['iou'].corr(table['accuracy_noisy'], method='spearman'):.2f}"
         for title, table in panels.items()
         if len(table) >= 5
     }
