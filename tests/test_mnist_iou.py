@@ -721,7 +721,7 @@ def test_the_control_says_what_share_of_the_rise_any_image_would_have_seen():
     found = claims._explained_by_blur(base)
     assert found["estimate"].value == pytest.approx(0.6) and found["limit"] == 0.5
     fallen = claims._explained_by_blur(by_level_of([0.1 - rise, 0.1 - 1.1 * rise], [0.05 + rise, 0.05 + rise]))
-    assert fallen["estimate"] is None and "IoU does not rise" in fallen["evidence"]
+    assert fallen["estimate"] is None and "no rise of IoU" in fallen["evidence"]
 
 
 def test_published_numbers_stand_beside_ours_with_the_difference(quick):
@@ -760,7 +760,7 @@ def test_quick_tables_agree_with_the_expected_ones(quick):
     """Tolerances are for another processor or thread count: they are never to be widened.
 
     Training amplifies rounding. Initial weights changed by one part in 10^7 (five times) moved the accuracy of levels
-    above 95 % by up to 1 point, but that of level 15, at the edge, by 4; the IoU of single levels by up to 0.04, but its
+    above 95 % by up to 1 point, but that of level 15, at the edge, by 4; the IoU of single levels by up to 0.04, its
     mean over the levels that work by 0.005 and their mean accuracy by 0.4. So single levels are not held to an IoU.
     """
     found = quick.result.tables
