@@ -10,7 +10,7 @@ from pruncam.statistics import Interval
 INF = math.inf
 
 
-def claim(estimate, relation="at least", limit=0.5, on_stand_in=False):
+def claim(estimate, relation="at least", limit=0.5, on_stand_in=False, points=26):
     estimate = Interval(*estimate) if isinstance(estimate, tuple) else estimate
     return Claim(
         claim="X1",
@@ -21,6 +21,7 @@ def claim(estimate, relation="at least", limit=0.5, on_stand_in=False):
         limit=limit,
         estimate=estimate,
         evidence="it was seen",
+        points=points,
         on_stand_in=on_stand_in,
     )
 
@@ -93,3 +94,7 @@ def test_the_table_shows_the_numbers_that_decided():
 
 def test_a_table_of_no_claims_has_its_columns_all_the_same():
     assert list(table([])) == list(table([claim(None)]))
+
+
+def test_a_verdict_over_a_few_seeds_is_never_firm():
+    assert claim((0.9, 0.89, 0.91), points=26).firm and not claim((0.9, 0.89, 0.91), points=3).firm

@@ -315,7 +315,9 @@ def test_an_intact_archive_serves_beside_a_damaged_unpacked_file(raw, contents):
 
 def test_the_files_of_another_set_are_refused(contents, tmp_path):
     write(tmp_path / "FashionMNIST" / "raw", contents)
-    with pytest.raises(DataError, match=r"FashionMNIST.*train-images.* is not the original .*download fashion-mnist"):
+    with pytest.raises(
+        DataError, match=r"FashionMNIST.*train-images.* is not the original .*make download NAME=fashion-mnist"
+    ):
         catalog.load("fashion-mnist", "train", data_dir=tmp_path)
 
 

@@ -21,7 +21,8 @@ def judge(
     """Claims I1 to I4; intervals are over levels (I1) and over the thesis's seeds (all others)."""
     base = levels[(levels["variant"] == BASE) & levels["seed"].isin(config.seeds)]
     claims = [_strong_correlation(by_level), _rises(base), *_costs_nothing(losses), *_blurrier(base)]
-    return [Claim(**claim, on_stand_in=on_stand_in) for claim in claims]
+    seeds = {"points": len(config.seeds)}  # but for I1, which rests on the levels
+    return [Claim(**(seeds | claim), on_stand_in=on_stand_in) for claim in claims]
 
 
 def _strong_correlation(by_level: pd.DataFrame) -> dict:
@@ -49,6 +50,7 @@ def _strong_correlation(by_level: pd.DataFrame) -> dict:
         "limit": STRONG,
         "estimate": estimate,
         "evidence": evidence,
+        "points": len(by_level),
     }
 
 
