@@ -1,7 +1,7 @@
 """A whole training epoch of the MNIST network as one compiled loop, for processors.
 
 The network of the thesis is so small that frameworks spend their time between the operations. Here every image passes
-through all layers while it sits in the first-level cache: about five times the speed of the same steps in PyTorch on
+through all layers while it sits in the first-level cache: about seven times the speed of the same steps in PyTorch on
 one core, and several seeds train side by side in threads. Same arithmetic as `training.fit` with engine "torch", in
 float32; the sums run in another order. numba is imported only when an epoch is asked for.
 """
