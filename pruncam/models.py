@@ -2,9 +2,11 @@
 
 import math
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pruncam.choices import check_choice, check_model, check_number
 
@@ -33,7 +35,8 @@ def initialize(model: nn.Module, method: str, seed: int) -> nn.Module:
     """Draw the conv and FC weights and biases of `model` anew, in place, from one seed; returns the model.
 
     "kaiming-normal" draws conv and FC weights as OpenLTH does by default (He et al. 2015, fan-in, gain of a ReLU) and
-    biases as PyTorch does; "pytorch" leaves both to PyTorch's own default (uniform).
+    biases as PyTorch does; "pytorch" leaves both to PyTorch's own default (uniform). Numbers are drawn in float64 and
+    rounded: in float32 PyTorch draws other last bits on other processors.
     """
     check_model(model)
     check_number("seed", seed, whole=True)
@@ -42,14 +45,18 @@ def initialize(model: nn.Module, method: str, seed: int) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
     layers = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     for layer in layers:  # as their own `reset_parameters` does
-        nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+        _draw(layer.weight, nn.init.kaiming_uniform_, a=math.sqrt(5), generator=generator)
         if layer.bias is not None:
             bound = 1 / math.sqrt(layer.weight[0].numel())
-            nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+            _draw(layer.bias, nn.init.uniform_, a=-bound, b=bound, generator=generator)
     if method == "kaiming-normal":
         for layer in layers:
-            nn.init.kaiming_normal_(layer.weight, generator=generator)
+            _draw(layer.weight, nn.init.kaiming_normal_, generator=generator)
     return model
+
+
+def _draw(parameter: nn.Parameter, distribution: Callable[..., Tensor], **arguments: Any) -> None:
+    parameter.copy_(distribution(torch.empty(parameter.shape, dtype=torch.float64), **arguments))
 
 
 INITIAL_WEIGHTS = ("kaiming-normal", "pytorch")

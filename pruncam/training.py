@@ -109,13 +109,15 @@ def fit(
 ) -> float:
     """Train `model` in place by cross-entropy; pruned weights stay zero. Returns the last epoch's mean loss.
 
-    Batch order and noise are functions of `seed` and the epoch alone, on every device and engine.
+    Batch order and noise are functions of `seed` and the epoch alone, on every device and engine; the fused engine
+    gives the same weights to the bit on every processor.
 
     Parameters
     ----------
     model : classifier on the images' device, with or without masks (`pruncam.pruning`)
     images : uint8 tensor of shape (N, C, H, W); labels : int64 tensor of shape (N,)
-    engine : "torch", "fused" (the MNIST network on a processor, compiled) or "auto", the faster that applies
+    engine : "torch" (on the model's device), "fused" (the MNIST network, compiled; on the processor, whatever the
+        model's device) or "auto", the faster that applies
     after_epoch : called after every epoch; what it raises ends the training
 
     Raises
@@ -168,7 +170,7 @@ def resolve_engine(model: nn.Module, engine: str) -> str:
     if engine == "auto":
         return "fused" if fused.supports(model) and fused.available() else "torch"
     if engine == "fused" and not fused.supports(model):
-        raise ValueError("engine 'fused' trains only the MNIST network in float32 on a processor: use engine 'torch'")
+        raise ValueError("engine 'fused' trains only the MNIST network in float32: use engine 'torch'")
     return engine
 
 

@@ -558,7 +558,7 @@ def models_of(run, seed):
     """The models of one seed, taken from the run's cache."""
     config, sets = run.result.config, [catalog.load("digits", split) for split in ("train", "test")]
     progress = Progress("", "", show=False)
-    chain = chains.Chain(config, seed, tables.BASE, *sets, Store(run.cache), torch.device("cpu"), progress)
+    chain = chains.Chain(config, seed, tables.BASE, *sets, Store(run.cache), torch.device("cpu"), "fused", progress)
     chain.run()
     assert progress._done == chain.epochs
     return chain.models

@@ -2,6 +2,9 @@
 
 import copy
 import hashlib
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -386,14 +389,46 @@ def test_networks_that_are_initialised_at_the_same_time_do_not_disturb_each_othe
 
 
 def test_initial_weights_are_those_of_pytorchs_own_functions():
-    """What `reset_parameters` and `kaiming_normal_` draw from the global generator with the same seed."""
+    """What `reset_parameters` and `kaiming_normal_` draw in float64 from the global generator with the same seed."""
     uniform, normal = (initialize(mnist_net(), method, 12) for method in ("pytorch", "kaiming-normal"))
+    expected = mnist_net().double()
     torch.manual_seed(12)
-    expected = mnist_net()
-    assert torch.equal(parameters(uniform), parameters(expected))
-    for layer in (expected.conv1, expected.conv2, expected.fc):
+    layers = (expected.conv1, expected.conv2, expected.fc)
+    for layer in layers:
+        layer.reset_parameters()
+    assert torch.equal(parameters(uniform), parameters(expected).float())
+    for layer in layers:
         nn.init.kaiming_normal_(layer.weight)
-    assert torch.equal(parameters(normal), parameters(expected))
+    assert torch.equal(parameters(normal), parameters(expected).float())
+
+
+TRAIN = """
+import hashlib
+from pruncam.datasets import catalog
+from pruncam.models import initialize, mnist_net
+from pruncam.pruning import lottery_step
+from pruncam.training import Inputs, Recipe, fit
+digits, digest = catalog.load("digits", "train").first(500), hashlib.sha256()
+for method in ("pytorch", "kaiming-normal"):
+    model = lottery_step(initialize(mnist_net(), method, 5))
+    recipe, inputs = Recipe(((3, 0.05),), batch_size=32, weight_decay=1e-4), Inputs(noise=51, mean=0.1307, std=0.3081)
+    fit(model, digits.images, digits.labels, recipe, inputs, seed=5, engine="fused")
+    for parameter in model.parameters():
+        digest.update(parameter.detach().numpy().tobytes())
+print(digest.hexdigest())
+"""
+
+
+def test_the_fused_engine_trains_to_the_same_bits_on_another_processor(tmp_path):
+    """Compiled for the oldest processor of the kind (on x86-64 without AVX or FMA), and kept code as fresh code."""
+    oldest = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "ATEN_CPU_CAPABILITY": "default"}
+    runs = [("here", {}), ("here", {}), ("there", oldest)]  # the second run loads what the first compiled
+    digests = set()
+    for cache, setting in runs:
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / cache)} | setting
+        command = [sys.executable, "-c", TRAIN]
+        digests.add(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+    assert len(digests) == 1
 
 
 @pytest.mark.parametrize("names", [(), ("noise", 4), ("order", "a/b")])

@@ -43,7 +43,7 @@ def run(config: Config, progress: bool = True, *, machine: Machine | None = None
     chains = _chains(config, machine, train, test, bar)
     bar.expect(sum(chain.epochs for chain in chains))
     try:
-        scores, choices = _scores(chains, config, _parallel(config, machine, len(chains)), bar)
+        scores, choices = _scores(chains, config, _parallel(config, machine, chains), bar)
     finally:
         bar.close()
     sampled = samples.choose(chains[0], scores[tables.BASE, config.seeds[0]])
@@ -52,7 +52,7 @@ def run(config: Config, progress: bool = True, *, machine: Machine | None = None
     steps = [step for chain in chains for step in chain.steps]
     facts = {
         "profile": config.profile,
-        "engine": training.resolve_engine(mnist_net().to(machine.torch_device), "auto"),
+        "engine": chains[0].engine,
         "models": sum(len(chain) for chain in scores.values()),
         "steps": len(steps),
         "steps_from_cache": sum(not fresh for _, fresh in steps),
@@ -70,9 +70,11 @@ def run(config: Config, progress: bool = True, *, machine: Machine | None = None
     )
 
 
-def _parallel(config: Config, machine: Machine, chains: int) -> int:
-    # While Ablation-CAM follows a model's graph, no other thread may run a model (`cams.explain`).
-    return 1 if config.method.startswith("ablation") else machine.parallel(chains)
+def _parallel(config: Config, machine: Machine, chains: list[Chain]) -> int:
+    if config.method.startswith("ablation"):
+        return 1  # while Ablation-CAM follows a model's graph, no other thread may run a model (`cams.explain`)
+    trains = Machine("cpu", jobs=machine.jobs) if chains[0].engine == "fused" else machine
+    return trains.parallel(len(chains))
 
 
 def _departs(config: Config) -> bool:
@@ -94,8 +96,8 @@ def _chains(config: Config, machine: Machine, train: ImageSet, test: ImageSet, p
     plans = [(tables.BASE, config, seed) for seed in config.seeds + config.more_seeds]
     for name in config.variants:
         plans += [(name, config.variant(name), seed) for seed in config.seeds[: config.variant_seeds]]
-    store, device = Store(), machine.torch_device
-    return [Chain(changed, seed, name, train, test, store, device, progress) for name, changed, seed in plans]
+    store, device, engine = Store(), machine.torch_device, training.resolve_engine(mnist_net(), "auto")
+    return [Chain(changed, seed, name, train, test, store, device, engine, progress) for name, changed, seed in plans]
 
 
 def _scores(chains: list[Chain], config: Config, jobs: int, progress: Progress) -> tuple[tables.Scores, dict]:

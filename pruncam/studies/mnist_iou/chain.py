@@ -17,7 +17,7 @@ from pruncam.studies.mnist_iou.config import Config
 from pruncam.training import accuracy, fit
 
 # Raised by hand when the code of a step changes what it makes.
-PRETRAINED, LEVEL, SCORES, CHOICES = 1, 1, 2, 3
+PRETRAINED, LEVEL, SCORES, CHOICES = 2, 2, 3, 4
 
 SLICE = 1000  # images
 OTHER_LAYER = {"conv2": "the last convolution itself", "relu2": "the ReLU after the last convolution"}
@@ -33,7 +33,8 @@ class Chain:
     train: ImageSet
     test: ImageSet
     store: Store
-    device: torch.device
+    device: torch.device  # of the scoring, and of the training unless its engine is "fused"
+    engine: str  # of `training.fit`
     progress: Progress  # in epochs
     steps: list[tuple[float, bool]] = field(default_factory=list)  # seconds when it was made, and whether just now
     models: list[nn.Module] = field(default_factory=list)  # of every level, filled by `run`
@@ -101,7 +102,8 @@ class Chain:
             self.progress.check()
 
         recipe = self.config.recipe(phase)
-        fit(model, self.train.images, self.train.labels, recipe, self.config.inputs, seed=seed, after_epoch=after_epoch)
+        how = {"seed": seed, "engine": self.engine, "after_epoch": after_epoch}
+        fit(model, self.train.images, self.train.labels, recipe, self.config.inputs, **how)
         return {name: value.cpu() for name, value in model.state_dict().items()}
 
     def _kept(self, name: str, version: int, inputs: dict, make: Callable, phase: str) -> nn.Module:
@@ -116,7 +118,8 @@ class Chain:
         """Whatever the pretrained model depends on."""
         c = self.config
         names = ("pretraining", "batch_size", "momentum", "weight_decay", "noise", "mean", "std", "initial_weights")
-        return {name: getattr(c, name) for name in names} | {"seed": self.seed, "train": self.train.checksum}
+        facts = {"seed": self.seed, "train": self.train.checksum, "engine": self.engine}
+        return {name: getattr(c, name) for name in names} | facts
 
     def _scoring(self, level: int) -> dict[str, Any]:
         c = self.config
