@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from pruncam import cams
-from pruncam.models import mnist_net
+from pruncam.models import cifar_net, mnist_net
 
 METHODS = ("grad-cam", "grad-cam++", "ablation-cam")
 
@@ -40,7 +40,7 @@ def run() -> pd.DataFrame:
 
 def _compare(network: str, case: Case) -> pd.DataFrame:
     model, images = case.model, case.images
-    sides = {"forward": lambda: _forward(model, images, case.batch)}
+    sides = {"forward": lambda: forward(model, images, case.batch)}
     counts = {"forward": len(images), "all three": len(images)}
     for method in METHODS:
         library = "library " + method
@@ -55,18 +55,19 @@ def _compare(network: str, case: Case) -> pd.DataFrame:
     rows = []
     for method in (*METHODS, "all three"):
         row = {"network": network, "method": method, "images/s": 1 / median(processor[method])}
-        row["forward passes"] = median(_ratios(processor[method], processor["forward"]))
+        row["forward passes"] = median(ratios(processor[method], processor["forward"]))
         row["wall images/s"] = 1 / wall[method][0]
         if method in METHODS:
-            ratios = _ratios(processor["library " + method], processor[method])
+            against = ratios(processor["library " + method], processor[method])
             row["pytorch-grad-cam images/s"] = 1 / median(processor["library " + method])
-            row |= {"ratio": median(ratios), "lowest ratio": min(ratios), "highest ratio": max(ratios)}
+            row |= {"ratio": median(against), "lowest ratio": min(against), "highest ratio": max(against)}
             row["wall ratio"] = wall["library " + method][0] / wall[method][0]
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _ratios(slow: list[float], fast: list[float]) -> list[float]:
+def ratios(slow: list[float], fast: list[float]) -> list[float]:
+    """The ratio of every round."""
     return [a / b for a, b in zip(slow, fast, strict=True)]
 
 
@@ -89,7 +90,8 @@ def interleaved(
 
 
 @torch.no_grad()
-def _forward(model: nn.Module, images: Tensor, batch: int) -> None:
+def forward(model: nn.Module, images: Tensor, batch: int) -> None:
+    """The plain eager forward pass, the floor of everything here."""
     for part in images.split(batch):
         model(part)
 
@@ -108,9 +110,7 @@ def _mnist() -> Case:
 
 def _cifar() -> Case:
     """The Sp2PS paper's network for CIFAR-10, 32x32."""
-    layers = _convolutions([128, 128, "M", 256, 256, "M", 512, 512, "M"], affine=False)
-    layers += [nn.Conv2d(512, 1024, 3), nn.BatchNorm2d(1024, affine=False), nn.ReLU(), nn.MaxPool2d(2)]
-    model = nn.Sequential(nn.Sequential(*layers), nn.Flatten(), nn.Linear(1024, 10))
+    model = cifar_net()
     model, images = _trained(model, size=32, channels=3, steps=10)
     return Case(model, images[:128], 16, {"grad-cam": 64, "grad-cam++": 64, "ablation-cam": 1})
 
@@ -118,7 +118,7 @@ def _cifar() -> Case:
 def _vgg11_bn() -> Case:
     """VGG11 with BatchNorm and one linear layer as head, 32x32."""
     widths = [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"]
-    model = nn.Sequential(nn.Sequential(*_convolutions(widths, affine=True)), nn.Flatten(), nn.Linear(512, 10))
+    model = nn.Sequential(nn.Sequential(*_convolutions(widths)), nn.Flatten(), nn.Linear(512, 10))
     model, images = _trained(model, size=32, channels=3, steps=20)
     return Case(model, images[:512], 64, {"grad-cam": 128, "grad-cam++": 128, "ablation-cam": 2})
 
@@ -130,13 +130,13 @@ def _vgg11() -> Case:
     return Case(model, images[:64], 32, {"grad-cam": 16, "grad-cam++": 16, "ablation-cam": 1})
 
 
-def _convolutions(widths: list[int | str], affine: bool) -> list[nn.Module]:
+def _convolutions(widths: list[int | str]) -> list[nn.Module]:
     layers, width = [], 3
     for new in widths:
         if new == "M":
             layers.append(nn.MaxPool2d(2))
         else:
-            layers += [nn.Conv2d(width, new, 3, padding=1), nn.BatchNorm2d(new, affine=affine), nn.ReLU(inplace=True)]
+            layers += [nn.Conv2d(width, new, 3, padding=1), nn.BatchNorm2d(new), nn.ReLU(inplace=True)]
             width = new
     return layers
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pruncam.choices import check_choice, check_model, check_number
+from pruncam.pruning import drop_masks
 
 
 def mnist_net() -> nn.Sequential:
@@ -28,6 +29,40 @@ def mnist_net() -> nn.Sequential:
             fc=nn.Linear(200, 10),
         )
     )
+
+
+def cifar_net(classes: int = 10, *, width: int = 128) -> nn.Sequential:
+    """The network of the Sp2PS and complexity papers for 3x32x32 images (Sp2PS, Figure 3a): `width` first filters.
+
+    Seven 3x3 convolutions with BatchNorm (no affine parameters) and ReLU, the last without padding; 9.3 million
+    parameters at width 128.
+    """
+    blocks = [[width, width], [2 * width, 2 * width], [4 * width, 4 * width]]
+    return _plain(blocks, [8 * width], classes)
+
+
+def stl_net(classes: int = 10, *, width: int = 32) -> nn.Sequential:
+    """The network of the Sp2PS and complexity papers for 3x96x96 images (Sp2PS, Figure 3b): `width` first filters.
+
+    Six 3x3 convolutions with BatchNorm (no affine parameters) and ReLU, the last two without padding.
+    """
+    blocks = [[width], [2 * width], [4 * width], [4 * width]]
+    return _plain(blocks, [8 * width, 8 * width], classes)
+
+
+def _plain(blocks: list[list[int]], last: list[int], classes: int) -> nn.Sequential:
+    """Blocks of convolutions, each closed by a 2x2 maximum; those of the `last` block have no padding."""
+    check_number("classes", classes, whole=True, at_least=1)
+    check_number("width", blocks[0][0], whole=True, at_least=1)
+    layers, channels = [], 3
+    for block, padding in [(block, 1) for block in blocks] + [(last, 0)]:
+        for filters in block:
+            convolution = nn.Conv2d(channels, filters, 3, padding=padding)
+            layers += [convolution, nn.BatchNorm2d(filters, affine=False), nn.ReLU()]
+            channels = filters
+        layers.append(nn.MaxPool2d(2))
+    parts = {"features": nn.Sequential(*layers), "flatten": nn.Flatten(), "classifier": nn.Linear(channels, classes)}
+    return nn.Sequential(OrderedDict(parts))
 
 
 @torch.no_grad()
@@ -57,6 +92,29 @@ def initialize(model: nn.Module, method: str, seed: int) -> nn.Module:
 
 def _draw(parameter: nn.Parameter, distribution: Callable[..., Tensor], **arguments: Any) -> None:
     parameter.copy_(distribution(torch.empty(parameter.shape, dtype=torch.float64), **arguments))
+
+
+@torch.no_grad()
+def randomized(model: nn.Module, seed: int) -> nn.Module:
+    """A copy of `model` that has learned nothing: every layer draws new weights by its own rule, masks are off.
+
+    Statistics of BatchNorm are those of a new layer; the global random state is left as it was.
+
+    Raises ValueError if a layer holds weights and does not know how to draw them (it has no `reset_parameters`).
+    """
+    check_model(model)
+    check_number("seed", seed, whole=True)
+    fresh = drop_masks(model)
+    for name, layer in fresh.named_modules():
+        if list(layer.parameters(recurse=False)) and not hasattr(layer, "reset_parameters"):
+            where = name or "the model itself"
+            raise ValueError(f"cannot draw new weights for {where}: {type(layer).__name__} has no reset_parameters")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for layer in fresh.modules():
+            if hasattr(layer, "reset_parameters"):
+                layer.reset_parameters()
+    return initialize(fresh, "pytorch", seed)
 
 
 INITIAL_WEIGHTS = ("kaiming-normal", "pytorch")

@@ -69,15 +69,54 @@ def bootstrap_mean(values: ArrayLike, *, samples: int, seed: int, confidence: fl
     Raises ValueError where there is no value, one is not finite, `samples` is below 100, or `confidence` not in (0, 1).
     """
     values = _finite(values, at_least=1)
+    return bootstrap_means(values[:, None], samples=samples, seed=seed, confidence=confidence)[0]
+
+
+def bootstrap_means(
+    values: ArrayLike,
+    *,
+    samples: int,
+    seed: int,
+    confidence: float = 0.95,
+    strata: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+) -> list[Interval]:
+    """The means of several columns over the same images, each with its percentile bootstrap interval.
+
+    Parameters
+    ----------
+    values : (n, columns), finite
+        Rows are drawn with replacement, all columns together.
+    strata, weights : (n,) indices from 0, and (strata,) shares that sum to 1; both or none
+        With them rows are drawn within their stratum, and a mean is the weighted sum of the strata's means.
+
+    Raises ValueError as `bootstrap_mean`, and where a stratum with a weight has no row.
+    """
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 2 or values.size == 0 or not np.isfinite(values).all():
+        raise ValueError(f"bootstrap means need finite values (n, columns) and at least one row, got {values.shape}")
     _check_confidence(confidence)
+    check_number("samples", samples, whole=True)
     if samples < 100:
         raise ValueError(f"a bootstrap interval needs at least 100 samples, got {samples}")
-    generator = np.random.default_rng(seed)
-    means = np.empty(samples)
-    for k in range(samples):
-        means[k] = values[generator.integers(0, len(values), len(values))].mean()
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(float(values.mean()), float(low), float(high))
+    strata = np.zeros(len(values), dtype=int) if strata is None else np.asarray(strata)
+    weights = np.ones(1) if weights is None else np.asarray(weights, dtype=float)
+    groups = [np.flatnonzero(strata == k) for k in range(len(weights))]
+    if any(weight > 0 and len(group) == 0 for weight, group in zip(weights, groups, strict=True)):
+        raise ValueError("every stratum with a weight needs at least one row")
+    generator, means, estimate = np.random.default_rng(seed), np.zeros((samples, values.shape[1])), 0.0
+    for weight, group in zip(weights, groups, strict=True):
+        if len(group) == 0:
+            continue
+        part = values[group]
+        estimate = estimate + weight * part.mean(0)
+        for k in range(samples):
+            drawn = np.bincount(generator.integers(0, len(part), len(part)), minlength=len(part))
+            means[k] += weight * (drawn @ part) / len(part)
+    lows, highs = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    return [
+        Interval(float(value), float(low), float(high)) for value, low, high in zip(estimate, lows, highs, strict=True)
+    ]
 
 
 def t_interval(values: ArrayLike, *, confidence: float = 0.95) -> Interval:

@@ -26,8 +26,9 @@ SUFFIXES = "py|md|ipynb|ya?ml|toml|lock|csv|json|png|svg|cff|cfg|txt"
 
 
 def conda_packages() -> dict[str, SpecifierSet]:
-    """The packages of environment.yml with their versions."""
-    lines = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    """The packages of environment.yml with their versions; those that conda does not have are in its pip command."""
+    text = (ROOT / "environment.yml").read_text()
+    lines = yaml.safe_load(text)["dependencies"] + re.findall(r'"(.+?)"', re.search("pip install.*", text)[0])
     pairs = [re.fullmatch(r"([\w.-]+)\s*(.*)", line).groups() for line in lines]
     return {name: SpecifierSet(versions) for name, versions in pairs}
 

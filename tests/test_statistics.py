@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pruncam.statistics import bootstrap_mean, correlation, t_interval
+from pruncam.statistics import bootstrap_mean, bootstrap_means, correlation, t_interval
 
 REFERENCES = {"pearson": stats.pearsonr, "spearman": stats.spearmanr, "kendall": stats.kendalltau}
 
@@ -148,6 +148,31 @@ def test_intervals_need_finite_values_in_one_dimension(values):
     for interval in (t_interval, lambda v: bootstrap_mean(v, samples=100, seed=0)):
         with pytest.raises(ValueError, match="an interval needs 1 or more finite values in one dimension"):
             interval(values)
+
+
+def test_columns_are_resampled_together_and_each_has_the_interval_of_its_own():
+    values = np.random.default_rng(3).normal(size=(80, 3))
+    together = bootstrap_means(values, samples=300, seed=2)
+    for k, found in enumerate(together):
+        alone = bootstrap_mean(values[:, k], samples=300, seed=2)
+        assert (found.value, found.low, found.high) == pytest.approx((alone.value, alone.low, alone.high))
+    twice = bootstrap_means(np.c_[values[:, 0], 2 * values[:, 0]], samples=300, seed=2)
+    assert twice[1].low == pytest.approx(2 * twice[0].low)
+
+
+def test_rows_are_drawn_within_their_stratum():
+    # Two strata that are constant: within them nothing varies, across them it would.
+    values, strata = np.repeat([[1.0], [3.0]], [10, 30], axis=0), np.repeat([0, 1], [10, 30])
+    (found,) = bootstrap_means(values, samples=100, seed=0, strata=strata, weights=[0.75, 0.25])
+    assert (found.value, found.low, found.high) == (1.5, 1.5, 1.5)
+    # The standard error of a stratified mean: sum of w^2 s^2 / n.
+    random = np.random.default_rng(1).normal(size=(400, 1)) * np.repeat([1.0, 5.0], [100, 300])[:, None]
+    strata = np.repeat([0, 1], [100, 300])
+    (found,) = bootstrap_means(random, samples=4000, seed=0, strata=strata, weights=[0.5, 0.5])
+    error = math.sqrt(sum(0.25 * random[strata == k].var() / (strata == k).sum() for k in (0, 1)))
+    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.05)
+    with pytest.raises(ValueError, match="every stratum with a weight needs at least one row"):
+        bootstrap_means(values, samples=100, seed=0, strata=strata[:1].repeat(40), weights=[0.5, 0.5])
 
 
 def test_a_bootstrap_of_few_samples_is_refused():

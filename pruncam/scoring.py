@@ -1,0 +1,304 @@
+"""A whole test set through an unpruned and a pruned model: one row per image and CAM method, with every score.
+
+`score` compares two models, `score_many` one with several, `stream` the same piece by piece, for sets whose rows should
+not be held together; `summarize` makes a table of the rows. `noise_floor` and `chance_level` say what a score is worth:
+what fine-tuning alone produces, and what a network that has learned nothing gets.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from pruncam import cams, metrics, models, statistics
+from pruncam.choices import check_choice, check_model
+from pruncam.datasets.batches import UNKNOWN, Batches, Images
+from pruncam.progress import Progress
+
+METHODS = ("grad-cam", "grad-cam++", "ablation-cam")
+SCORES = ("ssim", "spectral_angle", "sp2ps", "iou", "soft_iou", "confidence_variation", "pe")
+CLASSES_OF = ("own", "baseline", "label")
+
+
+def score(
+    baseline: nn.Module, pruned: nn.Module, images: Images, labels: Tensor | None = None, **options
+) -> pd.DataFrame:
+    """Compare where two models look, image by image: the rows of `score_many` without the column `model`.
+
+    Takes and refuses what `score_many` does.
+
+    Examples
+    --------
+    >>> from pruncam import pruning
+    >>> from pruncam.datasets import catalog
+    >>> digits, model = catalog.load("digits", "test"), models.initialize(models.mnist_net(), "pytorch", 0)
+    >>> rows = score(model, pruning.global_unstructured(model, 0.5), digits, methods=["grad-cam"], progress=False)
+    >>> len(rows), bool(rows["sp2ps"].between(0, 1).all())
+    (355, True)
+    """
+    check_model(pruned, "pruned")
+    return score_many(baseline, {"pruned": pruned}, images, labels, **options).drop(columns="model")
+
+
+def score_many(
+    baseline: nn.Module, pruned: Mapping[str, nn.Module], images: Images, labels: Tensor | None = None, **options
+) -> pd.DataFrame:
+    """Compare where one model and each of several others look; the baseline's heatmaps are computed once.
+
+    Parameters
+    ----------
+    baseline : classifier; pruned : dict of classifiers by name
+        Of the same classes; on any device, of any floating-point type and number of channels; left exactly as found.
+    images : what the models are shown
+        A tensor (N, C, H, W), an `ImageSet`, a folder with a sub-folder of pictures per class, or any iterable of
+        (images, labels) batches, such as a DataLoader. uint8 pixels are scaled to [0, 1].
+    labels : (N,) class indices, only with a tensor
+    methods : CAM methods, see `cams.heatmaps`
+    target_layer : dotted name of the target layer in every model, or None for each one's last convolution
+    target_class : the class that a heatmap explains: the model's "own" top class (pytorch-grad-cam's default), the
+        "baseline"'s or the "label"
+    confidence_class : the class whose probability the models are compared in: the "baseline"'s top class, the "label",
+        or each model's "own" top class (PE-score, Eq. 4 leaves it open)
+    transform : function of a batch of images, applied before the models: normalisation, resizing
+    batch_size : images per pass, None for what the memory budget of `cams` holds
+    progress : whether to show a bar
+
+    Returns
+    -------
+    DataFrame with a row per model, method and image
+        `model`, `method`, `image` (position), `label` (-1 where none is known), the scores `ssim` (raw),
+        `spectral_angle`, `sp2ps`, `iou` (binary), `soft_iou`, `confidence_variation`, `pe`; `baseline_prediction`,
+        `pruned_prediction`, `baseline_confidence`, `pruned_confidence`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument does not fit, images are smaller than SSIM's window of 7x7, or the models have other classes.
+    """
+    rows = pd.concat(stream(baseline, pruned, images, labels, **options), ignore_index=True)
+    return rows.sort_values(["model", "method", "image"], kind="stable", ignore_index=True)
+
+
+def stream(
+    baseline: nn.Module,
+    pruned: Mapping[str, nn.Module],
+    images: Images,
+    labels: Tensor | None = None,
+    *,
+    methods: Sequence[str] = METHODS,
+    target_layer: str | None = None,
+    target_class: str = "own",
+    confidence_class: str = "baseline",
+    transform: Callable[[Tensor], Tensor] | None = None,
+    batch_size: int | None = None,
+    progress: bool = True,
+) -> Iterator[pd.DataFrame]:
+    """The rows of `score_many` piece by piece: memory does not grow with the number of images."""
+    check_model(baseline, "baseline")
+    if not isinstance(pruned, Mapping) or not pruned:
+        raise TypeError("pruned must be a dict of models by name, not empty (`score` takes a single model)")
+    for name, model in pruned.items():
+        check_model(model, f"pruned model {name!r}")
+    if not isinstance(target_layer, str | None):
+        raise TypeError(f"target_layer must be a dotted name or None, got {type(target_layer).__name__}")
+    check_choice("target class", target_class, CLASSES_OF)
+    check_choice("confidence class", confidence_class, CLASSES_OF)
+    batches = Batches(images, labels, transform)
+    if "label" in (target_class, confidence_class) and not batches.labelled:
+        raise ValueError("the class of the label is asked for, but there are no labels: pass them")
+    explaining = {"methods": tuple(methods), "target_layer": target_layer, "batch_size": batch_size}
+    comparison = _Comparison(baseline, pruned, explaining, target_class, confidence_class)
+    return comparison.pieces(batches, Progress("score", "image", progress))
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """One model and several others, and how they are compared."""
+
+    baseline: nn.Module
+    pruned: Mapping[str, nn.Module]
+    explaining: dict[str, object]  # arguments of `cams.explain`
+    target_class: str
+    confidence_class: str
+
+    def pieces(self, batches: Batches, bar: Progress) -> Iterator[pd.DataFrame]:
+        """The rows of one batch and model at a time."""
+        kinds = {"model": list(self.pruned), "method": list(self.explaining["methods"])}
+        kinds = {column: pd.CategoricalDtype(values) for column, values in kinds.items()}
+        seen = 0
+        if batches.total is not None:
+            bar.expect(batches.total * len(self.pruned))
+        try:
+            for x, labels in batches:
+                if batches.total is None:
+                    bar.expect(len(x) * len(self.pruned))
+                first = self._explain(self.baseline, x, self._targets(None, labels))
+                facts = {"image": np.arange(seen, seen + len(x), dtype=np.int32), "label": labels.numpy()}
+                targets = self._targets(first.logits.argmax(1), labels)
+                for name, model in self.pruned.items():
+                    second = self._explain(model, x, targets)
+                    yield self._rows(first, second, labels, {"model": name} | facts).astype(kinds)
+                    bar.advance(len(x))
+                seen += len(x)
+        finally:
+            bar.close()
+        if not seen:
+            raise ValueError("there is no image to score: the loader gave no batch")
+
+    def _explain(self, model: nn.Module, x: Tensor, targets: Tensor | None) -> cams.Explanation:
+        return cams.explain(model, x, targets=targets, **self.explaining)
+
+    def _targets(self, top: Tensor | None, labels: Tensor) -> Tensor | None:
+        """The classes that the heatmaps explain, None for the model's own."""
+        return {"own": None, "baseline": top, "label": labels}[self.target_class]
+
+    def _rows(self, first, second, labels: Tensor, facts: dict) -> pd.DataFrame:
+        if first.logits.shape != second.logits.shape:
+            classes = f"{first.logits.shape[1]} and {second.logits.shape[1]}"
+            raise ValueError(f"the models must have the same classes, got {classes}: {facts['model']!r} does not fit")
+        one, other = (found.logits.float().cpu() for found in (first, second))
+        predicted = {"baseline_prediction": one.argmax(1), "pruned_prediction": other.argmax(1)}
+        c_x, c_y = self._confidence(one, one, labels), self._confidence(other, one, labels)
+        variation = metrics.confidence_variation(c_x, c_y)
+        tables = []
+        for method, x in first.maps.items():
+            y = second.maps[method].to(x.device)
+            found = {"ssim": metrics.ssim(x, y), "spectral_angle": metrics.spectral_angle(x, y)}
+            found |= {"iou": metrics.iou(x, y), "soft_iou": metrics.soft_iou(x, y)}
+            found = {name: values.cpu() for name, values in found.items()} | {"confidence_variation": variation}
+            found["sp2ps"] = metrics.combine_sp2ps(found["ssim"], found["spectral_angle"])
+            found["pe"] = metrics.combine_pe(found["ssim"], found["iou"], variation)
+            values = {name: found[name].numpy() for name in SCORES}
+            values |= {name: top.numpy() for name, top in predicted.items()}
+            values |= {"baseline_confidence": c_x.numpy(), "pruned_confidence": c_y.numpy()}
+            tables.append(pd.DataFrame({"model": facts["model"], "method": method} | facts | values))
+        return pd.concat(tables, ignore_index=True)
+
+    def _confidence(self, logits: Tensor, of_baseline: Tensor, labels: Tensor) -> Tensor:
+        """The probability that a model gives the class in question."""
+        asked = {"own": logits.argmax(1), "baseline": of_baseline.argmax(1), "label": labels}[self.confidence_class]
+        if int(asked.min()) < 0 or int(asked.max()) >= logits.shape[1]:
+            raise ValueError(f"labels must be classes 0 to {logits.shape[1] - 1} of the models, got {int(asked.max())}")
+        return logits.softmax(1).gather(1, asked[:, None])[:, 0]
+
+
+def summarize(
+    rows: pd.DataFrame, *, counts: Sequence[int] | None = None, samples: int = 1000, seed: int = 0
+) -> pd.DataFrame:
+    """Means of every score with their bootstrap intervals over images, over all images and by group.
+
+    Parameters
+    ----------
+    rows : what `score`, `score_many` or `stream` gave
+    counts : images of each class in the whole test set, where the rows are a part of it; the shares of the class
+        weighting (PE-score, Section 3); None takes those of the rows, so that the weighted mean is the plain one
+    samples, seed : of the bootstrap; within classes for the class-weighted mean
+
+    Returns
+    -------
+    DataFrame: `model` (if the rows have it), `method`, `group`, `images`, `score`, `mean`, `low`, `high` (95 %)
+        Groups: "all"; where labels are known also "class weighted", "correct" and "incorrect" (by the pruned model's
+        prediction) and "class 0", "class 1", and so on. A group without images has no row.
+
+    Raises
+    ------
+    ValueError
+        If there are no rows, a column is missing, or there are labels without a count or counts without an image.
+    """
+    missing = sorted({"method", "label", "pruned_prediction", *SCORES} - set(rows.columns))
+    if missing or rows.empty:
+        what = f"no column {', '.join(missing)}" if missing else "no row"
+        raise ValueError(f"summarize needs the rows that `score` gave: these have {what}")
+    keys = [name for name in ("model", "method") if name in rows]
+    tables = []
+    for key, part in rows.groupby(keys, observed=True, sort=False):
+        found = [_interval(part, group, chosen, samples, seed) for group, chosen in _groups(part)]
+        if (part["label"] != UNKNOWN).all():
+            found.insert(1, _weighted(part, counts, samples, seed))
+        table = pd.concat(found, ignore_index=True)
+        for place, (name, value) in enumerate(zip(keys, key, strict=True)):
+            table.insert(place, name, value)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _groups(rows: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
+    """Name and members of every group that has some."""
+    labels = rows["label"].to_numpy()
+    yield "all", np.ones(len(rows), dtype=bool)
+    if (labels == UNKNOWN).any():
+        return
+    correct = rows["pruned_prediction"].to_numpy() == labels
+    groups = {"correct": correct, "incorrect": ~correct}
+    groups |= {f"class {label}": labels == label for label in np.unique(labels)}
+    yield from ((name, chosen) for name, chosen in groups.items() if chosen.any())
+
+
+def _interval(rows: pd.DataFrame, group: str, chosen: np.ndarray, samples: int, seed: int) -> pd.DataFrame:
+    values = rows.loc[chosen, list(SCORES)].to_numpy(dtype=float)
+    found = statistics.bootstrap_means(values, samples=samples, seed=seed)
+    return _summary(group, int(chosen.sum()), found)
+
+
+def _weighted(rows: pd.DataFrame, counts: Sequence[int] | None, samples: int, seed: int) -> pd.DataFrame:
+    labels = rows["label"].to_numpy()
+    counts = np.bincount(labels) if counts is None else np.asarray(counts)
+    weights = metrics.class_weights(torch.as_tensor(counts)).numpy()
+    without = [k for k, weight in enumerate(weights) if weight > 0 and k not in labels]
+    if labels.max() >= len(weights) or (weights[labels] == 0).any() or without:
+        raise ValueError("counts must hold a number for every class of the labels, and no other class")
+    values = rows[list(SCORES)].to_numpy(dtype=float)
+    found = statistics.bootstrap_means(values, samples=samples, seed=seed, strata=labels, weights=weights)
+    return _summary("class weighted", len(rows), found)
+
+
+def _summary(group: str, images: int, found: list[statistics.Interval]) -> pd.DataFrame:
+    rows = [
+        {"group": group, "images": images, "score": name, "mean": i.value, "low": i.low, "high": i.high}
+        for name, i in zip(SCORES, found, strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def noise_floor(
+    baseline: nn.Module,
+    finetune: Callable[[nn.Module, int], object],
+    images: Images,
+    labels: Tensor | None = None,
+    *,
+    seeds: Sequence[int],
+    **options,
+) -> pd.DataFrame:
+    """What fine-tuning alone does to the scores: the unpruned baseline against fine-tuned copies of itself.
+
+    `finetune(copy, seed)` trains a copy in place as pruned models are fine-tuned; `model` is "seed <seed>" in the rows.
+    A pruned model's score within the spread of these says nothing about its pruning. Otherwise as `score_many`.
+    """
+    tuned = {}
+    for seed in _distinct(seeds):
+        tuned[f"seed {seed}"] = copy.deepcopy(baseline)
+        finetune(tuned[f"seed {seed}"], seed)
+    return score_many(baseline, tuned, images, labels, **options)
+
+
+def chance_level(
+    baseline: nn.Module, images: Images, labels: Tensor | None = None, *, seeds: Sequence[int], **options
+) -> pd.DataFrame:
+    """What a network that has learned nothing gets: the baseline against itself with random weights, by seed.
+
+    The other end of the scale (the sanity check of Adebayo et al. 2018): a score that a random network reaches says
+    nothing about attention. Weights are drawn by `models.randomized`. Otherwise as `score_many`.
+    """
+    random = {f"seed {seed}": models.randomized(baseline, seed) for seed in _distinct(seeds)}
+    return score_many(baseline, random, images, labels, **options)
+
+
+def _distinct(seeds: Sequence[int]) -> list[int]:
+    seeds = list(seeds)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds must be different numbers, one or more, got {seeds}")
+    return seeds

@@ -1,0 +1,122 @@
+"""Parameters and FLOPs: the Sp2PS paper's worked examples, counts by hand, and PyTorch's own counter."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import prune
+from torch.utils.flop_counter import FlopCounterMode
+
+from pruncam import cost, models, pruning
+
+
+def layer(counted, name):
+    return counted.layers.set_index("layer").loc[name]
+
+
+def test_the_first_layer_of_the_papers_network():
+    first = layer(cost.count(models.cifar_net(), (3, 32, 32)), "features.0")
+    assert (first["parameters"], first["flops"]) == (3584, 7_077_888)
+
+
+def test_the_first_layer_with_102_of_its_128_filters():
+    first = layer(cost.count(nn.Sequential(nn.Conv2d(3, 102, 3, padding=1)).append(nn.Flatten()), (3, 32, 32)), "0")
+    assert (first["parameters"], first["flops"]) == (2856, 5_640_192)
+
+
+def test_the_papers_network_has_9_3_million_parameters_and_needs_1_3_gigaflops():
+    whole = cost.count(models.cifar_net(), (3, 32, 32))
+    assert round(whole.parameters / 1e6, 1) == 9.3 and round(whole.flops / 1e9, 1) == 1.3
+    assert whole.parameters == sum(p.numel() for p in models.cifar_net().parameters()) == whole.nonzero
+    assert whole.parameters == whole.layers["parameters"].sum() and whole.flops == whole.layers["flops"].sum()
+
+
+@pytest.mark.parametrize("classes", [10, 100])
+def test_the_networks_end_in_one_pixel_and_a_linear_layer(classes):
+    for network, size, widths in (
+        (models.cifar_net(classes), 32, [128, 128, 256, 256, 512, 512, 1024]),
+        (models.stl_net(classes), 96, [32, 64, 128, 128, 256, 256]),
+    ):
+        convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+        assert [layer.out_channels for layer in convolutions] == widths
+        assert network(torch.zeros(2, 3, size, size)).shape == (2, classes)
+        assert network.classifier.in_features == widths[-1]
+    narrow = models.cifar_net(width=32)
+    assert [layer.out_channels for layer in narrow.modules() if isinstance(layer, nn.Conv2d)][-1] == 256
+
+
+def test_every_layer_by_hand():
+    model = nn.Sequential(
+        nn.Conv2d(4, 6, (3, 5), stride=2, groups=2, bias=False),  # 9x9 -> 4x3
+        nn.BatchNorm2d(6),
+        nn.AvgPool2d(2, stride=1),  # -> 3x2
+        nn.Flatten(),
+        nn.Linear(36, 5),
+    )
+    counted = cost.count(model, (4, 9, 9))
+    assert counted.layers["kind"].tolist() == ["Conv2d", "BatchNorm2d", "AvgPool2d", "Linear"]
+    assert counted.layers["output"].tolist() == ["6x4x3", "6x4x3", "6x3x2", "5"]
+    assert counted.layers["parameters"].tolist() == [6 * 3 * 5 * 2, 12, 0, 36 * 5 + 5]
+    assert counted.layers["flops"].tolist() == [2 * (3 * 5 * 2) * (6 * 4 * 3), 0, 6 * 3 * 2, 2 * 36 * 5]
+
+
+def test_pooling_divides_by_its_stride_as_printed():
+    # Eq. 5 divides the layer's output by the stride once more: 8x8x2 pooled by 2 is 4x4x2, and (4/2)(4/2)2 = 8.
+    counted = cost.count(nn.Sequential(nn.MaxPool2d(2), nn.Flatten()), (2, 8, 8))
+    assert counted.flops == 8 and counted.parameters == 0
+
+
+@pytest.mark.parametrize("network", [models.cifar_net(width=8), models.mnist_net()], ids=["cifar", "mnist"])
+def test_convolutions_and_fc_layers_equal_pytorchs_counter(network):
+    shape = (1, 28, 28) if isinstance(network[0], nn.Conv2d) else (3, 32, 32)
+    with FlopCounterMode(display=False) as counter:
+        network.eval()(torch.zeros(1, *shape))
+    layers = cost.count(network, shape).layers
+    assert layers.loc[layers["kind"].isin(["Conv2d", "Linear"]), "flops"].sum() == counter.get_total_flops()
+
+
+def test_masks_lower_the_nonzero_parameters_and_nothing_else():
+    model = models.initialize(models.mnist_net(), "kaiming-normal", 0)
+    dense, sparse = (cost.count(m, (1, 28, 28)) for m in (model, pruning.global_unstructured(model, 0.75)))
+    assert (dense.parameters, dense.flops) == (sparse.parameters, sparse.flops)
+    assert dense.nonzero - sparse.nonzero == round(0.75 * 2324)
+
+
+def test_masks_of_pytorch_are_counted_too():
+    model = models.initialize(models.mnist_net(), "kaiming-normal", 0)
+    prune.l1_unstructured(model.fc, "weight", amount=500)
+    counted = cost.count(model, (1, 28, 28))
+    assert (counted.parameters, counted.nonzero) == (2346, 1846)
+
+
+def test_a_layer_applied_twice_works_twice_and_weighs_once():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(2, 2, 3, padding=1)
+
+        def forward(self, x):
+            return self.conv(self.conv(x)).mean((2, 3))
+
+    counted = cost.count(Twice(), (2, 5, 5))
+    assert counted.parameters == 38 and counted.flops == 2 * 2 * 18 * 50
+
+
+def test_the_model_is_left_as_it_was_found():
+    model = models.cifar_net(width=4).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    cost.count(model, (3, 32, 32))
+    assert model.training and not any(module._forward_hooks for module in model.modules())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("shape", [(), (3, 0, 32), (3.0, 32, 32), 32, "32"])
+def test_a_shape_that_is_none_is_refused(shape):
+    with pytest.raises(ValueError, match="input_shape must be one image's shape, such as \\(3, 32, 32\\), got"):
+        cost.count(models.mnist_net(), shape)
+
+
+def test_a_shape_that_does_not_fit_and_what_is_no_model_are_refused():
+    with pytest.raises(ValueError, match="the model cannot take images of shape \\(3, 32, 32\\)"):
+        cost.count(models.mnist_net(), (3, 32, 32))
+    with pytest.raises(TypeError, match="model must be a torch.nn.Module, got str"):
+        cost.count("vgg11", (3, 32, 32))

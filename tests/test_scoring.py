@@ -1,0 +1,444 @@
+"""Scoring: rows against the libraries' heatmaps and formulas written out, every kind of input and model, summaries."""
+
+import copy
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from skimage.metrics import structural_similarity
+from torch import nn
+from torch.nn.utils import prune
+from torch.utils.data import DataLoader, TensorDataset
+
+from pruncam import metrics, models, pruning, scoring, statistics
+from pruncam.cams import heatmaps
+from pruncam.datasets import catalog
+from pruncam.datasets.images import DataError
+from pruncam.training import Inputs, Recipe, fit
+
+QUIET = {"progress": False}
+CAM = {"methods": ["grad-cam"], "progress": False}
+
+
+def trained(model, images, labels, epochs=3):
+    fit(model, images, labels, Recipe(((epochs, 0.02),), 32), Inputs(), seed=0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return catalog.load("digits", "test").first(40)
+
+
+@pytest.fixture(scope="module")
+def baseline():
+    train = catalog.load("digits", "train")
+    return trained(models.initialize(models.mnist_net(), "kaiming-normal", 0), train.images, train.labels)
+
+
+@pytest.fixture(scope="module")
+def pruned(baseline):
+    return pruning.global_unstructured(baseline, 0.7)
+
+
+@pytest.fixture(scope="module")
+def colour():
+    images = torch.rand(12, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    return images, torch.arange(12) % 10
+
+
+def assert_same(rows, others, tolerance=1e-5):
+    pd.testing.assert_frame_equal(rows, others, check_categorical=False, rtol=0, atol=tolerance)
+
+
+# ---------------------------------------------------------------- what a row says
+
+
+def by_hand(x, y, c_x, c_y):
+    """The scores of one pair of heatmaps, as the papers print them, in NumPy and scikit-image."""
+    x, y = x.double().numpy(), y.double().numpy()
+    ssim = structural_similarity(x, y, data_range=1)
+    cosine = (x * y).sum() / math.sqrt((x * x).sum() * (y * y).sum())
+    angle = 1 - math.acos(min(1, cosine)) / (math.pi / 2)
+    a, b = x > x.mean(), y > y.mean()
+    iou = (a & b).sum() / (a | b).sum()
+    variation = max(0, (c_x - c_y) / c_x)
+    kept = max(ssim, 0)
+    e = 1e-13
+    return {
+        "ssim": ssim,
+        "spectral_angle": angle,
+        "sp2ps": 2 * kept * angle / (kept + angle),
+        "iou": iou,
+        "soft_iou": np.minimum(x, y).sum() / np.maximum(x, y).sum(),
+        "confidence_variation": variation,
+        "pe": 3 / (1 / (kept + e) + 1 / (iou + e) + 1 / (1 - variation + e)),
+    }
+
+
+def test_every_row_is_what_the_papers_formulas_give_on_the_librarys_heatmaps(baseline, pruned, digits):
+    rows = scoring.score(baseline, pruned, digits, progress=False)
+    x = digits.images.float() / 255
+    with torch.no_grad():
+        one, other = baseline(x).softmax(1), pruned(x).softmax(1)
+    assert rows["method"].unique().tolist() == list(scoring.METHODS)
+    assert rows.groupby("method", observed=True)["image"].apply(list).tolist() == [list(range(40))] * 3
+    compared = 0
+    for method, part in rows.groupby("method", observed=True):
+        a, b = (heatmaps(model, x, method=method, engine="grad-cam") for model in (baseline, pruned))
+        for k, row in enumerate(part.to_dict("records")):
+            top = int(one[k].argmax())
+            assert row["baseline_prediction"] == top and row["pruned_prediction"] == int(other[k].argmax())
+            assert row["label"] == int(digits.labels[k])
+            assert row["baseline_confidence"] == pytest.approx(float(one[k, top]), abs=1e-6)
+            assert row["pruned_confidence"] == pytest.approx(float(other[k, top]), abs=1e-6)
+            if a[k].max() == 0 or b[k].max() == 0:
+                continue  # the formulas divide by zero: test_metrics has these cases
+            expected = by_hand(a[k], b[k], float(one[k, top]), float(other[k, top]))
+            assert {name: row[name] for name in expected} == pytest.approx(expected, abs=2e-3)
+            compared += 1
+    assert compared > 100
+
+
+def test_a_model_against_itself_has_every_score_at_its_best(baseline, digits):
+    rows = scoring.score(baseline, copy.deepcopy(baseline), digits, progress=False)
+    best = rows[["ssim", "spectral_angle", "sp2ps", "iou", "soft_iou", "pe"]]
+    assert np.allclose(best, 1, atol=1e-6) and (rows["confidence_variation"] == 0).all()
+
+
+@pytest.mark.parametrize("of", scoring.CLASSES_OF)
+def test_the_class_of_the_heatmaps_is_the_one_asked_for(baseline, of):
+    digits, pruned = catalog.load("digits", "test"), pruning.global_unstructured(baseline, 0.95)
+    x = digits.images.float() / 255
+    with torch.no_grad():
+        tops = [model(x).argmax(1) for model in (baseline, pruned)]
+    assert (tops[0] != tops[1]).any() and (tops[0] != digits.labels).any(), "the three choices do not differ"
+    asked = {"own": tops, "baseline": [tops[0]] * 2, "label": [digits.labels] * 2}[of]
+    a, b = (heatmaps(m, x, method="grad-cam", targets=t) for m, t in zip((baseline, pruned), asked, strict=True))
+    rows = scoring.score(baseline, pruned, digits, target_class=of, **CAM)
+    assert torch.allclose(torch.tensor(rows["soft_iou"].to_numpy()), metrics.soft_iou(a, b), atol=1e-6)
+
+
+@pytest.mark.parametrize("of", scoring.CLASSES_OF)
+def test_the_class_of_the_confidence_is_the_one_asked_for(baseline, pruned, digits, of):
+    x = digits.images.float() / 255
+    with torch.no_grad():
+        one, other = baseline(x).softmax(1), pruned(x).softmax(1)
+    asked = {"own": (one.argmax(1), other.argmax(1)), "baseline": (one.argmax(1),) * 2, "label": (digits.labels,) * 2}
+    rows = scoring.score(baseline, pruned, digits, confidence_class=of, **CAM)
+    for name, all_of_them, classes in zip(("baseline", "pruned"), (one, other), asked[of], strict=True):
+        expected = all_of_them.gather(1, classes[:, None])[:, 0]
+        assert np.allclose(rows[f"{name}_confidence"], expected, atol=1e-6)
+
+
+def test_several_models_give_what_each_gives_alone_and_the_baseline_runs_once(baseline, digits):
+    others = {f"{rate} %": pruning.global_unstructured(baseline, rate / 100) for rate in (80, 20)}
+    passed = []
+    handle = baseline.fc.register_forward_hook(lambda module, inputs, output: passed.append(len(output)))
+    together = scoring.score_many(baseline, others, digits, **CAM)
+    handle.remove()
+    assert sum(passed) == 40 + 1, "the baseline saw more than the images and one to find its layers"
+    assert together["model"].cat.categories.tolist() == ["80 %", "20 %"]
+    for name, model in others.items():
+        part = together[together["model"] == name].drop(columns="model").reset_index(drop=True)
+        assert_same(part, scoring.score(baseline, model, digits, **CAM), 1e-6)
+
+
+# ---------------------------------------------------------------- what may be scored
+
+
+def test_tensors_sets_loaders_and_folders_give_the_same_rows(baseline, pruned, digits, tmp_path):
+    rows = scoring.score(baseline, pruned, digits, **CAM)
+    x = digits.images.float() / 255
+    loader = DataLoader(TensorDataset(x, digits.labels), batch_size=7)
+    assert_same(scoring.score(baseline, pruned, digits.images, digits.labels, **CAM), rows)
+    assert_same(scoring.score(baseline, pruned, x, digits.labels, **CAM), rows)
+    assert_same(scoring.score(baseline, pruned, loader, **CAM), rows)
+    assert_same(scoring.score(baseline, pruned, iter(list(loader)), **CAM), rows)
+    for k, (image, label) in enumerate(zip(digits.images, digits.labels, strict=True)):
+        folder = tmp_path / str(int(label))
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(image[0].numpy()).save(folder / f"{k:02d}.png")
+    grey = scoring.score(baseline, pruned, tmp_path, transform=lambda batch: batch[:, :1], **CAM)
+    order = torch.argsort(digits.labels, stable=True).numpy()  # a folder is read class by class
+    expected = rows.iloc[order].reset_index(drop=True).assign(image=np.arange(40, dtype=np.int32))
+    assert_same(grey, expected)
+
+
+def test_images_without_labels_are_scored_without_them(baseline, pruned, digits):
+    x = digits.images.float() / 255
+    rows = scoring.score(baseline, pruned, x, **CAM)
+    assert (rows["label"] == -1).all()
+    assert_same(scoring.score(baseline, pruned, [x[:9], x[9:]], **CAM), rows)
+    assert scoring.summarize(rows)["group"].unique().tolist() == ["all"]
+
+
+def test_a_transform_is_applied_before_both_models(baseline, pruned, digits):
+    inputs = Inputs(mean=0.1307, std=0.3081)
+    rows = scoring.score(baseline, pruned, digits, transform=lambda x: (x - 0.1307) / 0.3081, **CAM)
+    assert_same(scoring.score(baseline, pruned, inputs.normalised(digits.images), digits.labels, **CAM), rows)
+
+
+def test_pieces_are_the_whole_whatever_their_size(baseline, pruned, digits, monkeypatch):
+    rows = scoring.score(baseline, pruned, digits, progress=False)
+    monkeypatch.setattr("pruncam.datasets.batches._NUMBERS", 784 * 9)
+    pieces = list(scoring.stream(baseline, {"pruned": pruned}, digits, progress=False))
+    assert [len(piece) for piece in pieces] == [27, 27, 27, 27, 12]
+    assert_same(scoring.score(baseline, pruned, digits, progress=False), rows)
+
+
+def test_a_stream_holds_one_piece_at_a_time(baseline, pruned, digits):
+    x, asked = digits.images.float() / 255, []
+
+    def endless():
+        while True:
+            asked.append(len(asked))
+            yield x, digits.labels
+
+    pieces = scoring.stream(baseline, {"pruned": pruned}, endless(), **CAM)
+    found = [next(pieces) for _ in range(3)]
+    assert len(asked) == 3 and [piece["image"].min() for piece in found] == [0, 40, 80]
+
+
+def small_resnet():
+    torch.manual_seed(3)
+    model = torchvision.models.resnet18(num_classes=10)
+    with torch.no_grad():  # statistics of a network that has seen something
+        model.train()(torch.rand(16, 3, 32, 32))
+    return model.eval()
+
+
+def cut_by_torch_pruning(model, images):
+    tp = pytest.importorskip("torch_pruning")
+    model = copy.deepcopy(model)
+    ignored = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    how = {"importance": tp.importance.MagnitudeImportance(p=2), "pruning_ratio": 0.5, "ignored_layers": ignored}
+    tp.pruner.MagnitudePruner(model, images[:1], **how).step()
+    return model.eval()
+
+
+def held_by_pytorch(model, images):
+    model = copy.deepcopy(model)
+    layers = [(layer, "weight") for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    prune.global_unstructured(layers, pruning_method=prune.L1Unstructured, amount=0.6)
+    return model
+
+
+MADE = {
+    "torch.nn.utils.prune": held_by_pytorch,
+    "Torch-Pruning": cut_by_torch_pruning,
+    "float64": lambda model, images: pruning.global_unstructured(model, 0.6).double(),
+    "bfloat16": lambda model, images: pruning.global_unstructured(model, 0.6).bfloat16(),
+}
+
+
+@pytest.mark.parametrize("network", [small_resnet, lambda: models.cifar_net(width=8).eval()], ids=["resnet18", "cifar"])
+@pytest.mark.parametrize("way", MADE)
+def test_models_pruned_elsewhere_are_scored_as_the_library_sees_them(network, way, colour):
+    baseline, (images, labels) = network(), colour
+    pruned = MADE[way](baseline, images)
+    rows = scoring.score(baseline, pruned, images, labels, **CAM)
+    x = heatmaps(baseline, images, method="grad-cam", engine="grad-cam")
+    # The library has no bfloat16: it gets the rounded weights in float32, which compute with more digits.
+    rounded, tolerance = (pruned.float(), 0.1) if way == "bfloat16" else (pruned, 1e-4)
+    y = heatmaps(rounded, images, method="grad-cam", engine="grad-cam")
+    assert np.allclose(rows["soft_iou"], metrics.soft_iou(x, y), atol=tolerance)
+    assert rows[list(scoring.SCORES)].notna().all().all()
+
+
+def test_models_pruned_by_pytorch_equal_the_same_masks_of_ours(colour):
+    model, (images, labels) = models.cifar_net(width=8).eval(), colour
+    theirs, ours = held_by_pytorch(model, images), pruning.global_unstructured(model, 0.6)
+    assert_same(
+        scoring.score(model, theirs, images, labels, progress=False),
+        scoring.score(model, ours, images, labels, progress=False),
+    )
+
+
+# ---------------------------------------------------------------- summaries
+
+
+@pytest.fixture(scope="module")
+def rows(baseline):
+    test = catalog.load("digits", "test")
+    others = {f"{rate} %": pruning.global_unstructured(baseline, rate / 100) for rate in (60, 90)}
+    return scoring.score_many(baseline, others, test, methods=["grad-cam", "grad-cam++"], progress=False)
+
+
+def cell(summary, group, score="pe", model="90 %", method="grad-cam"):
+    wanted = {"group": group, "score": score, "model": model, "method": method}
+    found = summary[np.logical_and.reduce([summary[name] == value for name, value in wanted.items()])]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+def test_a_summary_has_the_means_of_every_group(rows):
+    summary = scoring.summarize(rows, samples=200)
+    part = rows[(rows["model"] == "90 %") & (rows["method"] == "grad-cam")]
+    correct = part["label"] == part["pruned_prediction"]
+    groups = {"all": correct | ~correct, "correct": correct, "incorrect": ~correct, "class 3": part["label"] == 3}
+    for group, chosen in groups.items():
+        found = cell(summary, group)
+        assert found["images"] == chosen.sum() > 0
+        assert found["mean"] == pytest.approx(part.loc[chosen, "pe"].mean(), abs=1e-6)
+        assert found["low"] <= found["mean"] <= found["high"] and found["low"] < found["high"]
+    assert len(summary) == 2 * 2 * 7 * (4 + 10)
+    assert cell(summary, "class weighted")["mean"] == pytest.approx(part["pe"].mean(), abs=1e-6)
+
+
+def test_the_class_weighting_is_the_pe_papers(rows):
+    counts = [100, 50, 100, 100, 200, 50, 50, 100, 150, 100]  # the paper's M
+    part = rows[(rows["model"] == "90 %") & (rows["method"] == "grad-cam")]
+    weights = [0.1, 0.05, 0.1, 0.1, 0.2, 0.05, 0.05, 0.1, 0.15, 0.1]  # and its W
+    expected = sum(w * part.loc[part["label"] == k, "pe"].mean() for k, w in enumerate(weights))
+    found = cell(scoring.summarize(rows, counts=counts, samples=100), "class weighted")
+    assert found["mean"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_interval_of_all_images_is_that_of_a_plain_bootstrap(rows):
+    part = rows[(rows["model"] == "60 %") & (rows["method"] == "grad-cam++")]
+    expected = statistics.bootstrap_mean(part["sp2ps"], samples=300, seed=4)
+    found = cell(scoring.summarize(rows, samples=300, seed=4), "all", "sp2ps", "60 %", "grad-cam++")
+    assert (found["low"], found["high"]) == pytest.approx((expected.low, expected.high))
+
+
+def test_rows_of_one_model_are_summarized_without_its_name(rows):
+    one = rows[rows["model"] == "60 %"].drop(columns="model")
+    assert scoring.summarize(one, samples=100).columns.tolist()[:3] == ["method", "group", "images"]
+
+
+# ---------------------------------------------------------------- the two ends of the scale
+
+
+def test_fine_tuning_that_changes_nothing_leaves_every_score_at_its_best(baseline, digits):
+    rows = scoring.noise_floor(baseline, lambda model, seed: None, digits, seeds=[1, 2], **CAM)
+    assert rows["model"].cat.categories.tolist() == ["seed 1", "seed 2"]
+    assert np.allclose(rows["sp2ps"], 1, atol=1e-6)
+
+
+def test_the_scale_has_two_ends(baseline, digits):
+    before, train, seen = copy.deepcopy(baseline.state_dict()), catalog.load("digits", "train").first(200), []
+
+    def finetune(model, seed):
+        seen.append(seed)
+        fit(model, train.images, train.labels, Recipe(((1, 0.001),), 32), Inputs(), seed=seed)
+
+    floor = scoring.noise_floor(baseline, finetune, digits, seeds=[5, 6], **CAM)
+    chance = scoring.chance_level(baseline, digits, seeds=[5, 6], **CAM)
+    assert seen == [5, 6]
+    assert floor["soft_iou"].mean() > chance["soft_iou"].mean() + 0.2
+    by_seed = floor.groupby("model", observed=True)["soft_iou"].mean()
+    assert by_seed.iloc[0] != by_seed.iloc[1] and by_seed.max() < 1
+    assert all(torch.equal(value, before[name]) for name, value in baseline.state_dict().items())
+    again = scoring.chance_level(baseline, digits, seeds=[5, 6], **CAM)
+    assert_same(chance, again, 0)
+
+
+def test_a_randomised_network_has_nothing_of_the_old_one():
+    model = pruning.global_unstructured(small_resnet(), 0.5)
+    state = torch.random.get_rng_state()
+    fresh, other = models.randomized(model, 1), models.randomized(model, 2)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert not pruning.masks(fresh) and pruning.masks(model)
+    assert fresh.bn1.running_mean.eq(0).all() and not model.bn1.running_mean.eq(0).all()
+    for layer in ("conv1", "fc"):
+        weights = [getattr(m, layer).weight for m in (model, fresh, other)]
+        assert all((a != b).float().mean() > 0.9 for a, b in zip(weights, weights[1:] + weights[:1], strict=True))
+    torch.manual_seed(0)
+    like_new = nn.Conv2d(3, 64, 7, bias=False).weight
+    assert fresh.conv1.weight.std().item() == pytest.approx(like_new.std().item(), rel=0.05)
+
+
+def test_a_layer_that_cannot_draw_new_weights_is_named():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.factor = nn.Parameter(torch.ones(1))
+
+    with pytest.raises(ValueError, match="cannot draw new weights for 1: Scaled has no reset_parameters"):
+        models.randomized(nn.Sequential(nn.Conv2d(1, 1, 3), Scaled()), 0)
+
+
+# ---------------------------------------------------------------- what is refused
+
+NET = models.mnist_net()
+X = torch.rand(4, 1, 28, 28)
+REFUSED = {
+    "a tensor of another shape": ((NET, NET, X[0]), {}, ValueError, "images must be a tensor \\(N, C, H, W\\)"),
+    "no image": ((NET, NET, X[:0]), {}, ValueError, "not empty, got \\(0, 1, 28, 28\\)"),
+    "an empty loader": ((NET, NET, []), {}, ValueError, "there is no image to score"),
+    "a batch of something else": ((NET, NET, [("a", "b")]), {}, ValueError, "batch 0 must be images .* got str"),
+    "a number": ((NET, NET, 5), {}, TypeError, "images must be a tensor .* got int"),
+    "labels of another length": ((NET, NET, X, torch.zeros(3).long()), {}, ValueError, "4 images, got .*\\(3,\\)"),
+    "labels that are no indices": ((NET, NET, X, torch.zeros(4)), {}, ValueError, "one class index .* torch.float32"),
+    "labels beside a loader": ((NET, NET, [X], torch.zeros(4).long()), {}, TypeError, "labels go with a tensor"),
+    "labels beyond the classes": (
+        (NET, NET, X, torch.full((4,), 10)), {"confidence_class": "label"}, ValueError, "labels must be classes 0 to 9",
+    ),
+    "no labels to take the class from": ((NET, NET, X), {"target_class": "label"}, ValueError, "there are no labels"),
+    "an unknown class": ((NET, NET, X), {"target_class": "true"}, ValueError, "unknown target class 'true'"),
+    "an unknown confidence": ((NET, NET, X), {"confidence_class": "x"}, ValueError, "unknown confidence class 'x'"),
+    "an unknown method": ((NET, NET, X), {"methods": ["cam"]}, ValueError, "'cam'"),
+    "an unknown layer": ((NET, NET, X), {"target_layer": "conv9"}, ValueError, "no layer 'conv9'"),
+    "a layer object": ((NET, NET, X), {"target_layer": NET.conv1}, TypeError, "target_layer must be a dotted name"),
+    "a transform that is none": ((NET, NET, X), {"transform": 3}, TypeError, "transform must be a function"),
+    "a transform that loses images": (
+        (NET, NET, X), {"transform": lambda x: x[:2]}, ValueError, "transform must give a batch of as many images",
+    ),
+    "no baseline": (("vgg11", NET, X), {}, TypeError, "baseline must be a torch.nn.Module, got str"),
+    "no pruned model": ((NET, {"a": NET}, X), {}, TypeError, "pruned must be a torch.nn.Module, got dict"),
+    "images too small for SSIM": (
+        (*[nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(9, 2))] * 2, X[..., :5, :5]), {}, ValueError, "7",
+    ),
+    "other classes": (
+        (NET, nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(676, 2)), X), {}, ValueError,
+        "the same classes, got 10 and 2",
+    ),
+    "images that are not finite": ((NET, NET, X * math.nan), {}, ValueError, "finite"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_scored_is_refused_in_one_sentence(case):
+    arguments, options, error, message = REFUSED[case]
+    with pytest.raises(error, match=message) as caught:
+        scoring.score(*arguments, **(CAM | options))
+    assert "\n" not in str(caught.value)
+
+
+def test_several_models_must_be_a_dict_of_models():
+    for models_, message in (({}, "not empty"), ([NET], "dict of models"), ({"a": 1}, "pruned model 'a' must be")):
+        with pytest.raises(TypeError, match=message):
+            scoring.score_many(NET, models_, X, **QUIET)
+
+
+def test_folders_that_do_not_hold_classes_of_pictures_are_refused(tmp_path):
+    with pytest.raises(DataError, match="nowhere must hold one sub-folder of pictures for each class"):
+        scoring.score(NET, NET, tmp_path / "nowhere", **CAM)
+    (tmp_path / "a").mkdir()
+    with pytest.raises(DataError, match="one sub-folder of pictures for each class"):
+        scoring.score(NET, NET, str(tmp_path), **CAM)
+    for k, size in enumerate((28, 30)):
+        Image.new("RGB", (size, size)).save(tmp_path / "a" / f"{k}.png")
+    with pytest.raises(ValueError, match="different sizes, \\(28, 28\\) and \\(30, 30\\): pass DataLoader"):
+        scoring.score(NET, NET, tmp_path, **CAM)
+
+
+@pytest.mark.parametrize("seeds", [[], [1, 1]])
+def test_seeds_must_be_different_numbers(seeds, baseline, digits):
+    with pytest.raises(ValueError, match="seeds must be different numbers, one or more"):
+        scoring.chance_level(baseline, digits, seeds=seeds, **CAM)
+
+
+def test_a_summary_needs_rows_and_counts_that_fit(rows):
+    with pytest.raises(ValueError, match="these have no column method, pe"):
+        scoring.summarize(rows.drop(columns=["method", "pe"]))
+    with pytest.raises(ValueError, match="these have no row"):
+        scoring.summarize(rows.iloc[:0])
+    for counts in ([1] * 9, [1] * 11, [0] + [1] * 9):
+        with pytest.raises(ValueError, match="a number for every class"):
+            scoring.summarize(rows, counts=counts, samples=100)
