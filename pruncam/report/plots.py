@@ -57,7 +57,7 @@ def two_scales(
     """Curves over one x-axis with a scale on either side.
 
     `left` and `right` map a column to (legend, colour); `bands` maps a column to the one that holds its standard
-    deviation; `labels` are those of x, left and right axis.
+    deviation (the band stops at 0: what is drawn here is never negative); `labels` are those of x, left and right axis.
     """
     with style():
         figure = Figure(figsize=(7.2, 3.8), layout="constrained")
@@ -78,7 +78,8 @@ def _curves(axes: Axes, table: pd.DataFrame, x: str, columns: Mapping, bands: Ma
         line = {"color": colour, "label": label, "linewidth": 1.6, "marker": "o^s"[number % 3], "markersize": 3.5}
         handles += axes.plot(table[x], table[column], **line)
         if column in bands:
-            low, high = table[column] - table[bands[column]], table[column] + table[bands[column]]
+            low = (table[column] - table[bands[column]]).clip(lower=0)
+            high = table[column] + table[bands[column]]
             axes.fill_between(table[x], low, high, color=colour, alpha=0.18, linewidth=0)
     return handles
 

@@ -21,7 +21,7 @@ def drawings(
     """Every figure of the study; `data` names the data set in captions."""
     by_level = tables["figure_3_1"]
     where = f"Profile {config.profile}, {data}."
-    bands = f"Means of {len(config.seeds)} seeds, bands one standard deviation. {where}"
+    bands = f"Means of {len(config.seeds)} seeds, bands one standard deviation, not below 0. {where}"
     found = {
         "2.1": Drawing(
             diagrams.convolution,
