@@ -1,7 +1,8 @@
 """`python -m benchmarks [NAME ...]`: run the benchmarks, print their tables, keep them with the machine's description.
 
 A benchmark is a module of this folder with a function `run() -> pandas.DataFrame`. All of them together are written to
-`results/<device>.csv`, with the machine in `<device>.json`; with names given, those are run and only printed.
+`results/<device>.csv`, with the machine in `<device>.json`, and shown in README.md; with names given, those are run and
+only printed.
 """
 
 import importlib
@@ -17,6 +18,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from pruncam.report import readme
+
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -29,7 +32,8 @@ def main(names: list[str]) -> int:
         return 2
     tables = {name: run(name) for name in names or known}
     if not names and tables:
-        print(f"written to {os.path.relpath(keep(tables, RESULTS))}")
+        print(f"written to {os.path.relpath(keep(tables, RESULTS))} and README.md")
+        readme.refresh(RESULTS.parents[1] / "README.md", readme.SPEED, readme.speed(RESULTS))
     return 0
 
 

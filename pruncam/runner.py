@@ -75,7 +75,7 @@ def _refresh_pages(figures: Path, profile: str) -> None:
     """The gallery of all results; and, where committed results may have changed, the tables in README."""
     write_gallery(figures)
     if profile != "quick" and figures == places.project_root() / "figures":
-        readme.refresh(places.project_root() / "README.md", figures)
+        readme.refresh(places.project_root() / "README.md", readme.RESULTS, readme.results(figures))
 
 
 def refresh_notebooks() -> int:

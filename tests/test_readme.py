@@ -12,8 +12,11 @@ ROOT = Path(__file__).parents[1]
 
 def test_readme_shows_what_the_committed_tables_say():
     text = (ROOT / "README.md").read_text()
-    shown = text.partition(readme.BEGIN)[2].partition(readme.END)[0]
-    assert shown.strip() == readme.results(ROOT / "figures").strip()
+    for (begin, end), content in (
+        (readme.RESULTS, readme.results(ROOT / "figures")),
+        (readme.SPEED, readme.speed(ROOT / "benchmarks" / "results")),
+    ):
+        assert text.partition(begin)[2].partition(end)[0].strip() == content.strip()
 
 
 def test_every_published_number_stands_beside_ours_in_readme():
@@ -31,12 +34,33 @@ def test_a_readme_without_its_marks_is_refused(tmp_path):
     page = tmp_path / "README.md"
     page.write_text("no marks here")
     with pytest.raises(ValueError, match=r"README.md must hold the lines"):
-        readme.refresh(page, tmp_path / "figures")
+        readme.refresh(page, readme.RESULTS, "new")
     assert page.read_text() == "no marks here"
 
 
 def test_what_stands_outside_the_marks_is_left_alone(tmp_path):
     page = tmp_path / "README.md"
-    page.write_text(f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n")
-    readme.refresh(page, tmp_path / "figures")
-    assert page.read_text() == f"before\n{readme.BEGIN}\n\nNo results are committed yet.\n\n{readme.END}\nafter\n"
+    begin, end = readme.SPEED
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    readme.refresh(page, readme.SPEED, readme.speed(tmp_path))
+    assert page.read_text() == f"before\n{begin}\n\nNo benchmark is committed yet.\n\n{end}\nafter\n"
+
+
+def test_speed_tables_have_a_row_per_measurement_and_the_spread_of_every_ratio(tmp_path):
+    (tmp_path / "cpu.json").write_text('{"gpu": null, "processor": "Abacus", "cores": 2, "torch": "2.15.0+cpu"}')
+    (tmp_path / "cpu.csv").write_text(
+        "benchmark,size,pairs/s,ratio,lowest ratio,highest ratio,method\n"
+        "ssim,32x32,12345.6,8.0123,7.5,9.01,\nheatmaps,,0.12345,,,,grad-cam\n"
+    )
+    assert readme.speed(tmp_path).splitlines() == [
+        "### Abacus, 2 cores, PyTorch 2.15.0",
+        "",
+        "| size   | pairs/s   | ratio           |",
+        "|:-------|:----------|:----------------|",
+        "| 32x32  | 12,346    | 8.01 (7.5-9.01) |",
+        "",
+        "| pairs/s   | method   |",
+        "|:----------|:---------|",
+        "| 0.123     | grad-cam |",
+        "",
+    ]

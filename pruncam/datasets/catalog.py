@@ -7,8 +7,11 @@ from typing import Protocol
 from pruncam import places
 from pruncam.choices import check_choice
 from pruncam.datasets.digits import Digits
+from pruncam.datasets.folders import FolderSet
+from pruncam.datasets.generated import Generated
 from pruncam.datasets.idx import IdxSet
 from pruncam.datasets.images import DataError, ImageSet
+from pruncam.datasets.originals import FirstOf, TorchvisionSet
 
 SPLITS = ("train", "test")
 
@@ -26,6 +29,8 @@ class Source(Protocol):
     def download(self, folder: Path) -> None: ...
 
 
+_COPIED = "encoded anew, not the original pixels"
+
 _SOURCES: dict[str, Source] = {
     source.name: source
     for source in (
@@ -40,6 +45,41 @@ _SOURCES: dict[str, Source] = {
             ),
         ),
         Digits(),
+        FirstOf(
+            (
+                TorchvisionSet("cifar10", "CIFAR-10", "CIFAR10", "cifar-10-batches-py"),
+                FolderSet("cifar10", "CIFAR-10", ("cifar10.zip", "cifar10-jpeg.zip"), _COPIED),
+            )
+        ),
+        FirstOf(
+            (
+                TorchvisionSet("cifar100", "CIFAR-100", "CIFAR100", "cifar-100-python"),
+                FolderSet("cifar100", "CIFAR-100", ("cifar100.zip",), _COPIED),
+            )
+        ),
+        FirstOf(
+            (
+                TorchvisionSet("stl10", "STL-10", "STL10", "stl10_binary"),
+                FolderSet("stl10", "STL-10", ("stl10.zip",), _COPIED),
+            )
+        ),
+        FolderSet(
+            "tiny-imagenet-10",
+            "Tiny ImageNet, ten classes",
+            ("tiny-imagenet-10.zip",),
+            "pictures that may not be published",
+            boxes="boxes.csv",
+        ),
+        FolderSet(
+            "tiny-imagenet-100",
+            "Tiny ImageNet, a hundred classes",
+            ("tiny-imagenet-100.zip",),
+            "pictures that may not be published",
+        ),
+        FolderSet("covid19", "Chest X-rays, healthy, pneumonia and COVID-19", ("covid19.zip",), "grey", mode="L"),
+        Generated("generated-10", size=32),
+        Generated("generated-10-96", size=96),
+        Generated("generated-10-marked", size=32, agreement=0.95),
     )
 }
 

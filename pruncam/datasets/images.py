@@ -23,6 +23,7 @@ class ImageSet:
     classes: tuple[str, ...]
     provenance: str  # one sentence, for the manifest and the tables
     stand_in_for: str | None = None  # the data set whose place this one takes, for the words of the verdicts
+    objects: Tensor | None = None  # (N, H, W) bool: which pixels show what the label names, where that is known
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
@@ -32,6 +33,11 @@ class ImageSet:
         if labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
             expected = f"an int64 tensor of shape ({len(images)},), one for each image"
             raise ValueError(f"labels must be {expected}, got {labels.dtype} {tuple(labels.shape)}")
+        if self.objects is not None and (
+            self.objects.dtype != torch.bool or self.objects.shape != (len(images), *images.shape[2:])
+        ):
+            expected = f"a bool tensor of shape {(len(images), *images.shape[2:])}"
+            raise ValueError(f"objects must be {expected}, got {self.objects.dtype} {tuple(self.objects.shape)}")
         if images.numel() == 0:
             raise ValueError(f"an image set must not be empty, got images of shape {tuple(images.shape)}")
         low, high = labels.aminmax()
@@ -43,15 +49,18 @@ class ImageSet:
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256 (hex) over shape, pixels and labels; the same on every device and machine."""
+        """SHA-256 (hex) over shape, pixels, labels and objects; the same on every device and machine."""
         digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
         digest.update(self.images.cpu().contiguous().numpy())
         digest.update(self.labels.cpu().numpy().astype("<i8"))  # the byte order of the machine must not matter
+        if self.objects is not None:
+            digest.update(self.objects.cpu().contiguous().numpy())
         return digest.hexdigest()
 
     def to(self, device: str | torch.device) -> "ImageSet":
         """The same set with its tensors on `device`."""
-        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+        objects = None if self.objects is None else self.objects.to(device)
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device), objects=objects)
 
     def first(self, n: int) -> "ImageSet":
         """The first `n` images, 1 to len(self), as views; the provenance says so. Raises ValueError for another `n`."""
@@ -60,4 +69,5 @@ class ImageSet:
         if n == len(self):
             return self
         provenance = f"{self.provenance}; the first {n:,} of {len(self):,} {self.split} images"
-        return replace(self, images=self.images[:n], labels=self.labels[:n], provenance=provenance)
+        objects = None if self.objects is None else self.objects[:n]
+        return replace(self, images=self.images[:n], labels=self.labels[:n], provenance=provenance, objects=objects)

@@ -1,21 +1,24 @@
-"""The results in README.md, written between marks from what the runs wrote: no number is typed by hand."""
+"""The numbers in README.md, written between marks from what the runs wrote: none is typed by hand."""
 
+import json
 import re
 from pathlib import Path
 
 import pandas as pd
 
-BEGIN, END = "<!-- results: begin (written by `make reproduce`) -->", "<!-- results: end -->"
+RESULTS = ("<!-- results: begin (written by `make reproduce`) -->", "<!-- results: end -->")
+SPEED = ("<!-- speed: begin (written by `make bench`) -->", "<!-- speed: end -->")
 
 
-def refresh(readme: Path, figures: Path) -> None:
-    """Rewrite the results in `readme` from the tables under `figures`; ValueError where the marks are gone."""
+def refresh(readme: Path, marks: tuple[str, str], content: str) -> None:
+    """Rewrite what stands between `marks` in `readme`; ValueError where the marks are gone."""
     text = readme.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"{readme.name} must hold the lines {BEGIN!r} and {END!r} once each: put them back")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    readme.write_text(f"{before}{BEGIN}\n\n{results(figures)}\n{END}{after}", encoding="utf-8")
+    begin, end = marks
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise ValueError(f"{readme.name} must hold the lines {begin!r} and {end!r} once each: put them back")
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    readme.write_text(f"{before}{begin}\n\n{content}\n{end}{after}", encoding="utf-8")
 
 
 def results(figures: Path) -> str:
@@ -57,3 +60,31 @@ def _ours(row) -> str:
         return "not tested"
     spread = "" if pd.isna(row.sd) else f" ± {row.sd:.2g} ({row.seeds} seeds)"
     return f"{row.ours:.4g}{spread}"
+
+
+def speed(folder: Path) -> str:
+    """Every machine's benchmarks in Markdown, from what `make bench` wrote into `folder`."""
+    return "\n".join(_machine(path) for path in sorted(folder.glob("*.csv"))) or "No benchmark is committed yet.\n"
+
+
+def _machine(path: Path) -> str:
+    machine = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    where = machine["gpu"] or f"{machine['processor']}, {machine['cores']} cores"
+    parts = [f"### {where}, PyTorch {machine['torch'].split('+')[0]}\n"]
+    for _, table in pd.read_csv(path).groupby("benchmark", sort=False):
+        table = table.drop(columns="benchmark").dropna(axis=1, how="all")
+        shown = {name: [_figure(value) for value in table[name]] for name in table if "est ratio" not in name}
+        if "ratio" in shown:
+            spread = zip(shown["ratio"], table["lowest ratio"], table["highest ratio"], strict=True)
+            shown["ratio"] = [f"{r} ({_figure(low)}-{_figure(high)})" if r else "" for r, low, high in spread]
+        parts.append(pd.DataFrame(shown).to_markdown(index=False, disable_numparse=True) + "\n")
+    return "\n".join(parts)
+
+
+def _figure(value: object) -> str:
+    """Three digits of a number, other values as they are."""
+    if not isinstance(value, float):
+        return str(value)
+    if pd.isna(value):
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,0 +1,146 @@
+"""Generated colour pictures whose objects are known to the pixel: ten classes of textured shapes on cluttered ground.
+
+Class = shape x texture; colours, place, size and angle are random, so neither a colour nor a place tells the class.
+The ground is smooth noise with plain shapes and scraps of the same textures lying about. A mark can be planted in the
+corner that agrees with the class at a chosen rate: whether a model looks there instead of at the object is then known.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pruncam.datasets.images import ImageSet
+from pruncam.seeds import derive
+
+SHAPES = ("disc", "square", "triangle", "ring", "cross")
+TEXTURES = ("striped", "checked")
+CLASSES = tuple(f"{texture} {shape}" for shape in SHAPES for texture in TEXTURES)
+PER_CLASS = {"train": 300, "test": 60}
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A catalogue entry: `size` x `size` pictures; `agreement` is how often the corner's mark is that of the class.
+
+    `difficulty`, in [0, 1], makes textures fainter, clutter denser and pixels noisier. `agreement` None: no mark.
+    """
+
+    name: str
+    size: int
+    difficulty: float = 0.5
+    agreement: float | None = None
+    home: Path = Path(__file__).parent  # it comes with this package
+
+    @property
+    def title(self) -> str:
+        return "Generated shapes"
+
+    @property
+    def layout(self) -> str:
+        return "made by this package"
+
+    def lacks(self, folder: Path) -> str:
+        """Nothing: there are no files."""
+        return ""
+
+    def load(self, split: str, folder: Path) -> ImageSet:
+        """The split: the same pictures on every machine, train and test drawn apart."""
+        generator = np.random.default_rng(derive(0, "generated", split, self.size))
+        labels = np.tile(np.arange(len(CLASSES)), PER_CLASS[split])
+        images = np.empty((len(labels), 3, self.size, self.size), np.uint8)
+        objects = np.empty((len(labels), self.size, self.size), bool)
+        for number, label in enumerate(labels):
+            picture, objects[number] = picture_of(label, self.size, self.difficulty, generator)
+            if self.agreement is not None:
+                _plant(picture, self._marked_as(label, generator))
+            images[number] = np.rint(255 * picture).clip(0, 255)
+        mark = (
+            "" if self.agreement is None else f", a mark in the corner agrees with {self.agreement:.0%} of the labels"
+        )
+        return ImageSet(
+            name=self.name,
+            split=split,
+            images=torch.from_numpy(images),
+            labels=torch.from_numpy(labels),
+            classes=CLASSES,
+            provenance=f"generated shapes of {self.size}x{self.size}, difficulty {self.difficulty:g}{mark}",
+            objects=torch.from_numpy(objects),
+        )
+
+    def download(self, folder: Path) -> None:
+        """Nothing to do."""
+
+    def _marked_as(self, label: int, generator: np.random.Generator) -> int:
+        """The class whose mark is planted: its own, or else one of the others."""
+        own, other = generator.random() < self.agreement, generator.integers(1, len(CLASSES))
+        return int(label if own else (label + other) % len(CLASSES))
+
+
+def picture_of(
+    label: int, size: int, difficulty: float, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """One picture of a class, (3, size, size) in about [0, 1], and its object's pixels, (size, size) bool."""
+    picture = _ground(size, generator)
+    for _ in range(round(2 + 6 * difficulty)):  # what lies about: a plain shape, or a scrap of texture
+        mask, u, v = _place(SHAPES[generator.integers(5)], size, (0.06, 0.13), generator)
+        scrap = generator.random() < 0.5
+        _paint(picture, mask, u, v, TEXTURES[generator.integers(2)] if scrap else None, difficulty, generator)
+    mask, u, v = _place(CLASSES[label].split()[1], size, (0.24, 0.36), generator)
+    _paint(picture, mask, u, v, CLASSES[label].split()[0], difficulty, generator)
+    picture += (0.02 + 0.10 * difficulty) * generator.uniform(-1, 1, picture.shape)
+    return picture.clip(0, 1), mask
+
+
+def _ground(size: int, generator: np.random.Generator) -> np.ndarray:
+    """Smooth noise: a 5x5 grid of random colours, bilinearly enlarged."""
+    grid = generator.uniform(0.15, 0.85, (3, 5, 5))
+    places = np.linspace(0, 4, size)
+    low = np.minimum(places.astype(int), 3)
+    share = places - low
+    rows = grid[:, low] * (1 - share)[:, None] + grid[:, low + 1] * share[:, None]
+    return rows[..., low] * (1 - share) + rows[..., low + 1] * share
+
+
+def _place(shape: str, size: int, radii: tuple[float, float], generator: np.random.Generator):
+    """A shape somewhere inside: its pixels, and its own coordinates in which it reaches from -1 to 1."""
+    radius = generator.uniform(*radii) * size
+    centre = generator.uniform(radius, size - radius, 2)
+    angle = generator.uniform(0, 2 * math.pi)
+    y, x = np.mgrid[:size, :size] + 0.5
+    x, y = (x - centre[0]) / radius, (y - centre[1]) / radius
+    u, v = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
+    return _MASKS[shape](u, v), u, v
+
+
+_MASKS = {
+    "disc": lambda u, v: u**2 + v**2 < 0.8,
+    "square": lambda u, v: np.maximum(abs(u), abs(v)) < 0.7,
+    "triangle": lambda u, v: (v > -0.5) & (v < 1 - 1.732 * abs(u)),
+    "ring": lambda u, v: (u**2 + v**2 < 1) & (u**2 + v**2 > 0.3),
+    "cross": lambda u, v: (np.minimum(abs(u), abs(v)) < 0.3) & (np.maximum(abs(u), abs(v)) < 0.95),
+}
+
+
+def _paint(picture, mask, u, v, texture: str | None, difficulty: float, generator: np.random.Generator) -> None:
+    """Colour the shape: plain, or in two colours that alternate."""
+    colour = generator.uniform(0, 1, 3)
+    contrast = (0.75 - 0.4 * difficulty) * np.where(colour > 0.5, -1, 1)
+    waves = 2.5 * u, 2.5 * v
+    second = {
+        None: np.zeros_like(mask),
+        "striped": np.floor(waves[0]) % 2 == 1,
+        "checked": (np.floor(waves[0]) + np.floor(waves[1])) % 2 == 1,
+    }[texture]
+    painted = colour[:, None, None] + contrast[:, None, None] * second
+    picture[:, mask] = painted[:, mask]
+
+
+def _plant(picture: np.ndarray, label: int) -> None:
+    """A mark in the upper left corner, an eighth of the width: five hues, in light and dark."""
+    side = picture.shape[-1] // 8
+    hue, dark = label % 5, label // 5
+    colours = ((1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, 0, 1))
+    picture[:, :side, :side] = np.array(colours[hue], float)[:, None, None] * (0.45 if dark else 1)
