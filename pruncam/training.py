@@ -15,19 +15,25 @@ from pruncam.forward import check_fit
 from pruncam.seeds import derive, generator
 
 ENGINES = ("auto", "torch", "fused")
+OPTIMIZERS = ("sgd", "adam")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Stochastic gradient descent with momentum; the learning rate falls in steps.
+    """How a network is trained; the learning rate falls in steps.
 
-    `schedule` holds (epochs, learning rate) pairs, in order: ((8, 0.01), (2, 0.001)) is ten epochs.
+    `schedule` holds (epochs, learning rate) pairs, in order: ((8, 0.01), (2, 0.001)) is ten epochs. `optimizer` is
+    "sgd", with momentum, or "adam", which has none. `shift` pads an image with so many black pixels and crops it
+    anywhere to its size, `mirror` turns it from left to right half of the time: both anew in every epoch.
     """
 
     schedule: tuple[tuple[int, float], ...]
     batch_size: int
     momentum: float = 0.9
     weight_decay: float = 0.0
+    optimizer: str = "sgd"
+    shift: int = 0
+    mirror: bool = False
 
     def __post_init__(self):
         phases = self.schedule
@@ -36,7 +42,9 @@ class Recipe:
                 "a schedule is (epochs, learning rate) pairs, both above 0 and epochs whole, "
                 f"such as ((8, 0.01), (2, 0.001)), got {shown(phases)}"
             )
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_number("batch_size", self.batch_size, whole=True, at_least=1)
+        check_number("shift", self.shift, whole=True, at_least=0)
         check_number("momentum", self.momentum)
         check_number("weight_decay", self.weight_decay)
         if not (0 <= self.momentum < 1 and 0 <= self.weight_decay < math.inf):
@@ -129,7 +137,7 @@ def fit(
         If the model is no network, or images or labels are no tensors.
     """
     _check(model, images, labels)
-    engine = resolve_engine(model, engine)
+    engine = resolve_engine(model, engine, recipe)
     check_fit(model, inputs.normalised(images[:2]), labels)
     pruning.apply_masks(model)
     epoch = _epoch_function(model, recipe, inputs, engine)
@@ -137,7 +145,8 @@ def fit(
     loss = float("nan")
     for number, learning_rate in enumerate(recipe.learning_rates):
         order = torch.randperm(len(images), generator=generator(seed, "order", number))
-        loss = epoch(images, labels, order, learning_rate, derive(seed, "noise", number))
+        moves = _moves(recipe, len(images), generator(seed, "moves", number))
+        loss = epoch(images, labels, order, learning_rate, derive(seed, "noise", number), moves)
         if not math.isfinite(loss):
             raise ValueError(f"the loss became {loss} in epoch {number + 1}: lower the learning rate ({learning_rate})")
         after_epoch()
@@ -164,21 +173,56 @@ def _check(model: nn.Module, images: Tensor, labels: Tensor) -> None:
         raise ValueError("the model has nothing to train: its gradients are off (call model.requires_grad_())")
 
 
-def resolve_engine(model: nn.Module, engine: str) -> str:
-    """The engine that `fit` uses for this model: "fused" or "torch"."""
+def resolve_engine(model: nn.Module, engine: str, recipe: Recipe) -> str:
+    """The engine that `fit` uses for this model and recipe: "fused" or "torch"."""
     check_choice("engine", engine, ENGINES)
+    fits = fused.supports(model) and recipe.optimizer == "sgd" and not (recipe.shift or recipe.mirror)
     if engine == "auto":
-        return "fused" if fused.supports(model) and fused.available() else "torch"
-    if engine == "fused" and not fused.supports(model):
-        raise ValueError("engine 'fused' trains only the MNIST network in float32: use engine 'torch'")
+        return "fused" if fits and fused.available() else "torch"
+    if engine == "fused" and not fits:
+        raise ValueError(
+            "engine 'fused' trains only the MNIST network in float32, by sgd, neither shifted nor mirrored: "
+            "use engine 'torch'"
+        )
     return engine
+
+
+@dataclass(frozen=True)
+class _Moves:
+    """Where each image of an epoch is cropped from the padded one, (N, 2) rows and columns, and which are mirrored."""
+
+    shift: int
+    corners: Tensor
+    mirrored: Tensor
+
+    def applied(self, images: Tensor, indices: Tensor) -> Tensor:
+        """The images (n, C, H, W) of these indices, moved."""
+        (height, width), place = images.shape[2:], {"device": images.device}
+        padded = functional.pad(images, (self.shift,) * 4)
+        across = torch.arange(width, **place).repeat(len(images), 1)
+        mirrored = self.mirrored[indices].to(**place)
+        across = torch.where(mirrored[:, None], across.flip(1), across)
+        corners = self.corners[indices].to(**place)
+        rows = corners[:, :1] + torch.arange(height, **place)
+        columns = corners[:, 1:] + across
+        which = torch.arange(len(images), **place)
+        return padded[which[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _moves(recipe: Recipe, count: int, random: torch.Generator) -> _Moves | None:
+    """The moves of one epoch; drawn on the processor, so that they are the same on every device."""
+    if not (recipe.shift or recipe.mirror):
+        return None
+    corners = torch.randint(0, 2 * recipe.shift + 1, (count, 2), generator=random)
+    mirrored = torch.rand(count, generator=random) < (0.5 if recipe.mirror else 0)
+    return _Moves(recipe.shift, corners, mirrored)
 
 
 def _epoch_function(model, recipe: Recipe, inputs: Inputs, engine: str) -> Callable[..., float]:
     if engine == "fused":
         trainer = fused.Trainer(model, pruning.masks(model), momentum=recipe.momentum, weight_decay=recipe.weight_decay)
 
-        def compiled(images, labels, order, learning_rate, key) -> float:
+        def compiled(images, labels, order, learning_rate, key, _moves) -> float:
             loss = trainer.epoch(
                 images, labels, order, batch_size=recipe.batch_size, learning_rate=learning_rate, key=key,
                 level=inputs.noise, scale=inputs.scale, offset=inputs.offset,
@@ -187,20 +231,26 @@ def _epoch_function(model, recipe: Recipe, inputs: Inputs, engine: str) -> Calla
             return loss
 
         return compiled
-    optimizer = torch.optim.SGD(model.parameters(), lr=1.0, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+    decay = {"lr": 1.0, "weight_decay": recipe.weight_decay}
+    if recipe.optimizer == "adam":
+        optimizer = torch.optim.Adam(model.parameters(), **decay)
+    else:
+        optimizer = torch.optim.SGD(model.parameters(), momentum=recipe.momentum, **decay)
 
-    def eager(images, labels, order, learning_rate, key) -> float:
+    def eager(images, labels, order, learning_rate, key, moves) -> float:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
-        return _eager_epoch(model, optimizer, recipe, inputs, images, labels, order.to(images.device), key)
+        return _eager_epoch(model, optimizer, recipe, inputs, images, labels, order, key, moves)
 
     return eager
 
 
-def _eager_epoch(model, optimizer, recipe, inputs, images, labels, order, key) -> float:
+def _eager_epoch(model, optimizer, recipe, inputs, images, labels, order, key, moves) -> float:
     total = torch.zeros((), device=images.device)
-    for batch in order.split(recipe.batch_size):
-        x = inputs.normalised(inputs.noisy(images[batch], batch, key))
+    for indices in order.split(recipe.batch_size):
+        batch = indices.to(images.device)
+        pixels = inputs.noisy(images[batch], batch, key)
+        x = inputs.normalised(pixels if moves is None else moves.applied(pixels, indices))
         loss = functional.cross_entropy(model(x), labels[batch])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

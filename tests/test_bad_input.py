@@ -161,4 +161,4 @@ def test_no_images_get_no_noise(level):
 
 def test_the_choices_of_engine_are_still_checked_first():
     refused(lambda: train(images=IMAGES[..., :14], engine="jax"), ValueError, "unknown engine 'jax'")
-    assert training.resolve_engine(NET, "torch") == "torch"
+    assert training.resolve_engine(NET, "torch", RECIPE) == "torch"

@@ -55,12 +55,15 @@ def test_speed_tables_have_a_row_per_measurement_and_the_spread_of_every_ratio(t
     assert readme.speed(tmp_path).splitlines() == [
         "### Abacus, 2 cores, PyTorch 2.15.0",
         "",
+        "**ssim**",
+        "",
         "| size   | pairs/s   | ratio           |",
         "|:-------|:----------|:----------------|",
         "| 32x32  | 12,346    | 8.01 (7.5-9.01) |",
         "",
-        "| pairs/s   | method   |",
-        "|:----------|:---------|",
-        "| 0.123     | grad-cam |",
+        "**heatmaps**",
         "",
+        "| method   | pairs/s   |",
+        "|:---------|:----------|",
+        "| grad-cam | 0.123     |",
     ]

@@ -124,6 +124,71 @@ def test_other_networks_are_trained_as_a_loop_written_out_does(digits):
     assert (found - expected).abs().max() < 1e-5
 
 
+def test_adam_is_pytorchs(digits):
+    recipe = Recipe(((2, 0.003),), batch_size=50, optimizer="adam", weight_decay=0.01)
+    found, _ = trained(net(), digits, "auto", recipe, Inputs())
+    model = net()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.003, weight_decay=0.01)
+    for epoch in range(2):
+        for batch in torch.randperm(500, generator=generator(5, "order", epoch)).split(50):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(digits.images[batch] / 255), digits.labels[batch]).backward()
+            optimizer.step()
+    assert (found - parameters(model)).abs().max() < 1e-5
+
+
+class Recorder(nn.Module):
+    """A classifier that keeps what it is trained on."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.seen = nn.LazyLinear(10), []
+
+    def forward(self, x):
+        if self.training:
+            self.seen += [(255 * image).round().byte() for image in x]
+        return self.linear(x.flatten(1))
+
+
+def moves_of(image, original, shift):
+    """The corners, with a sign for mirrored ones, from which `image` may have been cropped."""
+    padded = nn.functional.pad(original, (shift,) * 4)
+    height, width = original.shape[1:]
+    found = []
+    for row in range(2 * shift + 1):
+        for column in range(2 * shift + 1):
+            crop = padded[:, row : row + height, column : column + width]
+            found += [(row, column, mirrored) for mirrored in (False, True)
+                      if torch.equal(image, crop.flip(2) if mirrored else crop)]  # fmt: skip
+    return found
+
+
+@pytest.mark.parametrize(("shift", "mirror"), [(2, True), (2, False), (0, True)])
+def test_images_are_shifted_and_mirrored_anew_in_every_epoch(shift, mirror):
+    images = torch.randint(0, 256, (60, 3, 9, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    model = Recorder()
+    recipe = Recipe(((2, 0.01),), batch_size=16, shift=shift, mirror=mirror)
+    fit(model, images, torch.zeros(60, dtype=torch.int64), recipe, Inputs(), seed=3)
+    epochs, seen = [], iter(model.seen)
+    for epoch in range(2):
+        order = torch.randperm(60, generator=generator(3, "order", epoch))
+        found = [moves_of(next(seen), images[k], shift) for k in order]
+        assert all(len(moves) == 1 for moves in found), "an image that was not cropped from its original"
+        epochs.append([moves[0] for moves in found])
+    assert epochs[0] != epochs[1]
+    rows, columns, mirrored = zip(*epochs[0] + epochs[1], strict=True)
+    assert set(rows) == set(columns) == set(range(2 * shift + 1))
+    assert (40 < sum(mirrored) < 80) if mirror else sum(mirrored) == 0
+
+
+@pytest.mark.parametrize("change", [{"optimizer": "adam"}, {"shift": 1}, {"mirror": True}], ids=str)
+def test_the_fused_engine_refuses_recipes_that_it_does_not_know(change):
+    recipe = Recipe(((1, 0.01),), 32, **change)
+    assert training.resolve_engine(mnist_net(), "auto", recipe) == "torch"
+    with pytest.raises(ValueError, match="neither shifted nor mirrored: use engine 'torch'"):
+        training.resolve_engine(mnist_net(), "fused", recipe)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_pruned_weights_stay_zero_and_all_others_are_trained(digits, engine):
     model = sparse_net()
@@ -267,15 +332,15 @@ OTHERS = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_the_fused_engine_refuses_networks_that_it_would_train_wrongly(name):
     assert not fused.supports(OTHERS[name])
-    assert training.resolve_engine(OTHERS[name], "auto") == "torch"
+    assert training.resolve_engine(OTHERS[name], "auto", RECIPE) == "torch"
     with pytest.raises(ValueError, match="only the MNIST network .* use engine 'torch'"):
-        training.resolve_engine(OTHERS[name], "fused")
+        training.resolve_engine(OTHERS[name], "fused", RECIPE)
 
 
 def test_the_fused_engine_takes_the_network_with_and_without_masks():
-    assert training.resolve_engine(mnist_net(), "auto") == "fused"
-    assert training.resolve_engine(sparse_net(), "auto") == "fused"
-    assert training.resolve_engine(mnist_net(), "torch") == "torch"
+    assert training.resolve_engine(mnist_net(), "auto", RECIPE) == "fused"
+    assert training.resolve_engine(sparse_net(), "auto", RECIPE) == "fused"
+    assert training.resolve_engine(mnist_net(), "torch", RECIPE) == "torch"
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -341,6 +406,8 @@ def test_models_and_engines_that_do_not_fit_are_refused(model, engine, message):
         ({"momentum": 1.0}, "momentum must be in \\[0, 1\\)"),
         ({"weight_decay": -1.0}, "weight_decay not negative"),
         ({"weight_decay": float("nan")}, "weight_decay not negative"),
+        ({"optimizer": "lion"}, "unknown optimizer 'lion': choose one of sgd, adam"),
+        ({"shift": -1}, "shift must be at least 0, got -1"),
     ],
 )
 def test_recipes_that_make_no_sense_are_refused(arguments, message):

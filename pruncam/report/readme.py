@@ -71,8 +71,12 @@ def _machine(path: Path) -> str:
     machine = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     where = machine["gpu"] or f"{machine['processor']}, {machine['cores']} cores"
     parts = [f"### {where}, PyTorch {machine['torch'].split('+')[0]}\n"]
-    for _, table in pd.read_csv(path).groupby("benchmark", sort=False):
+    for name, table in pd.read_csv(path).groupby("benchmark", sort=False):
         table = table.drop(columns="benchmark").dropna(axis=1, how="all")
+        table = table[
+            sorted(table, key=lambda column: pd.api.types.is_numeric_dtype(table[column]))
+        ]  # what, then how much
+        parts.append(f"**{name}**\n")
         shown = {name: [_figure(value) for value in table[name]] for name in table if "est ratio" not in name}
         if "ratio" in shown:
             spread = zip(shown["ratio"], table["lowest ratio"], table["highest ratio"], strict=True)

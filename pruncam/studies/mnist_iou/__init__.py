@@ -96,7 +96,11 @@ def _chains(config: Config, machine: Machine, train: ImageSet, test: ImageSet, p
     plans = [(tables.BASE, config, seed) for seed in config.seeds + config.more_seeds]
     for name in config.variants:
         plans += [(name, config.variant(name), seed) for seed in config.seeds[: config.variant_seeds]]
-    store, device, engine = Store(), machine.torch_device, training.resolve_engine(mnist_net(), "auto")
+    store, device, engine = (
+        Store(),
+        machine.torch_device,
+        training.resolve_engine(mnist_net(), "auto", config.recipe("retraining")),
+    )
     return [Chain(changed, seed, name, train, test, store, device, engine, progress) for name, changed, seed in plans]
 
 
