@@ -29,9 +29,10 @@ with open(folder / "claims.csv", "w", newline="") as file:
 """
 # The checkout is the one under test, the project another folder: as in the tests' own process.
 ELSEWHERE = """
-import sys
+import signal, sys
 from pathlib import Path
 from pruncam import places, __main__
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started to ignore Ctrl-C
 root = Path(sys.argv[1])
 places.project_root = lambda: root
 sys.exit(__main__.main(sys.argv[2:]))
