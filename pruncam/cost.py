@@ -22,7 +22,8 @@ class Cost:
     """A network's parameters, those of them that are not zero, the FLOPs of one image, and all three by layer.
 
     `layers` has a row per application of a layer with a cost: `layer`, `kind`, `output` (shape without the batch),
-    `parameters`, `nonzero`, `flops`. A layer that is applied twice has its parameters in the first row alone.
+    `parameters`, `nonzero`, `flops`. Parameters that are used twice count in the first row alone; those that no layer
+    call shows, as in attention, come last.
     """
 
     parameters: int
@@ -36,8 +37,8 @@ def count(model: nn.Module, input_shape: Sequence[int]) -> Cost:
 
     Convolution: (k W H C) + k parameters, 2 (W H C) (Wo Ho Co) FLOPs; FC: in out + out, 2 in out; pooling:
     (Wo / S) (Ho / S) Co, S its stride (Sp2PS, Eqs. 1-5; C is per group, without a bias the last summand is missing).
-    Any other layer, such as BatchNorm, counts with its parameters and without FLOPs. Unstructured pruning lowers
-    `nonzero` and nothing else: on dense hardware a zero is multiplied as any other number.
+    Anything else, such as BatchNorm or attention, counts with its parameters and without FLOPs. Unstructured pruning
+    lowers `nonzero` and nothing else: on dense hardware a zero is multiplied as any other number.
 
     Raises TypeError if the model is no network, ValueError if the shape is none or does not fit the model.
 
@@ -49,22 +50,22 @@ def count(model: nn.Module, input_shape: Sequence[int]) -> Cost:
     """
     if not isinstance(input_shape, Sequence) or not input_shape or not all(_is_size(size) for size in input_shape):
         raise ValueError(f"input_shape must be one image's shape, such as (3, 32, 32), got {shown(input_shape)}")
-    rows = []
+    rows, counted = [], set()
     with as_evaluated(model):
         names = {module: name for name, module in model.named_modules()}
 
         def note(module: nn.Module, inputs: tuple, output: object) -> None:
-            seen = any(row["layer"] == names[module] for row in rows)
-            row = _row(module, output, seen)
+            row = _row(module, output, counted)
             if row:
                 rows.append({"layer": names[module]} | row)
 
         handles = [module.register_forward_hook(note) for module in names]
         try:
-            first_logits(model, placed_like(model, torch.zeros(1, *input_shape)))
+            first_logits(model, placed_like(model, torch.zeros(2, *input_shape)))  # two: for BatchNorm in any mode
         finally:
             for handle in handles:
                 handle.remove()
+        rows += [{"layer": name} | row for module, name in names.items() if (row := _row(module, None, counted))]
     layers = pd.DataFrame(rows, columns=_COLUMNS)
     return Cost(*(int(layers[name].sum()) for name in ("parameters", "nonzero", "flops")), layers)
 
@@ -73,26 +74,30 @@ def _is_size(size: object) -> bool:
     return is_number(size, whole=True) and size >= 1
 
 
-def _row(module: nn.Module, output: object, seen: bool) -> dict | None:
-    """One application of a layer; None where there is nothing to count."""
-    own = [] if seen else _weights(module)
-    if not isinstance(output, Tensor) or not (own or isinstance(module, _CONVOLUTIONS + _POOLS + (nn.Linear,))):
+def _row(module: nn.Module, output: object, counted: set[int]) -> dict | None:
+    """One application of a layer, its parameters unless they are `counted`; None where there is nothing to count."""
+    own = [weight for key, weight in _weights(module).items() if key not in counted]
+    counted.update(_weights(module))
+    shape = tuple(output.shape[1:]) if isinstance(output, Tensor) else ()
+    flops = _flops(module, shape) if shape else 0
+    if not (own or flops):
         return None
-    shape = tuple(output.shape[1:])
     return {
         "kind": type(module).__name__,
         "output": "x".join(str(size) for size in shape),
         "parameters": sum(weight.numel() for weight in own),
         "nonzero": sum(int(weight.count_nonzero()) for weight in own),
-        "flops": _flops(module, shape),
+        "flops": flops,
     }
 
 
-def _weights(module: nn.Module) -> list[Tensor]:
-    """A layer's own parameters; of one that `torch.nn.utils.prune` holds, what its forward pass multiplies with."""
-    names = [name for name, _ in module.named_parameters(recurse=False)]
-    pruned = {name for name in names if name.endswith("_orig") and f"{name[:-5]}_mask" in module._buffers}
-    return [getattr(module, name[:-5] if name in pruned else name) for name in names]
+def _weights(module: nn.Module) -> dict[int, Tensor]:
+    """A layer's own parameters by identity; of one that `torch.nn.utils.prune` holds, what its forward pass uses."""
+    found = {}
+    for name, parameter in module.named_parameters(recurse=False):
+        held = name.endswith("_orig") and f"{name[:-5]}_mask" in module._buffers
+        found[id(parameter)] = getattr(module, name[:-5]) if held else parameter
+    return found
 
 
 def _flops(module: nn.Module, shape: tuple[int, ...]) -> int:

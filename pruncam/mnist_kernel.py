@@ -5,8 +5,8 @@ loop; the few values that wrap around the right edge are never read. Maximum poo
 backward pass finds the first of the four values that equals the maximum, to which PyTorch sends the gradient too.
 
 Every sum has a written order and no product is fused into a sum (no `fastmath`), and the exponential is our own: the
-same seed trains to the same bits on every processor. It matters, because training amplifies rounding: after 2,430
-pruned epochs another order of the same sums has moved the mean IoU of a level by up to 0.03.
+same seed trains to the same weights, to the bit, on every processor. It matters, because training amplifies rounding:
+another order of the same sums has moved the mean IoU of a level by up to 0.03 in the MNIST IoU study.
 """
 
 import numpy as np

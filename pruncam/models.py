@@ -105,16 +105,18 @@ def randomized(model: nn.Module, seed: int) -> nn.Module:
     check_model(model)
     check_number("seed", seed, whole=True)
     fresh = drop_masks(model)
+    placed = next((parameter.device for parameter in fresh.parameters()), torch.device("cpu"))
+    fresh.cpu()  # drawn there, so that every device gets the same
     for name, layer in fresh.named_modules():
         if list(layer.parameters(recurse=False)) and not hasattr(layer, "reset_parameters"):
             where = name or "the model itself"
             raise ValueError(f"cannot draw new weights for {where}: {type(layer).__name__} has no reset_parameters")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.random.default_generator.manual_seed(seed)
         for layer in fresh.modules():
             if hasattr(layer, "reset_parameters"):
                 layer.reset_parameters()
-    return initialize(fresh, "pytorch", seed)
+    return initialize(fresh, "pytorch", seed).to(placed)
 
 
 INITIAL_WEIGHTS = ("kaiming-normal", "pytorch")

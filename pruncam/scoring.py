@@ -8,6 +8,7 @@ what fine-tuning alone produces, and what a network that has learned nothing get
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -15,17 +16,44 @@ import torch
 from torch import Tensor, nn
 
 from pruncam import cams, metrics, models, statistics
-from pruncam.choices import check_choice, check_model
+from pruncam.cams.checks import check_methods
+from pruncam.choices import check_choice, check_model, check_number, is_number, shown
 from pruncam.datasets.batches import UNKNOWN, Batches, Images
 from pruncam.progress import Progress
+from pruncam.pruning.masks import refuse_pytorchs
 
 METHODS = ("grad-cam", "grad-cam++", "ablation-cam")
 SCORES = ("ssim", "spectral_angle", "sp2ps", "iou", "soft_iou", "confidence_variation", "pe")
 CLASSES_OF = ("own", "baseline", "label")
 
+_NO_LABELS = "the class of the label is asked for, but there are no labels: pass them"
+
+
+class Options(TypedDict, total=False):
+    """How models are compared; `score_many` says what each option means, here are their defaults."""
+
+    methods: Sequence[str]  # METHODS
+    target_layer: str | None  # None
+    target_class: str  # "own"
+    confidence_class: str  # "baseline"
+    transform: Callable[[Tensor], Tensor] | None  # None
+    batch_size: int | None  # None
+    progress: bool  # True
+
+
+_DEFAULTS = {
+    "methods": METHODS,
+    "target_layer": None,
+    "target_class": "own",
+    "confidence_class": "baseline",
+    "transform": None,
+    "batch_size": None,
+    "progress": True,
+}
+
 
 def score(
-    baseline: nn.Module, pruned: nn.Module, images: Images, labels: Tensor | None = None, **options
+    baseline: nn.Module, pruned: nn.Module, images: Images, labels: Tensor | None = None, **options: Unpack[Options]
 ) -> pd.DataFrame:
     """Compare where two models look, image by image: the rows of `score_many` without the column `model`.
 
@@ -45,7 +73,11 @@ def score(
 
 
 def score_many(
-    baseline: nn.Module, pruned: Mapping[str, nn.Module], images: Images, labels: Tensor | None = None, **options
+    baseline: nn.Module,
+    pruned: Mapping[str, nn.Module],
+    images: Images,
+    labels: Tensor | None = None,
+    **options: Unpack[Options],
 ) -> pd.DataFrame:
     """Compare where one model and each of several others look; the baseline's heatmaps are computed once.
 
@@ -55,7 +87,8 @@ def score_many(
         Of the same classes; on any device, of any floating-point type and number of channels; left exactly as found.
     images : what the models are shown
         A tensor (N, C, H, W), an `ImageSet`, a folder with a sub-folder of pictures per class, or any iterable of
-        (images, labels) batches, such as a DataLoader. uint8 pixels are scaled to [0, 1].
+        (images, labels) batches, such as a DataLoader. uint8 pixels are scaled to [0, 1]. A folder's pictures are read
+        as RGB and its classes numbered in the order of their names; `transform` may make them grey.
     labels : (N,) class indices, only with a tensor
     methods : CAM methods, see `cams.heatmaps`
     target_layer : dotted name of the target layer in every model, or None for each one's last convolution
@@ -88,31 +121,33 @@ def stream(
     pruned: Mapping[str, nn.Module],
     images: Images,
     labels: Tensor | None = None,
-    *,
-    methods: Sequence[str] = METHODS,
-    target_layer: str | None = None,
-    target_class: str = "own",
-    confidence_class: str = "baseline",
-    transform: Callable[[Tensor], Tensor] | None = None,
-    batch_size: int | None = None,
-    progress: bool = True,
+    **options: Unpack[Options],
 ) -> Iterator[pd.DataFrame]:
     """The rows of `score_many` piece by piece: memory does not grow with the number of images."""
+    unknown = sorted(options.keys() - Options.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"unknown option {', '.join(unknown)}: choose from {', '.join(Options.__annotations__)}")
+    options = _DEFAULTS | options
+    _check(baseline, pruned, options)
+    batches = Batches(images, labels, options["transform"])
+    if not batches.labelled and "label" in (options["target_class"], options["confidence_class"]):
+        raise ValueError(_NO_LABELS)
+    return _Comparison(baseline, pruned, options).pieces(batches)
+
+
+def _check(baseline: nn.Module, pruned: Mapping[str, nn.Module], options: Mapping[str, Any]) -> None:
     check_model(baseline, "baseline")
-    if not isinstance(pruned, Mapping) or not pruned:
+    if not isinstance(pruned, Mapping) or not pruned or not all(isinstance(name, str) for name in pruned):
         raise TypeError("pruned must be a dict of models by name, not empty (`score` takes a single model)")
     for name, model in pruned.items():
         check_model(model, f"pruned model {name!r}")
-    if not isinstance(target_layer, str | None):
-        raise TypeError(f"target_layer must be a dotted name or None, got {type(target_layer).__name__}")
-    check_choice("target class", target_class, CLASSES_OF)
-    check_choice("confidence class", confidence_class, CLASSES_OF)
-    batches = Batches(images, labels, transform)
-    if "label" in (target_class, confidence_class) and not batches.labelled:
-        raise ValueError("the class of the label is asked for, but there are no labels: pass them")
-    explaining = {"methods": tuple(methods), "target_layer": target_layer, "batch_size": batch_size}
-    comparison = _Comparison(baseline, pruned, explaining, target_class, confidence_class)
-    return comparison.pieces(batches, Progress("score", "image", progress))
+    check_methods(options["methods"], cams.METHODS, cams.ENGINES[0], cams.ENGINES)
+    if len(set(options["methods"])) < len(options["methods"]):
+        raise ValueError(f"methods must be different, got {shown(options['methods'])}")
+    if not isinstance(options["target_layer"], str | None):
+        raise TypeError(f"target_layer must be a dotted name or None, got {type(options['target_layer']).__name__}")
+    check_choice("target class", options["target_class"], CLASSES_OF)
+    check_choice("confidence class", options["confidence_class"], CLASSES_OF)
 
 
 @dataclass(frozen=True)
@@ -121,22 +156,22 @@ class _Comparison:
 
     baseline: nn.Module
     pruned: Mapping[str, nn.Module]
-    explaining: dict[str, object]  # arguments of `cams.explain`
-    target_class: str
-    confidence_class: str
+    options: Mapping[str, Any]
 
-    def pieces(self, batches: Batches, bar: Progress) -> Iterator[pd.DataFrame]:
+    def pieces(self, batches: Batches) -> Iterator[pd.DataFrame]:
         """The rows of one batch and model at a time."""
-        kinds = {"model": list(self.pruned), "method": list(self.explaining["methods"])}
+        kinds = {"model": list(self.pruned), "method": list(self.options["methods"])}
         kinds = {column: pd.CategoricalDtype(values) for column, values in kinds.items()}
-        seen = 0
+        bar = Progress("score", "image", self.options["progress"])
         if batches.total is not None:
             bar.expect(batches.total * len(self.pruned))
+        seen = 0
         try:
             for x, labels in batches:
                 if batches.total is None:
                     bar.expect(len(x) * len(self.pruned))
                 first = self._explain(self.baseline, x, self._targets(None, labels))
+                _check_labels(labels, first.logits.shape[1])
                 facts = {"image": np.arange(seen, seen + len(x), dtype=np.int32), "label": labels.numpy()}
                 targets = self._targets(first.logits.argmax(1), labels)
                 for name, model in self.pruned.items():
@@ -150,11 +185,18 @@ class _Comparison:
             raise ValueError("there is no image to score: the loader gave no batch")
 
     def _explain(self, model: nn.Module, x: Tensor, targets: Tensor | None) -> cams.Explanation:
-        return cams.explain(model, x, targets=targets, **self.explaining)
+        how = {name: self.options[name] for name in ("methods", "target_layer", "batch_size")}
+        return cams.explain(model, x, targets=targets, **how)
 
     def _targets(self, top: Tensor | None, labels: Tensor) -> Tensor | None:
         """The classes that the heatmaps explain, None for the model's own."""
-        return {"own": None, "baseline": top, "label": labels}[self.target_class]
+        return {"own": None, "baseline": top, "label": self._labels(labels)}[self.options["target_class"]]
+
+    def _labels(self, labels: Tensor) -> Tensor:
+        """The labels, refused if they are needed and not there."""
+        if "label" in (self.options["target_class"], self.options["confidence_class"]) and (labels == UNKNOWN).any():
+            raise ValueError(_NO_LABELS)
+        return labels
 
     def _rows(self, first, second, labels: Tensor, facts: dict) -> pd.DataFrame:
         if first.logits.shape != second.logits.shape:
@@ -180,10 +222,13 @@ class _Comparison:
 
     def _confidence(self, logits: Tensor, of_baseline: Tensor, labels: Tensor) -> Tensor:
         """The probability that a model gives the class in question."""
-        asked = {"own": logits.argmax(1), "baseline": of_baseline.argmax(1), "label": labels}[self.confidence_class]
-        if int(asked.min()) < 0 or int(asked.max()) >= logits.shape[1]:
-            raise ValueError(f"labels must be classes 0 to {logits.shape[1] - 1} of the models, got {int(asked.max())}")
-        return logits.softmax(1).gather(1, asked[:, None])[:, 0]
+        asked = {"own": logits.argmax(1), "baseline": of_baseline.argmax(1), "label": self._labels(labels)}
+        return logits.softmax(1).gather(1, asked[self.options["confidence_class"]][:, None])[:, 0]
+
+
+def _check_labels(labels: Tensor, classes: int) -> None:
+    if labels.max() >= classes:
+        raise ValueError(f"labels must be classes 0 to {classes - 1} of the models, got {int(labels.max())}")
 
 
 def summarize(
@@ -209,10 +254,19 @@ def summarize(
     ValueError
         If there are no rows, a column is missing, or there are labels without a count or counts without an image.
     """
+    if not isinstance(rows, pd.DataFrame):
+        raise TypeError(f"summarize needs the rows that `score` gave, a DataFrame, got {type(rows).__name__}")
     missing = sorted({"method", "label", "pruned_prediction", *SCORES} - set(rows.columns))
     if missing or rows.empty:
         what = f"no column {', '.join(missing)}" if missing else "no row"
         raise ValueError(f"summarize needs the rows that `score` gave: these have {what}")
+    check_number("seed", seed, whole=True, at_least=0)
+    labels = rows["label"].to_numpy()
+    if labels.dtype.kind not in "iu" or labels.min() < UNKNOWN:
+        raise ValueError(f"summarize needs whole labels, from 0 or -1 where none is known, got {labels.dtype}")
+    absent = [name for name in SCORES if not np.isfinite(rows[name].to_numpy(dtype=float)).all()]
+    if absent:
+        raise ValueError(f"summarize needs finite scores: {', '.join(absent)} has NaN or infinite rows, leave them out")
     keys = [name for name in ("model", "method") if name in rows]
     tables = []
     for key, part in rows.groupby(keys, observed=True, sort=False):
@@ -247,6 +301,8 @@ def _interval(rows: pd.DataFrame, group: str, chosen: np.ndarray, samples: int, 
 def _weighted(rows: pd.DataFrame, counts: Sequence[int] | None, samples: int, seed: int) -> pd.DataFrame:
     labels = rows["label"].to_numpy()
     counts = np.bincount(labels) if counts is None else np.asarray(counts)
+    if counts.dtype.kind not in "iuf" or counts.ndim != 1:
+        raise ValueError(f"counts must be the number of images of each class, got {shown(counts)}")
     weights = metrics.class_weights(torch.as_tensor(counts)).numpy()
     without = [k for k, weight in enumerate(weights) if weight > 0 and k not in labels]
     if labels.max() >= len(weights) or (weights[labels] == 0).any() or without:
@@ -271,22 +327,33 @@ def noise_floor(
     labels: Tensor | None = None,
     *,
     seeds: Sequence[int],
-    **options,
+    **options: Unpack[Options],
 ) -> pd.DataFrame:
     """What fine-tuning alone does to the scores: the unpruned baseline against fine-tuned copies of itself.
 
-    `finetune(copy, seed)` trains a copy in place as pruned models are fine-tuned; `model` is "seed <seed>" in the rows.
-    A pruned model's score within the spread of these says nothing about its pruning. Otherwise as `score_many`.
+    `finetune(copy, seed)` trains a copy as pruned models are fine-tuned, in place or returning the trained model;
+    `model` is "seed <seed>" in the rows. A pruned model's score within the spread of these says nothing about its
+    pruning. Otherwise as `score_many`.
     """
+    if not callable(finetune):
+        raise TypeError(f"finetune must be a function of a model and a seed, got {type(finetune).__name__}")
+    stream(baseline, {"baseline": baseline}, images, labels, **options)  # refuses what does not fit before it trains
+    refuse_pytorchs(baseline)
     tuned = {}
     for seed in _distinct(seeds):
-        tuned[f"seed {seed}"] = copy.deepcopy(baseline)
-        finetune(tuned[f"seed {seed}"], seed)
+        model = copy.deepcopy(baseline)
+        returned = finetune(model, seed)
+        tuned[f"seed {seed}"] = returned if isinstance(returned, nn.Module) else model
     return score_many(baseline, tuned, images, labels, **options)
 
 
 def chance_level(
-    baseline: nn.Module, images: Images, labels: Tensor | None = None, *, seeds: Sequence[int], **options
+    baseline: nn.Module,
+    images: Images,
+    labels: Tensor | None = None,
+    *,
+    seeds: Sequence[int],
+    **options: Unpack[Options],
 ) -> pd.DataFrame:
     """What a network that has learned nothing gets: the baseline against itself with random weights, by seed.
 
@@ -298,7 +365,7 @@ def chance_level(
 
 
 def _distinct(seeds: Sequence[int]) -> list[int]:
-    seeds = list(seeds)
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise ValueError(f"seeds must be different numbers, one or more, got {seeds}")
-    return seeds
+    is_several = isinstance(seeds, Sequence) and len(seeds) > 0 and all(is_number(seed, whole=True) for seed in seeds)
+    if not is_several or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**63 for seed in seeds):
+        raise ValueError(f"seeds must be different whole numbers from 0, one or more, got {shown(seeds)}")
+    return list(seeds)

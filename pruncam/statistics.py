@@ -99,8 +99,16 @@ def bootstrap_means(
     check_number("samples", samples, whole=True)
     if samples < 100:
         raise ValueError(f"a bootstrap interval needs at least 100 samples, got {samples}")
+    if (strata is None) != (weights is None):
+        raise ValueError("strata and weights go together: give both or none")
     strata = np.zeros(len(values), dtype=int) if strata is None else np.asarray(strata)
     weights = np.ones(1) if weights is None else np.asarray(weights, dtype=float)
+    if strata.shape != values.shape[:1] or strata.dtype.kind not in "iu" or strata.min() < 0:
+        raise ValueError(f"strata must be one index from 0 for each of {len(values)} rows, got {strata.shape}")
+    if weights.ndim != 1 or not (weights >= 0).all() or not math.isclose(weights.sum(), 1, abs_tol=1e-9):
+        raise ValueError("weights must be shares, one per stratum, not negative and 1 in sum")
+    if strata.max() >= len(weights):
+        raise ValueError(f"every stratum needs a weight: there are {len(weights)}, and a row of stratum {strata.max()}")
     groups = [np.flatnonzero(strata == k) for k in range(len(weights))]
     if any(weight > 0 and len(group) == 0 for weight, group in zip(weights, groups, strict=True)):
         raise ValueError("every stratum with a weight needs at least one row")

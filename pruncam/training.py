@@ -11,7 +11,7 @@ from torch.nn import functional
 from pruncam import fused, pruning
 from pruncam.choices import check_choice, check_model, check_number, is_number, shown
 from pruncam.datasets import noise
-from pruncam.forward import check_fit
+from pruncam.forward import as_evaluated, check_fit, first_logits
 from pruncam.seeds import derive, generator
 
 ENGINES = ("auto", "torch", "fused")
@@ -45,6 +45,8 @@ class Recipe:
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_number("batch_size", self.batch_size, whole=True, at_least=1)
         check_number("shift", self.shift, whole=True, at_least=0)
+        if not isinstance(self.mirror, bool):
+            raise TypeError(f"mirror must be True or False, got {shown(self.mirror)}")
         check_number("momentum", self.momentum)
         check_number("weight_decay", self.weight_decay)
         if not (0 <= self.momentum < 1 and 0 <= self.weight_decay < math.inf):
@@ -137,6 +139,10 @@ def fit(
         If the model is no network, or images or labels are no tensors.
     """
     _check(model, images, labels)
+    if not isinstance(recipe, Recipe) or not isinstance(inputs, Inputs) or not callable(after_epoch):
+        got = ", ".join(type(given).__name__ for given in (recipe, inputs, after_epoch))
+        raise TypeError(f"training needs a Recipe, an Inputs and a function to call after every epoch, got {got}")
+    check_number("seed", seed, whole=True)
     engine = resolve_engine(model, engine, recipe)
     check_fit(model, inputs.normalised(images[:2]), labels)
     pruning.apply_masks(model)
@@ -160,7 +166,8 @@ def _check(model: nn.Module, images: Tensor, labels: Tensor) -> None:
             "training needs images and labels as tensors, "
             f"got {type(images).__name__} and {type(labels).__name__}: convert them with torch.as_tensor"
         )
-    if len(images) != len(labels) or len(images) == 0:
+    if images.ndim == 0 or labels.ndim == 0 or len(images) != len(labels) or len(images) == 0:
+        images, labels = torch.atleast_1d(images), torch.atleast_1d(labels)
         raise ValueError(f"training needs as many labels as images and at least one, got {len(images)}, {len(labels)}")
     if images.dtype != torch.uint8 or images.ndim != 4 or labels.dtype != torch.int64 or labels.ndim != 1:
         raise ValueError(
@@ -262,17 +269,27 @@ def _eager_epoch(model, optimizer, recipe, inputs, images, labels, order, key, m
 
 @torch.no_grad()
 def accuracy(model: nn.Module, inputs: Tensor, labels: Tensor, *, batch_size: int = 256) -> float:
-    """Percentage of network inputs (N, C, H, W) whose highest logit is that of their label, in [0, 100]."""
+    """Percentage of network inputs (N, C, H, W) whose highest logit is that of their label, in [0, 100].
+
+    Raises ValueError or TypeError where inputs, labels and model do not fit each other or a logit is not a number.
+    """
     check_model(model)
     check_number("batch_size", batch_size, whole=True, at_least=1)
+    if not (isinstance(inputs, Tensor) and isinstance(labels, Tensor)):
+        raise TypeError(f"accuracy needs tensors, got {type(inputs).__name__} and {type(labels).__name__}")
     if len(inputs) != len(labels) or len(inputs) == 0:
         raise ValueError(f"accuracy needs as many labels as images and at least one, got {len(inputs)}, {len(labels)}")
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        pairs = zip(inputs.split(batch_size), labels.split(batch_size), strict=True)
-        correct = sum((model(x).argmax(1) == y).sum() for x, y in pairs)
-    finally:
-        for module, training in modes:
-            module.training = training
+    if not inputs.is_floating_point() or labels.ndim != 1 or labels.is_floating_point() or labels.dtype == torch.bool:
+        raise ValueError(
+            "accuracy needs float inputs (N, C, H, W) and class indices (N,), "
+            f"got {inputs.dtype} and {labels.dtype} {tuple(labels.shape)}"
+        )
+    correct = 0
+    with as_evaluated(model):
+        first_logits(model, inputs[:1])
+        for x, y in zip(inputs.split(batch_size), labels.split(batch_size), strict=True):
+            logits = model(x)
+            if logits.isnan().any():
+                raise ValueError("the model's logits are not numbers: there is no accuracy to tell")
+            correct += (logits.argmax(1) == y).sum()
     return 100 * int(correct) / len(labels)

@@ -168,6 +168,13 @@ def test_pictures_are_read_one_of_each_class_in_turn(packed, tmp_path):
     assert found.provenance == f"CIFAR-10: encoded anew, not the original pixels (.png files of {form})"
 
 
+def test_a_class_keeps_its_number_where_a_split_has_no_picture_of_it(tmp_path):
+    write_pictures(tmp_path / "cifar10", {"train": {"bird": 1, "cat": 1, "dog": 1}, "test": {"bird": 1, "dog": 1}})
+    train, test = (catalog.load("cifar10", split, data_dir=tmp_path) for split in ("train", "test"))
+    assert train.classes == test.classes == ("bird", "cat", "dog")
+    assert train.labels.tolist() == [0, 1, 2] and test.labels.tolist() == [0, 2]
+
+
 def test_pictures_are_decoded_once_and_again_when_a_file_changes(tmp_path, monkeypatch):
     write_pictures(tmp_path / "cifar10", {"test": {"a": 2}})
     first = catalog.load("cifar10", "test", data_dir=tmp_path)
@@ -200,6 +207,12 @@ def test_boxes_become_the_pixels_of_the_object(tmp_path):
     assert found.objects.sum((1, 2)).tolist() == [256, 3 * 4]  # cat, dog; both corners belong to the box
     assert found.objects[1, 3:7, 2:5].all()
     assert found.first(1).objects.shape == (1, 16, 16) and found.to("cpu").objects.shape == (2, 16, 16)
+    for box in ("2,3,x,6", "2,3,4", "-3,3,4,6", "2,3,4,16", "4,3,2,6"):
+        (folder / "boxes.csv").write_text(
+            "\n".join([lines[0], f"test/dog/0000.png,n,o,{box}", f"test/cat/0000.png,n,o,{box}"])
+        )
+        with pytest.raises(DataError, match="boxes.csv(: the box of| has no box for) .*test/cat/0000.png"):
+            catalog.load("tiny-imagenet-10", "test", data_dir=tmp_path)
     (folder / "boxes.csv").unlink()
     with pytest.raises(DataError, match="lacks tiny-imagenet-10/boxes.csv"):
         catalog.load("tiny-imagenet-10", "test", data_dir=tmp_path)

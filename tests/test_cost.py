@@ -101,6 +101,25 @@ def test_a_layer_applied_twice_works_twice_and_weighs_once():
     assert counted.parameters == 38 and counted.flops == 2 * 2 * 18 * 50
 
 
+def test_parameters_that_no_layer_call_shows_are_counted_and_shared_ones_once():
+    class Attending(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention, self.first, self.second = nn.MultiheadAttention(8, 2), nn.Linear(8, 8), nn.Linear(8, 8)
+            self.second.weight, self.unused = self.first.weight, nn.Linear(3, 3)
+
+        def forward(self, x):
+            x = x.flatten(2).permute(2, 0, 1)
+            return self.second(self.first(self.attention(x, x, x)[0].mean(0)))
+
+    model = Attending()
+    counted = cost.count(model, (8, 3, 3))
+    assert counted.parameters == sum(p.numel() for p in model.parameters())  # PyTorch's own list has each once
+    assert counted.flops == 2 * 2 * 8 * 8
+    statistics = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(4, track_running_stats=False), nn.Linear(4, 2))
+    assert cost.count(statistics, (1, 2, 2)).parameters == 8 + 10
+
+
 def test_the_model_is_left_as_it_was_found():
     model = models.cifar_net(width=4).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}

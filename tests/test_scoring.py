@@ -370,6 +370,20 @@ X = torch.rand(4, 1, 28, 28)
 REFUSED = {
     "a tensor of another shape": ((NET, NET, X[0]), {}, ValueError, "images must be a tensor \\(N, C, H, W\\)"),
     "no image": ((NET, NET, X[:0]), {}, ValueError, "not empty, got \\(0, 1, 28, 28\\)"),
+    "a pair instead of two arguments": ((NET, NET, (X, torch.zeros(4))), {}, TypeError, "are two arguments, got"),
+    "an array": ((NET, NET, X.numpy()), {}, TypeError, "got ndarray: use torch.as_tensor"),
+    "labels that are words": ((NET, NET, X, "abcd"), {}, TypeError, "labels must be class indices, got 'abcd'"),
+    "labels below 0": ((NET, NET, X, torch.tensor([0, 1, -1, 2])), {}, ValueError, "class indices from 0, got -1"),
+    "labels beyond the classes, unasked": (
+        (NET, NET, X, torch.full((4,), 100)), {}, ValueError, "labels must be classes 0 to 9 of the models, got 100",
+    ),
+    "a method instead of a list": ((NET, NET, X), {"methods": "grad-cam"}, ValueError, "methods must be a list of"),
+    "no method": ((NET, NET, X), {"methods": None}, ValueError, "methods must be a list of one or more"),
+    "a method twice": ((NET, NET, X), {"methods": ["grad-cam"] * 2}, ValueError, "methods must be different"),
+    "an unknown option": ((NET, NET, X), {"method": "grad-cam"}, TypeError, "unknown option method: choose"),
+    "a loader without the labels that are needed": (
+        (NET, NET, [X]), {"target_class": "label"}, ValueError, "there are no labels: pass them",
+    ),
     "an empty loader": ((NET, NET, []), {}, ValueError, "there is no image to score"),
     "a batch of something else": ((NET, NET, [("a", "b")]), {}, ValueError, "batch 0 must be images .* got str"),
     "a number": ((NET, NET, 5), {}, TypeError, "images must be a tensor .* got int"),
@@ -411,7 +425,13 @@ def test_what_cannot_be_scored_is_refused_in_one_sentence(case):
 
 
 def test_several_models_must_be_a_dict_of_models():
-    for models_, message in (({}, "not empty"), ([NET], "dict of models"), ({"a": 1}, "pruned model 'a' must be")):
+    cases = (
+        ({}, "not empty"),
+        ([NET], "dict of models"),
+        ({None: NET}, "by name"),
+        ({"a": 1}, "pruned model 'a' must"),
+    )
+    for models_, message in cases:
         with pytest.raises(TypeError, match=message):
             scoring.score_many(NET, models_, X, **QUIET)
 
@@ -428,9 +448,50 @@ def test_folders_that_do_not_hold_classes_of_pictures_are_refused(tmp_path):
         scoring.score(NET, NET, tmp_path, **CAM)
 
 
-@pytest.mark.parametrize("seeds", [[], [1, 1]])
+def test_a_picture_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "0.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"a.0.png cannot be read as a picture .*: repair or remove it"):
+        scoring.score(NET, NET, tmp_path, **CAM)
+    with pytest.raises(DataError, match="has no name"):
+        scoring.score(NET, NET, "", **CAM)
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_fine_tuned(baseline, digits):
+    def finetune(model, seed):
+        pytest.fail("something was trained")
+
+    for images, options in ((None, {}), (digits, {"target_class": "zz"}), (digits, {"methods": "grad-cam"})):
+        with pytest.raises((TypeError, ValueError)):
+            scoring.noise_floor(baseline, finetune, images, seeds=[1, 2], **options)
+    with pytest.raises(TypeError, match="finetune must be a function of a model and a seed, got int"):
+        scoring.noise_floor(baseline, 3, digits, seeds=[1])
+
+
+def test_a_fine_tuned_model_may_be_returned(baseline, digits):
+    other = models.randomized(baseline, 3)
+    rows = scoring.noise_floor(baseline, lambda model, seed: other, digits, seeds=[1], **CAM)
+    assert rows["soft_iou"].mean() < 0.99
+
+
+def test_a_model_that_pytorch_holds_masks_on_says_how_to_go_on(colour):
+    model = held_by_pytorch(models.cifar_net(width=8).eval(), colour[0])
+    model(colour[0])  # from now on it cannot be copied
+    for call in (
+        lambda: scoring.chance_level(model, *colour, seeds=[1], **CAM),
+        lambda: scoring.noise_floor(model, lambda *_: None, *colour, seeds=[1], **CAM),
+        lambda: pruning.global_unstructured(model, 0.5),
+        lambda: pruning.lottery_step(model),
+        lambda: pruning.make_permanent(model),
+    ):
+        with pytest.raises(ValueError, match="prune holds the weights of 'features.0': make them permanent first"):
+            call()
+    assert pruning.masks(model) == {} and pruning.sparsity(model) == pytest.approx(0.6, abs=1e-3)
+
+
+@pytest.mark.parametrize("seeds", [[], [1, 1], 3, [[1]], [2**70], [-1]])
 def test_seeds_must_be_different_numbers(seeds, baseline, digits):
-    with pytest.raises(ValueError, match="seeds must be different numbers, one or more"):
+    with pytest.raises(ValueError, match="seeds must be different whole numbers from 0, one or more"):
         scoring.chance_level(baseline, digits, seeds=seeds, **CAM)
 
 
@@ -442,3 +503,14 @@ def test_a_summary_needs_rows_and_counts_that_fit(rows):
     for counts in ([1] * 9, [1] * 11, [0] + [1] * 9):
         with pytest.raises(ValueError, match="a number for every class"):
             scoring.summarize(rows, counts=counts, samples=100)
+    for counts in ([math.inf] * 10, ["a"] * 10, {1: 2}):
+        with pytest.raises(ValueError, match="counts must be the number of images of each class"):
+            scoring.summarize(rows, counts=counts, samples=100)
+    with pytest.raises(TypeError, match="a DataFrame, got list"):
+        scoring.summarize([1])
+    with pytest.raises(ValueError, match="pe has NaN or infinite rows"):
+        scoring.summarize(rows.assign(pe=math.nan))
+    with pytest.raises(ValueError, match="needs whole labels, .* got float64"):
+        scoring.summarize(rows.assign(label=1.5))
+    with pytest.raises(ValueError, match="seed must be at least 0, got -1"):
+        scoring.summarize(rows, seed=-1)

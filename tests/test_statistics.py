@@ -171,8 +171,20 @@ def test_rows_are_drawn_within_their_stratum():
     (found,) = bootstrap_means(random, samples=4000, seed=0, strata=strata, weights=[0.5, 0.5])
     error = math.sqrt(sum(0.25 * random[strata == k].var() / (strata == k).sum() for k in (0, 1)))
     assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.05)
-    with pytest.raises(ValueError, match="every stratum with a weight needs at least one row"):
-        bootstrap_means(values, samples=100, seed=0, strata=strata[:1].repeat(40), weights=[0.5, 0.5])
+    zeros = strata[:1].repeat(40)
+    for wrong, message in (
+        ({"strata": zeros, "weights": [0.5, 0.5]}, "every stratum with a weight needs at least one row"),
+        ({"strata": zeros}, "strata and weights go together"),
+        ({"weights": [1]}, "strata and weights go together"),
+        ({"strata": zeros, "weights": [1, 2]}, "weights must be shares"),
+        ({"strata": zeros, "weights": [math.nan]}, "weights must be shares"),
+        ({"strata": zeros + 7, "weights": [1]}, "a row of stratum 7"),
+        ({"strata": zeros[:2], "weights": [1]}, "one index from 0 for each of 400 rows"),
+        ({"strata": zeros - 1, "weights": [1]}, "one index from 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            rows = random if "400" in message else values
+            bootstrap_means(rows, samples=100, seed=0, **wrong)
 
 
 def test_a_bootstrap_of_few_samples_is_refused():

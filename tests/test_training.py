@@ -276,9 +276,25 @@ def test_accuracy_restores_the_mode_of_every_layer_also_after_an_error():
     modes = [module.training for module in model.modules()]
     accuracy(model, torch.rand(4, 1, 2, 2), torch.zeros(4, dtype=torch.int64))
     assert [module.training for module in model.modules()] == modes
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="cannot take images of shape \\(1, 3, 3\\)"):
         accuracy(model, torch.rand(4, 1, 3, 3), torch.zeros(4, dtype=torch.int64))
     assert [module.training for module in model.modules()] == modes
+
+
+@pytest.mark.parametrize(
+    ("inputs", "labels", "message"),
+    [
+        (torch.zeros(2, 1, 2, 2, dtype=torch.uint8), torch.zeros(2).long(), "float inputs .* got torch.uint8"),
+        (torch.rand(2, 1, 2, 2), torch.zeros(2, 1).long(), "class indices .* got .*\\(2, 1\\)"),
+        (torch.rand(2, 1, 2, 2), torch.zeros(2), "class indices .* got .*float32"),
+        (torch.full((2, 1, 2, 2), torch.nan), torch.zeros(2).long(), "logits are not numbers"),
+    ],
+)
+def test_accuracy_refuses_what_it_cannot_judge(inputs, labels, message):
+    with pytest.raises(ValueError, match=message):
+        accuracy(constant([1.0, 0.0]), inputs, labels)
+    with pytest.raises(TypeError, match="accuracy needs tensors, got list and list"):
+        accuracy(constant([1.0, 0.0]), [1], [1])
 
 
 def test_inputs_are_scaled_to_the_unit_range_and_normalised():

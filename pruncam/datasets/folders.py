@@ -21,6 +21,10 @@ _DECODED = 1  # version of the step, raised by hand
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".webp")
 
 
+# Whatever Pillow and zipfile meet in a damaged, encrypted or monstrous file.
+_UNREADABLE = (OSError, zipfile.BadZipFile, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError)
+
+
 @dataclass(frozen=True)
 class _File:
     """A picture: its class, its place below the set's folder, what identifies its content, and how to read it."""
@@ -44,6 +48,7 @@ class FolderSet:
     zips: tuple[str, ...]
     about: str  # for the provenance: what these files are
     mode: str = "RGB"  # Pillow's: "L" is grey
+    showable: bool = True  # whether its pictures may be published
     boxes: str | None = None  # a CSV beside the splits with the objects' bounding boxes, in pixels
     home: None = None
 
@@ -61,8 +66,10 @@ class FolderSet:
     def load(self, split: str, folder: Path) -> ImageSet:
         """The split in memory; raises DataError where a file is damaged, missing, or of another size."""
         form = self._form(folder)
-        files = self._files(form, split)
-        classes = sorted({file.group for file in files})
+        contents = _contents(form, self.name)
+        # Of every split: a class without pictures in one of them keeps its number.
+        classes = sorted({file.group for file in self._files(contents, "*")})
+        files = self._files(contents, split)
         if not files:
             raise DataError(f"{form} holds no pictures in {self.name}/{split}/<class>/: put them there or remove it")
         in_turn = zip_longest(*([file for file in files if file.group == group] for group in classes))
@@ -78,7 +85,8 @@ class FolderSet:
             labels=torch.tensor([classes.index(file.group) for file in files]),
             classes=tuple(classes),
             provenance=f"{self.title}: {self.about} ({', '.join(kinds)} files of {form.name})",
-            objects=None if self.boxes is None else self._objects(form, files, images.shape[-2:]),
+            showable=self.showable,
+            objects=None if self.boxes is None else self._objects(contents, files, images.shape[-2:]),
         )
 
     def download(self, folder: Path) -> None:
@@ -93,14 +101,13 @@ class FolderSet:
         paths = [folder / self.name, *(folder / name for name in self.zips)]
         return next((path for path in paths if path.is_dir() or (path.suffix == ".zip" and path.is_file())), None)
 
-    def _files(self, form: Path, split: str) -> list[_File]:
-        """The split's pictures, sorted."""
-        prefix = f"{self.name}/{split}/"
+    def _files(self, contents: list[tuple], split: str) -> list[_File]:
+        """The pictures of a split, or of all of them ("*"), sorted."""
         found = []
-        for place, identity, read in _contents(form, self.name):
-            parts = place.removeprefix(prefix).split("/")
-            if place.startswith(prefix) and len(parts) == 2 and parts[1].lower().endswith(_PICTURES):
-                found.append(_File(parts[0], place.removeprefix(f"{self.name}/"), identity, read))
+        for place, identity, read in contents:
+            parts = place.split("/")
+            if len(parts) == 4 and parts[0] == self.name and split in (parts[1], "*") and _is_picture(place):
+                found.append(_File(parts[2], "/".join(parts[1:]), identity, read))
         return sorted(found, key=lambda file: file.place)
 
     def _decoded(self, files: list[_File]) -> Tensor:
@@ -110,12 +117,7 @@ class FolderSet:
             try:
                 with Image.open(io.BytesIO(file.read())) as picture:
                     pixels = np.asarray(picture.convert(self.mode))
-            except (
-                OSError,
-                zipfile.BadZipFile,
-                SyntaxError,
-                ValueError,
-            ) as error:  # whatever Pillow meets in a bad file
+            except _UNREADABLE as error:
                 raise DataError(f"{self.name}/{file.place} is damaged ({error}): get the set again") from error
             pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
             if whole is None:
@@ -126,18 +128,21 @@ class FolderSet:
             whole[number] = pixels
         return torch.from_numpy(whole)
 
-    def _objects(self, form: Path, files: list[_File], size: tuple[int, int]) -> Tensor:
+    def _objects(self, contents: list[tuple], files: list[_File], size: tuple[int, int]) -> Tensor:
         """Which pixels lie in the object's box, (N, H, W) bool."""
         wanted = f"{self.name}/{self.boxes}"
-        content = next((read() for place, _, read in _contents(form, self.name) if place == wanted), None)
+        content = next((read() for place, _, read in contents if place == wanted), None)
         if content is None:
-            raise DataError(f"{form} lacks {wanted}: get the set again")
-        rows = {row["file"]: row for row in csv.DictReader(io.StringIO(content.decode()))}
+            raise DataError(f"{self.title} lacks {wanted}: get the set again")
+        rows = {row.get("file"): row for row in csv.DictReader(io.StringIO(content.decode(errors="replace")))}
         objects = torch.zeros(len(files), *size, dtype=torch.bool)
         for mask, file in zip(objects, files, strict=True):
-            if file.place not in rows:
-                raise DataError(f"{wanted} has no box for {file.place}: get the set again")
-            left, top, right, bottom = (int(rows[file.place][end]) for end in ("xmin", "ymin", "xmax", "ymax"))
+            try:
+                left, top, right, bottom = (int(rows[file.place][end]) for end in ("xmin", "ymin", "xmax", "ymax"))
+            except (KeyError, ValueError, TypeError):
+                raise DataError(f"{wanted} has no box for {file.place}: get the set again") from None
+            if not (0 <= left <= right < size[1] and 0 <= top <= bottom < size[0]):
+                raise DataError(f"{wanted}: the box of {file.place} lies outside its picture: get the set again")
             mask[top : bottom + 1, left : right + 1] = True
         return objects
 
@@ -153,6 +158,10 @@ def _contents(form: Path, name: str) -> list[tuple[str, str, Callable[[], bytes]
         raise DataError(f"{form} cannot be read ({error}): get it again") from error
     entries = [entry for entry in archive.infolist() if not entry.is_dir()]
     return [(e.filename, f"{e.CRC:08x} {e.file_size}", lambda e=e: archive.read(e)) for e in entries]
+
+
+def _is_picture(place: str) -> bool:
+    return place.lower().endswith(_PICTURES)
 
 
 def _stamp(path: Path) -> str:

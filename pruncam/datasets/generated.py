@@ -47,7 +47,7 @@ class Generated:
         return ""
 
     def load(self, split: str, folder: Path) -> ImageSet:
-        """The split: the same pictures on every machine, train and test drawn apart."""
+        """The split: the same pictures every time, train and test drawn apart."""
         generator = np.random.default_rng(derive(0, "generated", split, self.size))
         labels = np.tile(np.arange(len(CLASSES)), PER_CLASS[split])
         images = np.empty((len(labels), 3, self.size, self.size), np.uint8)

@@ -23,6 +23,7 @@ class ImageSet:
     classes: tuple[str, ...]
     provenance: str  # one sentence, for the manifest and the tables
     stand_in_for: str | None = None  # the data set whose place this one takes, for the words of the verdicts
+    showable: bool = True  # whether its pictures may be published
     objects: Tensor | None = None  # (N, H, W) bool: which pixels show what the label names, where that is known
 
     def __post_init__(self) -> None:

@@ -36,19 +36,19 @@ def background(images: Tensor, indices: Tensor, *, key: int, level: int) -> Tens
     Raises
     ------
     ValueError
-        If the images are not uint8, their pixels are odd in number, there is not one index for each image, or `level`
-        is not within 0 to 255.
+        If `level` is not within 0 to 255; and above 0 if the images are not uint8, their pixels are odd in number, or
+        there is not one index for each image.
     """
     check_number("noise level", level, whole=True)
     if not 0 <= level <= 255:
         raise ValueError(f"noise level must be a grey level from 0 to 255, got {level}")
+    if level == 0:
+        return images
     pixels = math.prod(images.shape[1:])  # of one image; there may be none
     if images.dtype != torch.uint8 or pixels % 2:
         raise ValueError(f"noise needs uint8 images with an even number of pixels, got {images.dtype}, {images.shape}")
     if indices.shape != images.shape[:1]:
         raise ValueError(f"noise needs one index for each image, got {tuple(indices.shape)} for {len(images)} images")
-    if level == 0:
-        return images
     pairs = torch.arange(1, pixels // 2 + 1, device=images.device) * _signed(GOLDEN)
     streams = _mix(indices.to(images.device) * _signed(GOLDEN) + _signed(key))
     bits = _mix(streams[:, None] + pairs)

@@ -126,7 +126,7 @@ def class_weights(counts: Tensor) -> Tensor:
     >>> class_weights(torch.tensor([100, 50, 50]))
     tensor([0.5000, 0.2500, 0.2500], dtype=torch.float64)
     """
-    if counts.ndim != 1 or counts.is_complex() or not (counts >= 0).all() or not counts.sum() > 0:
+    if counts.ndim != 1 or counts.is_complex() or not (counts >= 0).all() or not 0 < counts.sum() < torch.inf:
         raise ValueError("counts must be the number of images of each class, shape (classes,), not all of them 0")
     return counts / counts.sum().double()
 

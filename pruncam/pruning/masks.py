@@ -41,6 +41,7 @@ def attach_masks(model: nn.Module, new: dict[str, Tensor]) -> nn.Module:
     check_model(model)
     if not isinstance(new, Mapping):
         raise TypeError(f"masks must be a dict of tensors by name, as `masks` gives them, got {type(new).__name__}")
+    refuse_pytorchs(model)
     modules = dict(model.named_modules())
     for name, mask in new.items():
         _check_mask(modules, name, mask)
@@ -70,16 +71,14 @@ def _check_mask(modules: dict[str, nn.Module], name: str, mask: Tensor) -> None:
 def masks(model: nn.Module) -> dict[str, Tensor]:
     """The masks of `model` by parameter name; empty where nothing was pruned."""
     check_model(model)
-    return {
-        f"{name}.weight": module.weight_mask for name, module in model.named_modules() if hasattr(module, "weight_mask")
-    }
+    return {f"{name}.weight": module.weight_mask for name, module in model.named_modules() if _is_masked(module)}
 
 
 def apply_masks(model: nn.Module) -> None:
     """Set the pruned weights of `model` to zero, in place."""
     check_model(model)
     for module in model.modules():
-        if hasattr(module, "weight_mask"):
+        if _is_masked(module):
             _hold(module, ())
 
 
@@ -117,16 +116,21 @@ def _first_misfit(model: nn.Module, state: Mapping[str, Tensor]) -> str | None:
 def sparsity(model: nn.Module) -> float:
     """The zeroed fraction of all convolution and FC weights, in [0, 1]; biases are not counted."""
     # Times the mask: a training step may have moved a pruned weight that the next forward pass sets back.
-    weights = [module.weight * getattr(module, "weight_mask", 1) for module in prunable(model).values()]
+    weights = [m.weight * (m.weight_mask if _is_masked(m) else 1) for m in prunable(model).values()]
     return sum(int((weight == 0).sum()) for weight in weights) / sum(weight.numel() for weight in weights)
 
 
 def drop_masks(model: nn.Module) -> nn.Module:
-    """A copy without masks: the zeros are still there, and the next training step may fill them."""
+    """A copy without masks: the zeros are still there, and the next training step may fill them.
+
+    Raises ValueError where `torch.nn.utils.prune` holds the masks.
+    """
+    check_model(model)
+    refuse_pytorchs(model)
     free = copy.deepcopy(model)
     apply_masks(free)
     for module in free.modules():
-        if hasattr(module, "weight_mask"):
+        if _is_masked(module):
             del module.weight_mask
             hooks = module._forward_pre_hooks
             for key in [key for key, hook in hooks.items() if hook is _hold]:
@@ -137,6 +141,21 @@ def drop_masks(model: nn.Module) -> nn.Module:
 def make_permanent(model: nn.Module) -> nn.Module:
     """A plain copy for use: pruned weights are zeros, masks and hooks are gone, and gradients are off."""
     return drop_masks(model).requires_grad_(False)
+
+
+def _is_masked(module: nn.Module) -> bool:
+    """Whether a mask of ours is on its weight; PyTorch's has the same name, and another parameter beside it."""
+    return hasattr(module, "weight_mask") and not hasattr(module, "weight_orig")
+
+
+def refuse_pytorchs(model: nn.Module) -> None:
+    """ValueError if `torch.nn.utils.prune` holds a weight: a mask has one owner, and such a model cannot be copied."""
+    held = [name for name, module in model.named_modules() if hasattr(module, "weight_orig")]
+    if held:
+        raise ValueError(
+            f"torch.nn.utils.prune holds the weights of {held[0]!r}: "
+            "make them permanent first, with torch.nn.utils.prune.remove(layer, 'weight')"
+        )
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pruncam.choices import check_choice, check_model, check_number
-from pruncam.pruning.masks import apply_masks, attach_masks, masks, prunable
+from pruncam.pruning.masks import apply_masks, attach_masks, masks, prunable, refuse_pytorchs
 
 METHODS = ("l1", "random")
 
@@ -42,6 +42,7 @@ def global_unstructured(
     if not 0 <= amount < 1:
         raise ValueError(f"amount is the fraction of weights to prune, in [0, 1), got {amount}")
     check_choice("pruning method", method, METHODS)
+    refuse_pytorchs(model)
     pruned = copy.deepcopy(model)
     weights, kept = _weights_and_masks(pruned, layers)
     importance = weights.abs()
@@ -68,6 +69,7 @@ def lottery_step(model: nn.Module, fraction: float = 0.2) -> nn.Module:
     check_number("fraction", fraction)
     if not 0 < fraction < 1:
         raise ValueError(f"fraction of the remaining weights to prune must be in (0, 1), got {fraction}")
+    refuse_pytorchs(model)
     stepped = copy.deepcopy(model)
     weights, kept = _weights_and_masks(stepped, ("conv", "linear"))
     magnitudes = weights.abs()
