@@ -1,8 +1,8 @@
-"""`python -m benchmarks [NAME ...]`: run the benchmarks, print their tables, keep them with the machine's description.
+"""`python -m benchmarks [NAME ...]`: run all or the named benchmarks, print their tables, keep them.
 
-A benchmark is a module of this folder with a function `run() -> pandas.DataFrame`. All of them together are written to
-`results/<device>.csv`, with the machine in `<device>.json`, and shown in README.md; with names given, those are run and
-only printed.
+A benchmark is a module of this folder with a function `run() -> pandas.DataFrame`. Tables are written to
+`results/<device>.csv`, with the machine in `<device>.json`, and shown in README.md. A named benchmark takes the place
+of its last table; those of another machine of the same name are dropped.
 """
 
 import importlib
@@ -31,9 +31,8 @@ def main(names: list[str]) -> int:
         print(f"benchmarks: unknown {', '.join(unknown)}: choose from {', '.join(known)}", file=sys.stderr)
         return 2
     tables = {name: run(name) for name in names or known}
-    if not names and tables:
-        print(f"written to {os.path.relpath(keep(tables, RESULTS))} and README.md")
-        readme.refresh(RESULTS.parents[1] / "README.md", readme.SPEED, readme.speed(RESULTS))
+    print(f"written to {os.path.relpath(keep(tables, RESULTS))} and README.md")
+    readme.refresh(RESULTS.parents[1] / "README.md", readme.SPEED, readme.speed(RESULTS))
     return 0
 
 
@@ -45,12 +44,17 @@ def run(name: str) -> pd.DataFrame:
 
 
 def keep(tables: dict[str, pd.DataFrame], folder: Path) -> Path:
-    """Write all tables as one, a column telling them apart, and the machine beside it."""
+    """Write the tables as one, a column telling them apart, and the machine beside it; others of this machine stay."""
     folder.mkdir(parents=True, exist_ok=True)
     described = machine()
     path = folder / f"{slug(described)}.csv"
-    pd.concat(tables, names=["benchmark"]).reset_index(level=0).to_csv(path, index=False)
-    path.with_suffix(".json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    about = path.with_suffix(".json")
+    if path.is_file() and about.is_file() and json.loads(about.read_text(encoding="utf-8")) == described:
+        earlier = pd.read_csv(path).groupby("benchmark")
+        tables = {name: part.drop(columns="benchmark").dropna(axis=1, how="all") for name, part in earlier} | tables
+    joined = pd.concat(dict(sorted(tables.items())), names=["benchmark"]).reset_index(level=0)
+    joined.to_csv(path, index=False)
+    about.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
     return path
 
 
