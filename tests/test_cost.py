@@ -26,7 +26,8 @@ def test_the_first_layer_with_102_of_its_128_filters():
 def test_the_papers_network_has_9_3_million_parameters_and_needs_1_3_gigaflops():
     whole = cost.count(models.cifar_net(), (3, 32, 32))
     assert round(whole.parameters / 1e6, 1) == 9.3 and round(whole.flops / 1e9, 1) == 1.3
-    assert whole.parameters == sum(p.numel() for p in models.cifar_net().parameters()) == whole.nonzero
+    assert whole.parameters == sum(p.numel() for p in models.cifar_net().parameters())
+    assert 0 <= whole.parameters - whole.nonzero < 20  # a uniform float32 draw is exactly 0 once in some 2^24
     assert whole.parameters == whole.layers["parameters"].sum() and whole.flops == whole.layers["flops"].sum()
 
 
