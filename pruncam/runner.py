@@ -158,7 +158,13 @@ def _ensure_data(paths: list[Path], profile: str, data_dir: str | None) -> None:
     for study in (name for name, stem in STUDIES.items() if any(path.stem == stem for path in paths)):
         settings = folder / f"{study}.yaml"
         if settings.is_file():
-            catalog.ensure(yaml.safe_load(settings.read_text())["dataset"], data_dir)
+            for name in _data_sets(yaml.safe_load(settings.read_text())):
+                catalog.ensure(name, data_dir)
+
+
+def _data_sets(settings: dict) -> list[str]:
+    """The names of the data sets in a profile: of one `dataset`, or of the `halves` of a study that has several."""
+    return [settings["dataset"]] if "dataset" in settings else [name for _, name, *_ in settings["halves"]]
 
 
 def _existing_folder(folder: str) -> Path:

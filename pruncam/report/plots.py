@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
@@ -137,13 +138,15 @@ def grid(
     columns: Sequence[str],
     labels: Sequence[str],
     grey: Callable[[int, int], bool],
+    scale: float = 1.0,
 ) -> Figure:
-    """Pictures in a table, (H, W) in [0, 1]; `labels` name the rows.
+    """Pictures in a table, (H, W) or (H, W, 3) in [0, 1]; `labels` name the rows, `scale` enlarges all.
 
     `grey(row, column)` says which pictures are images, shown in grey; the others are heatmaps.
     """
     with style():
-        figure = Figure(figsize=(0.86 * len(columns) + 0.9, 0.86 * len(rows) + 0.4), layout="constrained")
+        size = (0.86 * scale * len(columns) + 0.9, 0.86 * scale * len(rows) + 0.4)
+        figure = Figure(figsize=size, layout="constrained")
         figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
         field = figure.subplots(len(rows), len(columns), squeeze=False)
         for (row, column), axes in np.ndenumerate(field):
@@ -181,4 +184,42 @@ def curves_small(
             axes.grid(alpha=0.25, linewidth=0.6)
             if len(handles) > 1:
                 axes.legend(handles=handles)
+    return figure
+
+
+@dataclass(frozen=True)
+class Series:
+    """A curve: its points, an interval around each, and two levels beside it; None where there is none."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float] | None = None
+    high: Sequence[float] | None = None
+    colour: str = GREY
+    floor: float | None = None
+    chance: float | None = None
+
+
+def against_rate(accuracy: Series, scores: Mapping[str, Series], *, labels: tuple[str, str, str]) -> Figure:
+    """Accuracy on the left scale, scores in [0, 1] on the right one; their two levels are drawn at the right edge."""
+    with style():
+        figure = Figure(figsize=(7.2, 3.8), layout="constrained")
+        axes = figure.subplots()
+        twin = axes.twinx()
+        twin.spines["right"].set_visible(True)
+        handles = axes.plot(accuracy.x, accuracy.y, "o-", color=accuracy.colour, label="accuracy", markersize=4)
+        for number, (name, series) in enumerate(scores.items()):
+            line = {"color": series.colour, "label": name, "markersize": 4, "marker": "^sD"[number % 3]}
+            handles += twin.plot(series.x, series.y, **line)
+            if series.low is not None:
+                reach = np.abs(np.array([series.low, series.high]) - np.asarray(series.y))
+                twin.errorbar(series.x, series.y, reach, color=series.colour, linestyle="none", capsize=2, linewidth=1)
+            for level, dashes in ((series.floor, "-"), (series.chance, ":")):
+                if level is not None:
+                    twin.axhline(level, 0.94, 1, color=series.colour, linestyle=dashes, linewidth=2)
+        axes.set(xlabel=labels[0], ylabel=labels[1], xticks=list(accuracy.x), ylim=(0, 100))
+        twin.set(ylabel=labels[2], ylim=(0, 1.02))
+        axes.margins(x=0.1)
+        axes.grid(alpha=0.25, linewidth=0.6)
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure

@@ -1,0 +1,124 @@
+"""Sp2PS: do heatmaps of a pruned and fine-tuned network still match the unpruned one's? (Informatics 2023, 10, 72)"""
+
+import time
+from typing import Any
+
+import pandas as pd
+
+from pruncam.datasets import catalog
+from pruncam.progress import Progress
+from pruncam.report import claims as claim_report
+from pruncam.report.claims import Claim
+from pruncam.store import Store
+from pruncam.studies import study
+from pruncam.studies.sp2ps import choices, claims, figures, samples, tables
+from pruncam.studies.sp2ps.config import Config
+from pruncam.studies.sp2ps.half import Half, resized
+from pruncam.studies.study import Machine, StudyResult
+
+__all__ = ["Config", "configure", "run"]
+
+ORIGINAL = {"CIFAR-10": "cifar10", "STL-10": "stl10"}  # the paper's data sets by the catalogue's names
+
+
+def configure(profile: str, **overrides: Any) -> Config:
+    """The configuration of a profile ("quick", "laptop", "paper") with single values overridden."""
+    return study.configure(Config, "sp2ps", profile, **overrides)
+
+
+def run(config: Config, progress: bool = True, *, machine: Machine | None = None) -> StudyResult:
+    """Train, prune, fine-tune, explain, score and judge; finished steps are taken from the store.
+
+    Raises ValueError or DataError in one sentence where the data do not fit the configuration or are missing.
+    """
+    if not isinstance(config, Config):
+        raise TypeError("config must be a Config: use sp2ps.configure('quick')")
+    start, machine = time.perf_counter(), machine or Machine()
+    bar = Progress("sp2ps", "epoch", progress)
+    halves = [_half(config, machine, entry, bar) for entry in config.halves]
+    bar.expect(sum(half.epochs for half in halves))
+    try:
+        rows = pd.concat([_rows(half) for half in halves], ignore_index=True)
+        found = _tables(config, halves, rows)
+        shown = {half.paper: samples.choose(half) for half in halves}
+    finally:
+        bar.close()
+    stand_ins = [half.paper for half in halves if _stands_in(half)]
+    judged = claims.judge(config, rows, found["drops"], stand_ins)
+    steps = [step for half in halves for step in half.steps]
+    facts = {
+        "profile": config.profile,
+        "models": sum(1 + len(half.variants) for half in halves),
+        "steps": len(steps),
+        "steps_from_cache": sum(not fresh for _, fresh in steps),
+        "compute_seconds": round(sum(seconds for seconds, _ in steps), 1),
+        "wall_seconds": round(time.perf_counter() - start, 1),
+    }
+    return StudyResult(
+        study="sp2ps",
+        config=config,
+        tables=found,
+        claims=claim_report.table(judged),
+        drawings=figures.drawings(config, found, shown, {half.paper: half.test.provenance for half in halves}),
+        manifest=study.manifest(config, machine, [s for half in halves for s in (half.train, half.test)], **facts),
+        stable_lines=_stable(halves, judged),
+    )
+
+
+def _half(config: Config, machine: Machine, entry: tuple, bar: Progress) -> Half:
+    paper, ours, side, width = entry
+    sets = []
+    for split in ("train", "test"):
+        found = catalog.load(ours, split, data_dir=machine.data_dir)
+        if found.images.shape[1] != 3 or found.images.shape[2] != found.images.shape[3]:
+            raise ValueError(f"the networks take square colour images, {ours} has {tuple(found.images.shape[1:])}")
+        count = getattr(config, f"{split}_images")
+        found = found if count is None or count >= len(found) else found.first(count)
+        sets.append(resized(found, side).to(machine.torch_device))
+    return Half(config, paper, width, *sets, Store(), machine.torch_device, bar)
+
+
+def _stands_in(half: Half) -> bool:
+    """Whether the data are not all of the paper's, in its own pixels."""
+    name = ORIGINAL.get(half.paper)
+    whole = {"cifar10": (50_000, 10_000), "stl10": (5_000, 8_000)}.get(name)
+    is_whole = (len(half.train), len(half.test)) == whole
+    return half.test.name != name or not is_whole or "original" not in half.test.provenance
+
+
+def _rows(half: Half) -> pd.DataFrame:
+    rows = half.scores()
+    rows.insert(0, "half", half.paper)
+    return rows
+
+
+def _tables(config: Config, halves: list[Half], rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    accuracy = tables.accuracies(config, rows)
+    drops = pd.concat([tables.drops(config, rows, accuracy, half.paper).assign(half=half.paper) for half in halves])
+    first = drops[drops["half"] == halves[0].paper]
+    numbered = {"ablation-cam": "1", "grad-cam": "2", "grad-cam++": "3"}
+    found = {numbered[method]: tables.beside(first, method) for method in numbered if method in config.methods}
+    truth = [table for half in halves if (table := choices.truth(half)) is not None]
+    return found | {
+        "curves": tables.curves(config, rows, accuracy),
+        "models": accuracy,
+        "drops": drops,
+        "ends": tables.ends(rows),
+        "classes": tables.by_class(rows, {half.paper: half.test.classes for half in halves}),
+        "correctness": tables.by_correctness(rows),
+        "sensitivity": pd.concat([choices.sensitivity(half) for half in halves], ignore_index=True),
+        "costs": pd.concat([choices.costs(half) for half in halves], ignore_index=True),
+        **({"truth": pd.concat(truth, ignore_index=True)} if truth else {}),
+    }
+
+
+def _stable(halves: list[Half], judged: list[Claim]) -> list[str]:
+    """What is the same on every machine."""
+    lines = []
+    for half in halves:
+        rules = dict.fromkeys(variant.rule for variant in half.variants)
+        counts = ", ".join(f"{sum(v.rule == rule for v in half.variants)} {rule}" for rule in rules)
+        lines.append(
+            f"{half.paper}: a baseline and {len(half.variants)} models ({counts}), {len(half.test)} test images"
+        )
+    return lines + [f"{claim.claim} {claim.verdict}" for claim in judged if claim.firm]

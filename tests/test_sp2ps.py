@@ -1,0 +1,402 @@
+"""The Sp2PS study: its steps, tables and claims, against counts by hand, plain formulas and made-up scores."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from pruncam import cams, metrics, models, places, pruning, scoring
+from pruncam.datasets import ImageSet, catalog
+from pruncam.progress import Progress
+from pruncam.store import Store
+from pruncam.studies import sp2ps
+from pruncam.studies.sp2ps import choices, claims, half, samples, tables
+from pruncam.studies.sp2ps.half import CHANCE, FLOOR, L1, RANDOM, Half, Variant
+from pruncam.studies.study import Machine
+
+SMALL = {
+    "halves": [["CIFAR-10", "generated-10", 32, 4], ["STL-10", "generated-10-96", 96, 2]],
+    "train_images": 60,
+    "test_images": 20,
+    "baseline": [[2, 0.005]],
+    "finetuning": [[1, 0.01]],
+    "random_seeds": [1, 2],
+    "sensitivity_images": 10,
+    "bootstrap": 100,
+}
+MODELS = {L1: 4, RANDOM: 8, FLOOR: 1, CHANCE: 1}  # of one half under SMALL
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def run(cache, **overrides):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PRUNCAM_CACHE", str(cache))
+        return sp2ps.run(sp2ps.configure("quick", **(SMALL | overrides)), False, machine=Machine("cpu"))
+
+
+@pytest.fixture(scope="module")
+def small(cache):
+    return run(cache)
+
+
+@pytest.fixture(scope="module")
+def cifar(cache, small):
+    """The first half with the models of `small`, which are all in the cache."""
+    config = small.config
+    sets = [catalog.load("generated-10", split) for split in ("train", "test")]
+    sets = [images.first(count) for images, count in zip(sets, (60, 20), strict=True)]
+    return Half(config, "CIFAR-10", 4, *sets, Store(cache), torch.device("cpu"), Progress("", "epoch", False))
+
+
+# ---------------------------------------------------------------- a run
+
+
+def test_a_run_gives_every_table_figure_and_claim(small):
+    numbered = [str(number) for number in range(1, 14)]
+    assert list(small.drawings) == numbered
+    assert {"1", "2", "3", "curves", "drops", "ends", "sensitivity", "truth", "costs"} <= set(small.tables)
+    names = small.claims["claim"].tolist()
+    assert {name[:2].rstrip("ab.") for name in names if not name.startswith("S1")} >= {f"S{k}" for k in range(2, 10)}
+    assert {"S1a", "S1b", "S10a", "S10b"} <= set(names) and sum(name.startswith("S11.") for name in names) == 14
+    assert set(small.claims["verdict"]) <= {"holds on stand-in", "fails on stand-in", "undecided", "not tested here"}
+    assert small.stable_lines == [
+        f"{name}: a baseline and 14 models (4 L1, 8 Random, 1 fine-tuned, not pruned, 1 random weights), 20 test images"
+        for name in ("CIFAR-10", "STL-10")
+    ]
+
+
+def test_every_model_is_in_the_tables_once(small):
+    table = small.tables["models"]
+    assert len(table) == 2 * sum(MODELS.values()) and (table["images"] == 20).all()
+    for rule, count in MODELS.items():
+        assert (table["rule"] == rule).sum() == 2 * count
+    assert np.allclose(table["baseline"] - table["accuracy"], table["acc_drop"])
+    curves = small.tables["curves"]
+    assert len(curves) == 2 * 3 * (4 + 4 + 1 + 1)
+    assert (curves["sp2ps_low"] <= curves["sp2ps"]).all() and (curves["sp2ps"] <= curves["sp2ps_high"]).all()
+    assert curves["sp2ps_sd"].notna().sum() == 2 * 3 * 4, "only Random has several seeds"
+
+
+def test_a_second_run_trains_and_scores_nothing(small, cache, monkeypatch):
+    monkeypatch.setattr(half, "fit", lambda *_, **__: pytest.fail("a model was trained again"))
+    monkeypatch.setattr(scoring, "stream", lambda *_, **__: pytest.fail("a model was scored again"))
+    again = run(cache)
+    for name, table in small.tables.items():
+        pd.testing.assert_frame_equal(again.tables[name], table, check_exact=True)
+    assert again.manifest["steps"] == again.manifest["steps_from_cache"]
+
+
+def test_progress_counts_every_epoch_once(cache, small, tmp_path, monkeypatch):
+    epochs = 2 * (2 + 4 + 8 + 1)  # of each half: the baseline's two, and one for each model that is fine-tuned
+    monkeypatch.setenv("PRUNCAM_PROGRESS", str(tmp_path / "progress"))
+    run(cache)
+    assert (tmp_path / "progress").read_text() == f"sp2ps: {epochs}/{epochs} epochs"
+
+
+def test_a_run_on_a_fresh_cache_gives_the_same_to_the_bit(small, tmp_path):
+    again = run(tmp_path)
+    for name, table in small.tables.items():
+        pd.testing.assert_frame_equal(again.tables[name], table, check_exact=True)
+
+
+def test_pruned_models_keep_their_zeros_through_fine_tuning(cifar):
+    for variant in cifar.variants:
+        model = cifar.model(variant)
+        assert pruning.sparsity(model) == pytest.approx(variant.rate, abs=1e-3)
+        weights = [layer.weight for layer in pruning.prunable(model).values()]
+        before = [layer.weight for layer in pruning.prunable(cifar.baseline).values()]
+        moved = sum(int((a != b).sum()) for a, b in zip(weights, before, strict=True))
+        assert moved > 0.9 * (1 - variant.rate) * sum(w.numel() for w in weights), "nothing was fine-tuned"
+
+
+def test_the_first_seed_of_random_prunes_others_than_the_second(cifar):
+    one, other = (pruning.masks(cifar.model(Variant(RANDOM, 0.6, seed))) for seed in (1, 2))
+    assert any((one[name] != other[name]).any() for name in one)
+
+
+def test_rows_are_what_scoring_gives_of_the_same_models(cifar, small):
+    variant = Variant(L1, 0.8, 1)
+    x = (cifar.test.images.float() / 255 - 0.5) / 0.5
+    a, b = (cams.heatmaps(m, x, method="grad-cam++") for m in (cifar.baseline, cifar.model(variant)))
+    drops = small.tables["drops"]
+    chosen = (drops["half"] == "CIFAR-10") & (drops["rule"] == L1) & (drops["rate"] == 0.8)
+    found = drops[chosen & (drops["method"] == "grad-cam++")].iloc[0]
+    assert found["sp2ps_drop"] == pytest.approx(100 * (1 - metrics.sp2ps(a, b).mean().item()), abs=1e-3)
+    with torch.no_grad():
+        right = [
+            (m(x).argmax(1) == cifar.test.labels).float().mean().item() for m in (cifar.baseline, cifar.model(variant))
+        ]
+    assert found["acc_drop"] == pytest.approx(100 * (right[0] - right[1]), abs=1e-3)
+
+
+def test_saving_writes_every_figure_and_table(small, tmp_path):
+    folder = small.save(tmp_path)
+    assert len(list(folder.glob("figure_*.png"))) == 13
+    assert len(list(folder.glob("table_*.csv"))) == len(small.tables)
+
+
+# ---------------------------------------------------------------- what is printed, and what is beside it
+
+
+def test_the_printed_tables_are_those_of_the_paper():
+    printed = tables.published()
+    assert printed.groupby("method").size().to_dict() == {"ablation-cam": 6, "grad-cam": 6, "grad-cam++": 6}
+    by = printed.set_index(["method", "place"])
+    assert by.loc[("ablation-cam", 5), ["acc_drop", "sp2ps_drop"]].tolist() == [1.60, 35.01]
+    assert by.loc[("grad-cam", 6), ["pe_paper_acc_drop", "pe_drop"]].tolist() == [6.50, 31]
+    assert by.loc[("grad-cam++", 1), ["acc_drop", "sp2ps_drop"]].tolist() == [0.13, 2.30]
+    # Two of the printed rows contradict the text, which says that Sp2PS_drop rises.
+    fall = printed.groupby("method")["sp2ps_drop"].apply(lambda values: (values.diff() < 0).sum())
+    assert fall.to_dict() == {"ablation-cam": 1, "grad-cam": 1, "grad-cam++": 0}
+
+
+def test_six_of_our_models_stand_beside_the_printed_ones_in_the_order_of_their_drops(small):
+    for number in "123":
+        table = small.tables[number]
+        assert table["place"].tolist() == [1, 2, 3, 4, 5, 6]
+        assert table["acc_drop_ours"].is_monotonic_increasing
+    pd.testing.assert_series_equal(small.tables["1"]["acc_drop_ours"], small.tables["2"]["acc_drop_ours"])
+
+
+def test_pictures_that_may_not_be_published_are_not_shown(cifar):
+    shown, hidden = (
+        samples.choose(dataclasses.replace(cifar, test=dataclasses.replace(cifar.test, showable=showable)))
+        for showable in (True, False)
+    )
+    assert shown.image.shape == (32, 32, 3) and hidden.image is None
+    assert hidden.maps["grad-cam"][L1].shape == (5, 32, 32)
+    pictures = sp2ps.figures._maps(cifar.config, hidden, "grad-cam").axes[0].images[0].get_array()
+    assert (np.asarray(pictures) == 1).all(), "the place of the picture must be blank"
+
+
+# ---------------------------------------------------------------- choices, truth
+
+
+def test_the_last_convolution_of_every_size_is_found():
+    assert choices._last_convolutions(models.cifar_net(width=4).eval(), torch.zeros(1, 3, 32, 32)) == {
+        "features.3": (32, 32),
+        "features.10": (16, 16),
+        "features.17": (8, 8),
+        "features.21": (2, 2),
+    }
+
+
+def test_hits_by_hand():
+    maps = torch.tensor([[[0.0, 1.0], [0.5, 0.5]], [[0.0, 0.0], [0.0, 0.0]]])
+    objects = torch.tensor([[[False, True], [True, False]], [[True, False], [False, False]]])
+    hits = choices._hits(maps, objects)
+    assert hits["energy"][0] == 0.75 and hits["energy"][1].isnan()
+    assert hits["pointing"][0] == 1 and hits["pointing"][1].isnan()
+    assert hits["iou_object"].tolist() == [0.5, 0.0]  # above the mean 0.5: one pixel, of two in the object
+    assert hits["object_area"].tolist() == [0.5, 0.25]
+
+
+def test_costs_count_what_is_left(small):
+    table = small.tables["costs"]
+    for _, part in table.groupby("half"):
+        assert len(set(part["parameters"])) == 1 and len(set(part["flops"])) == 1
+        assert part["nonzero"].is_monotonic_decreasing
+        assert np.allclose(part["sparsity"], part["rate"], atol=1e-3)
+
+
+def test_a_set_is_resized_with_its_objects():
+    images = catalog.load("generated-10", "test").first(20)
+    larger = half.resized(images, 96)
+    assert larger.images.shape == (20, 3, 96, 96) and larger.objects.shape == (20, 96, 96)
+    assert "resized from 32 to 96 pixels" in larger.provenance
+    assert (larger.images.float().mean((2, 3)) - images.images.float().mean((2, 3))).abs().max() < 2
+    share = larger.objects.float().mean((1, 2)) / images.objects.float().mean((1, 2))
+    assert (share - 1).abs().max() < 0.1
+    assert half.resized(images, 32) is images
+
+
+# ---------------------------------------------------------------- claims
+
+
+def made_up(levels):
+    """Rows of scores: `levels[half, rule, rate]` is (accuracy drop in images of 100, Sp2PS by CAM, IoU)."""
+    rows = []
+    for (name, rule, rate), (_, by_cam, iou) in levels.items():
+        for method, value in zip(scoring.METHODS, by_cam, strict=True):
+            values = np.clip(value + np.random.default_rng(0).normal(0, 0.02, 100), 0, 1)
+            part = {"half": name, "rule": rule, "rate": rate, "seed": 1, "method": method, "image": range(100)}
+            rows.append(pd.DataFrame(part | {"sp2ps": values, "iou": iou}))
+    return pd.concat(rows, ignore_index=True)
+
+
+def as_printed():
+    """Models that behave as the paper says, CAMs in the order Grad-CAM, Grad-CAM++, Ablation-CAM."""
+    curve = {0.2: 0.95, 0.4: 0.93, 0.6: 0.8, 0.8: 0.6}
+    levels = {}
+    for name in ("CIFAR-10", "STL-10"):
+        for rate, value in curve.items():
+            flat = value if name == "CIFAR-10" or rate == 0.8 else 0.93
+            levels[name, L1, rate] = (0, (flat - 0.05, flat, flat - 0.06), 0.8)
+            levels[name, RANDOM, rate] = (0, (value - 0.25, value - 0.2, value - 0.26), 0.3)
+        levels[name, FLOOR, 0.0] = (0, (0.97, 0.98, 0.97), 0.9)
+    return levels
+
+
+def judged(levels, drops=None):
+    config = sp2ps.configure("quick", bootstrap=200)
+    if drops is None:
+        drops = pd.DataFrame(columns=["half", "method", "acc_drop", "sp2ps_drop", "pe_drop", "rule", "rate", "seed"])
+    return {claim.claim: claim for claim in claims.judge(config, made_up(levels), drops, stand_ins=())}
+
+
+def test_models_that_behave_as_the_paper_says_reproduce_its_claims():
+    found = judged(as_printed())
+    for name in ("S1a", "S1b", "S2", "S3a", "S3b", "S4", "S5a", "S5b", "S6", "S8a", "S8b"):
+        assert found[name].verdict == "reproduced", found[name].evidence
+    assert "L1 below it from 40%" in found["S8a"].evidence
+
+
+CHANGES = {
+    "S1a": {("CIFAR-10", L1, 0.4): 0.7},
+    "S1b": {("CIFAR-10", L1, 0.6): 0.93},
+    "S2": {("CIFAR-10", RANDOM, 0.2): 0.99},
+    "S3a": {("STL-10", L1, 0.6): 0.7},
+    "S3b": {("STL-10", L1, 0.8): 0.93},
+    "S4": {("STL-10", RANDOM, 0.2): 0.99},
+    "S6": {("STL-10", RANDOM, 0.6): 0.99},
+    "S8a": {("CIFAR-10", FLOOR, 0.0): 0.9},
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_claim_falls_with_the_model_that_it_speaks_of(name):
+    levels = as_printed()
+    for key, value in CHANGES[name].items():
+        levels[key] = (0, (value, value, value), 0.5)
+    assert judged(levels)[name].verdict == "not reproduced"
+
+
+def test_cams_that_change_places_are_noticed():
+    levels = {key: (drop, (cam[1], cam[0], cam[2] - 0.1), iou) for key, (drop, cam, iou) in as_printed().items()}
+    found = judged(levels)
+    assert found["S5a"].verdict == "not reproduced" and found["S5b"].verdict == "not reproduced"
+
+
+def test_a_map_keeps_its_place_while_its_iou_does():
+    found = judged(as_printed())
+    by_sentence = {claim.sentence: claim.verdict for name, claim in found.items() if name.startswith("S11")}
+    assert by_sentence["grad-cam++ keeps its place at 80% with L1 on CIFAR-10."] == "reproduced"  # IoU 0.8
+    assert by_sentence["grad-cam does not keep its place at 40% with L1 on CIFAR-10."] == "not reproduced"
+    assert by_sentence["ablation-cam does not keep its place at 60% with Random on STL-10."] == "reproduced"  # IoU 0.3
+
+
+def drops_of(acc, sp, pe):
+    part = {"half": "CIFAR-10", "rule": L1, "rate": np.linspace(0.1, 0.9, len(acc)), "seed": 1}
+    frames = [
+        pd.DataFrame(part | {"method": m, "acc_drop": acc, "sp2ps_drop": sp, "pe_drop": pe}) for m in scoring.METHODS
+    ]
+    return pd.concat(frames)
+
+
+def test_drops_decide_the_claims_about_accuracy_and_pe():
+    acc = [0.1, 0.5, 1.0, 1.6, 3.0, 5.0, 8.0, 12.0]
+    found = judged(as_printed(), drops_of(acc, [2, 6, 9, 15, 20, 25, 30, 40], [1, 2, 3, 5, 8, 10, 12, 20]))
+    assert [found[name].verdict for name in ("S7", "S9a", "S9b", "S10a", "S10b")] == ["reproduced"] * 5
+    assert "from 10.0 to 20.0" in found["S9a"].evidence
+    found = judged(as_printed(), drops_of(acc, [1, 1, 2, 4, 3, 2, 1, 0], [9] * 7 + [8]))
+    assert [found[name].verdict for name in ("S7", "S9a", "S10a")] == ["not reproduced", "not reproduced", "undecided"]
+
+
+def test_what_a_profile_lacks_is_not_tested():
+    levels = {key: value for key, value in as_printed().items() if key[0] == "CIFAR-10" and key[2] != 0.4}
+    found = judged(levels)
+    for name in ("S1a", "S1b", "S3a", "S4", "S11.2", "S11.3", "S7", "S10a"):
+        assert found[name].verdict == "not tested here"
+
+
+def test_on_other_data_than_the_papers_nothing_is_reproduced(small):
+    config = sp2ps.configure("quick", bootstrap=200)
+    drops = small.tables["drops"]
+    found = {c.claim: c for c in claims.judge(config, made_up(as_printed()), drops, stand_ins=["STL-10"])}
+    assert found["S3a"].verdict == "holds on stand-in" and found["S1a"].verdict == "reproduced"
+    assert found["S5a"].verdict == "holds on stand-in", "it is about both halves"
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"halves": []}, "halves must be different data sets, one or more"),
+        ({"halves": [["A", "generated-10", 64, 4]]}, "A: the networks take images of 32 or 96 pixels, got 64"),
+        ({"halves": [["A", "generated-10", 32, 0]]}, "A: the first convolution needs a filter or more, got 0"),
+        ({"rates": [0.4, 0.2]}, "rates must rise within \\(0, 1\\)"),
+        ({"rates": [0.5, 1.0]}, "rates must rise within \\(0, 1\\)"),
+        ({"random_seeds": []}, "random_seeds must hold a seed or more"),
+        ({"methods": ["cam"]}, "methods must be taken from grad-cam, grad-cam\\+\\+, ablation-cam"),
+        ({"bootstrap": 10}, "bootstrap must be 100 resamples or more, got 10"),
+        ({"finetuning": [[0, 0.1]]}, "a schedule is"),
+        ({"hlaves": []}, "sp2ps has no parameter hlaves"),
+    ],
+)
+def test_configurations_that_make_no_sense_are_refused(overrides, message):
+    with pytest.raises(ValueError, match=message):
+        sp2ps.configure("quick", **overrides)
+
+
+def test_grey_images_and_what_is_no_configuration_are_refused(cache):
+    with pytest.raises(ValueError, match="the networks take square colour images, digits has \\(1, 28, 28\\)"):
+        run(cache, halves=[["CIFAR-10", "digits", 32, 4]])
+    with pytest.raises(TypeError, match="config must be a Config: use sp2ps.configure\\('quick'\\)"):
+        sp2ps.run("quick")
+
+
+def test_a_set_of_other_pixels_or_size_stands_in(cifar):
+    def stands_in(name, provenance, count=4):
+        images = torch.zeros(count, 3, 32, 32, dtype=torch.uint8)
+        made = ImageSet(name, "test", images, torch.zeros(count).long(), ("x",), provenance)
+        return sp2ps._stands_in(dataclasses.replace(cifar, train=made, test=made))
+
+    assert stands_in("generated-10", "generated") and stands_in("cifar10", "CIFAR-10, original binary files")
+    assert stands_in("cifar10", "CIFAR-10: encoded anew")
+
+
+def test_every_profile_is_a_configuration():
+    for profile in ("quick", "laptop", "paper"):
+        config = sp2ps.configure(profile)
+        assert config.rates == (0.2, 0.4, 0.6, 0.8) and len(config.methods) == 3
+    assert (places.package_folder() / "published" / "sp2ps.csv").is_file()
+    assert isinstance(models.stl_net(), nn.Module)
+
+
+# ---------------------------------------------------------------- the quick profile
+
+EXPECTED = places.project_root() / "tests" / "expected" / "quick" / "sp2ps"
+
+
+def test_the_quick_profile_agrees_with_the_expected_tables(tmp_path):
+    """Counts exactly; what is trained within what another order of sums may do to small networks on 100 images."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PRUNCAM_CACHE", str(tmp_path))
+        found = sp2ps.run(sp2ps.configure("quick"), False, machine=Machine("cpu"))
+    expected, ours = pd.read_csv(EXPECTED / "table_models.csv"), found.tables["models"]
+    exact = ["half", "rule", "rate", "seed", "images"]
+    pd.testing.assert_frame_equal(ours[exact], expected[exact], check_exact=True)
+    baselines = ours.groupby("half")["baseline"].first()
+    assert (baselines > 50).all(), "the networks learned too little for a score to mean anything"
+    assert (baselines - expected.groupby("half")["baseline"].first()).abs().max() <= 12
+    for name in ("costs", "curves"):
+        table = pd.read_csv(EXPECTED / f"table_{name}.csv")
+        assert list(table) == list(found.tables[name]) and len(table) == len(found.tables[name])
+    expected = pd.read_csv(EXPECTED / "table_costs.csv")
+    pd.testing.assert_frame_equal(
+        found.tables["costs"].drop(columns="nonzero"), expected.drop(columns="nonzero"), rtol=1e-3
+    )
+    assert (found.tables["costs"]["nonzero"] - expected["nonzero"]).abs().max() <= 3  # a weight may be trained to zero
+    expected = pd.read_csv(EXPECTED / "claims.csv")
+    pd.testing.assert_frame_equal(
+        found.claims[["claim", "sentence", "limit"]], expected[["claim", "sentence", "limit"]]
+    )
