@@ -84,19 +84,15 @@ def test_every_model_is_in_the_tables_once(small):
     assert curves["sp2ps_sd"].notna().sum() == 2 * 3 * 4, "only Random has several seeds"
 
 
-def test_a_second_run_trains_and_scores_nothing(small, cache, monkeypatch):
+def test_a_second_run_trains_and_scores_nothing(small, cache, monkeypatch, tmp_path):
     monkeypatch.setattr(half, "fit", lambda *_, **__: pytest.fail("a model was trained again"))
     monkeypatch.setattr(scoring, "stream", lambda *_, **__: pytest.fail("a model was scored again"))
+    monkeypatch.setenv("PRUNCAM_PROGRESS", str(tmp_path / "progress"))
     again = run(cache)
     for name, table in small.tables.items():
         pd.testing.assert_frame_equal(again.tables[name], table, check_exact=True)
     assert again.manifest["steps"] == again.manifest["steps_from_cache"]
-
-
-def test_progress_counts_every_epoch_once(cache, small, tmp_path, monkeypatch):
     epochs = 2 * (2 + 4 + 8 + 1)  # of each half: the baseline's two, and one for each model that is fine-tuned
-    monkeypatch.setenv("PRUNCAM_PROGRESS", str(tmp_path / "progress"))
-    run(cache)
     assert (tmp_path / "progress").read_text() == f"sp2ps: {epochs}/{epochs} epochs"
 
 
@@ -378,25 +374,25 @@ EXPECTED = places.project_root() / "tests" / "expected" / "quick" / "sp2ps"
 
 
 def test_the_quick_profile_agrees_with_the_expected_tables(tmp_path):
-    """Counts exactly; what is trained within what another order of sums may do to small networks on 100 images."""
+    """The smaller half. Counts exactly; what is trained within what another order of sums may do to small networks."""
+    (paper, *_), *_ = halves = sp2ps.configure("quick").halves
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PRUNCAM_CACHE", str(tmp_path))
-        found = sp2ps.run(sp2ps.configure("quick"), False, machine=Machine("cpu"))
-    expected, ours = pd.read_csv(EXPECTED / "table_models.csv"), found.tables["models"]
-    exact = ["half", "rule", "rate", "seed", "images"]
-    pd.testing.assert_frame_equal(ours[exact], expected[exact], check_exact=True)
-    baselines = ours.groupby("half")["baseline"].first()
-    assert (baselines > 50).all(), "the networks learned too little for a score to mean anything"
-    assert (baselines - expected.groupby("half")["baseline"].first()).abs().max() <= 12
+        found = sp2ps.run(sp2ps.configure("quick", halves=halves[:1]), False, machine=Machine("cpu"))
+
+    def expected(name):
+        table = pd.read_csv(EXPECTED / f"{name}.csv")
+        return table[table["half"] == paper].reset_index(drop=True) if "half" in table else table
+
+    ours, exact = found.tables["models"], ["half", "rule", "rate", "seed", "images"]
+    pd.testing.assert_frame_equal(ours[exact], expected("table_models")[exact], check_exact=True)
+    assert ours["baseline"][0] > 50, "the network learned too little for a score to mean anything"
+    assert abs(ours["baseline"][0] - expected("table_models")["baseline"][0]) <= 12
     for name in ("costs", "curves"):
-        table = pd.read_csv(EXPECTED / f"table_{name}.csv")
+        table = expected(f"table_{name}")
         assert list(table) == list(found.tables[name]) and len(table) == len(found.tables[name])
-    expected = pd.read_csv(EXPECTED / "table_costs.csv")
-    pd.testing.assert_frame_equal(
-        found.tables["costs"].drop(columns="nonzero"), expected.drop(columns="nonzero"), rtol=1e-3
-    )
-    assert (found.tables["costs"]["nonzero"] - expected["nonzero"]).abs().max() <= 3  # a weight may be trained to zero
-    expected = pd.read_csv(EXPECTED / "claims.csv")
-    pd.testing.assert_frame_equal(
-        found.claims[["claim", "sentence", "limit"]], expected[["claim", "sentence", "limit"]]
-    )
+    costs, ours = expected("table_costs"), found.tables["costs"]
+    pd.testing.assert_frame_equal(ours.drop(columns="nonzero"), costs.drop(columns="nonzero"), rtol=1e-3)
+    assert (ours["nonzero"] - costs["nonzero"]).abs().max() <= 3  # a weight may be trained to zero
+    named = ["claim", "sentence", "limit"]
+    pd.testing.assert_frame_equal(found.claims[named], expected("claims")[named])

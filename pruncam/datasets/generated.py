@@ -7,6 +7,7 @@ corner that agrees with the class at a chosen rate: whether a model looks there 
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -48,27 +49,7 @@ class Generated:
 
     def load(self, split: str, folder: Path) -> ImageSet:
         """The split: the same pictures every time, train and test drawn apart."""
-        generator = np.random.default_rng(derive(0, "generated", split, self.size))
-        labels = np.tile(np.arange(len(CLASSES)), PER_CLASS[split])
-        images = np.empty((len(labels), 3, self.size, self.size), np.uint8)
-        objects = np.empty((len(labels), self.size, self.size), bool)
-        for number, label in enumerate(labels):
-            picture, objects[number] = picture_of(label, self.size, self.difficulty, generator)
-            if self.agreement is not None:
-                _plant(picture, self._marked_as(label, generator))
-            images[number] = np.rint(255 * picture).clip(0, 255)
-        mark = (
-            "" if self.agreement is None else f", a mark in the corner agrees with {self.agreement:.0%} of the labels"
-        )
-        return ImageSet(
-            name=self.name,
-            split=split,
-            images=torch.from_numpy(images),
-            labels=torch.from_numpy(labels),
-            classes=CLASSES,
-            provenance=f"generated shapes of {self.size}x{self.size}, difficulty {self.difficulty:g}{mark}",
-            objects=torch.from_numpy(objects),
-        )
+        return _drawn(self, split)
 
     def download(self, folder: Path) -> None:
         """Nothing to do."""
@@ -77,6 +58,29 @@ class Generated:
         """The class whose mark is planted: its own, or else one of the others."""
         own, other = generator.random() < self.agreement, generator.integers(1, len(CLASSES))
         return int(label if own else (label + other) % len(CLASSES))
+
+
+@cache  # some seconds for large pictures; a process uses few sets
+def _drawn(entry: Generated, split: str) -> ImageSet:
+    generator = np.random.default_rng(derive(0, "generated", split, entry.size))
+    labels = np.tile(np.arange(len(CLASSES)), PER_CLASS[split])
+    images = np.empty((len(labels), 3, entry.size, entry.size), np.uint8)
+    objects = np.empty((len(labels), entry.size, entry.size), bool)
+    for number, label in enumerate(labels):
+        picture, objects[number] = picture_of(label, entry.size, entry.difficulty, generator)
+        if entry.agreement is not None:
+            _plant(picture, entry._marked_as(label, generator))
+        images[number] = np.rint(255 * picture).clip(0, 255)
+    mark = "" if entry.agreement is None else f", a mark in the corner agrees with {entry.agreement:.0%} of the labels"
+    return ImageSet(
+        name=entry.name,
+        split=split,
+        images=torch.from_numpy(images),
+        labels=torch.from_numpy(labels),
+        classes=CLASSES,
+        provenance=f"generated shapes of {entry.size}x{entry.size}, difficulty {entry.difficulty:g}{mark}",
+        objects=torch.from_numpy(objects),
+    )
 
 
 def picture_of(
