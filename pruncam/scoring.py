@@ -30,15 +30,15 @@ _NO_LABELS = "the class of the label is asked for, but there are no labels: pass
 
 
 class Options(TypedDict, total=False):
-    """How models are compared; `score_many` says what each option means, here are their defaults."""
+    """How models are compared; `score_many` says what each option means, `_DEFAULTS` has their defaults."""
 
-    methods: Sequence[str]  # METHODS
-    target_layer: str | None  # None
-    target_class: str  # "own"
-    confidence_class: str  # "baseline"
-    transform: Callable[[Tensor], Tensor] | None  # None
-    batch_size: int | None  # None
-    progress: bool  # True
+    methods: Sequence[str]
+    target_layer: str | None
+    target_class: str
+    confidence_class: str
+    transform: Callable[[Tensor], Tensor] | None
+    batch_size: int | None
+    progress: bool
 
 
 _DEFAULTS = {

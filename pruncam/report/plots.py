@@ -145,7 +145,8 @@ def grid(
     `grey(row, column)` says which pictures are images, shown in grey; the others are heatmaps.
     """
     with style():
-        size = (0.86 * scale * len(columns) + 0.9, 0.86 * scale * len(rows) + 0.4)
+        beside = 0.9 if any(labels) else 0.1  # what the rows' names need
+        size = (0.86 * scale * len(columns) + beside, 0.86 * scale * len(rows) + 0.4)
         figure = Figure(figsize=size, layout="constrained")
         figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
         field = figure.subplots(len(rows), len(columns), squeeze=False)
@@ -217,7 +218,7 @@ def against_rate(accuracy: Series, scores: Mapping[str, Series], *, labels: tupl
             for level, dashes in ((series.floor, "-"), (series.chance, ":")):
                 if level is not None:
                     twin.axhline(level, 0.94, 1, color=series.colour, linestyle=dashes, linewidth=2)
-        axes.set(xlabel=labels[0], ylabel=labels[1], xticks=list(accuracy.x), ylim=(0, 100))
+        axes.set(xlabel=labels[0], ylabel=labels[1], xticks=list(accuracy.x), ylim=(0, 102))
         twin.set(ylabel=labels[2], ylim=(0, 1.02))
         axes.margins(x=0.1)
         axes.grid(alpha=0.25, linewidth=0.6)

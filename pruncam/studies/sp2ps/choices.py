@@ -50,11 +50,13 @@ def _options(model: nn.Module, x: Tensor, labels: Tensor) -> dict[str, dict]:
 
 def _last_convolutions(model: nn.Module, x: Tensor) -> dict[str, tuple[int, int]]:
     """The last convolution of every spatial size, with that size, from large to small."""
-    found, handles = {}, []
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Conv2d):
-            note = lambda m, i, output, name=name: found.update({tuple(output.shape[2:]): name})  # noqa: E731
-            handles.append(module.register_forward_hook(note))
+    names = {module: name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)}
+    found = {}
+
+    def note(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+        found[tuple(output.shape[2:])] = names[module]
+
+    handles = [module.register_forward_hook(note) for module in names]
     with torch.no_grad():
         model(x)
     for handle in handles:

@@ -1,7 +1,7 @@
 """One half of the study: a data set, its network, and everything made of them, kept in the store."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -176,8 +176,6 @@ class Half:
 
 def resized(images: ImageSet, side: int) -> ImageSet:
     """The set at `side` x `side` pixels: bilinear, antialiased where it shrinks; the provenance says so."""
-    from dataclasses import replace
-
     if images.images.shape[-1] == side:
         return images
     parts = images.images.split(500)
