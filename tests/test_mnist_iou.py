@@ -24,10 +24,11 @@ from pruncam.report.claims import VERDICTS, Claim
 from pruncam.seeds import derive
 from pruncam.statistics import Interval
 from pruncam.store import Store
-from pruncam.studies import mnist_iou, study
+from pruncam.studies import mnist_iou, study, workshop
 from pruncam.studies.mnist_iou import chain as chains
 from pruncam.studies.mnist_iou import claims, tables
 from pruncam.studies.study import Drawing, Machine
+from pruncam.studies.workshop import Workshop
 
 EXPECTED = Path(__file__).parent / "expected" / "quick" / "mnist_iou"
 SERIES = [
@@ -290,7 +291,7 @@ def test_progress_counts_every_epoch_whether_trained_or_found(tiny, run_study):
 
 def test_a_second_run_takes_everything_from_the_store_and_gives_the_same(tiny, run_study, monkeypatch):
     assert len(files(tiny.cache)) == STEPS
-    monkeypatch.setattr(chains, "fit", lambda *_, **__: pytest.fail("a model was trained again"))
+    monkeypatch.setattr(workshop, "fit", lambda *_, **__: pytest.fail("a model was trained again"))
     monkeypatch.setattr(chains, "fits", lambda *_: pytest.fail("heatmaps were scored again"))
     again = run_study(tiny.result.config, tiny.cache).result
     assert as_csv(again) == as_csv(tiny.result)
@@ -305,7 +306,7 @@ def test_a_run_on_a_fresh_cache_gives_the_same_to_the_bit_however_many_chains_ru
 
 
 def test_a_change_that_leaves_the_training_alone_trains_nothing_again(tiny, run_study, monkeypatch):
-    monkeypatch.setattr(chains, "fit", lambda *_, **__: pytest.fail("a model was trained again"))
+    monkeypatch.setattr(workshop, "fit", lambda *_, **__: pytest.fail("a model was trained again"))
     config = dataclasses.replace(tiny.result.config, target_layer="relu2")
     other = run_study(config, tiny.cache).result
     assert other.tables["levels"]["accuracy_noisy"].equals(tiny.result.tables["levels"]["accuracy_noisy"])
@@ -342,7 +343,7 @@ def test_a_change_of_the_training_trains_anew(tiny, run_study, monkeypatch, chan
     def fit(*_, **__):
         raise Trained
 
-    monkeypatch.setattr(chains, "fit", fit)
+    monkeypatch.setattr(workshop, "fit", fit)
     with pytest.raises(Trained):
         run_study(dataclasses.replace(tiny.result.config, **change), tiny.cache)
 
@@ -558,7 +559,9 @@ def models_of(run, seed):
     """The models of one seed, taken from the run's cache."""
     config, sets = run.result.config, [catalog.load("digits", split) for split in ("train", "test")]
     progress = Progress("", "", show=False)
-    chain = chains.Chain(config, seed, tables.BASE, *sets, Store(run.cache), torch.device("cpu"), "fused", progress)
+    chain = chains.Chain(
+        config, seed, tables.BASE, *sets, Workshop(Store(run.cache), torch.device("cpu"), progress, "fused")
+    )
     chain.run()
     assert progress._done == chain.epochs
     return chain.models

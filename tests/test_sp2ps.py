@@ -10,12 +10,15 @@ from torch import nn
 
 from pruncam import cams, metrics, models, places, pruning, scoring
 from pruncam.datasets import ImageSet, catalog
+from pruncam.datasets.generated import marked_pixels, planted, told_by_marks
 from pruncam.progress import Progress
 from pruncam.store import Store
-from pruncam.studies import sp2ps
+from pruncam.studies import sp2ps, workshop
 from pruncam.studies.sp2ps import choices, claims, half, samples, tables
+from pruncam.studies.sp2ps.distractor import CONTROL, MISLED, UNMOVED
 from pruncam.studies.sp2ps.half import CHANCE, FLOOR, L1, RANDOM, Half, Variant
 from pruncam.studies.study import Machine
+from pruncam.studies.workshop import Workshop
 
 SMALL = {
     "halves": [["CIFAR-10", "generated-10", 32, 4], ["STL-10", "generated-10-96", 96, 2]],
@@ -24,6 +27,8 @@ SMALL = {
     "baseline": [[2, 0.005]],
     "finetuning": [[1, 0.01]],
     "random_seeds": [1, 2],
+    "distractor": ["CIFAR-10", "generated-10", 32, 4],
+    "misleading": [[2, 0.005]],
     "sensitivity_images": 10,
     "bootstrap": 100,
 }
@@ -52,7 +57,11 @@ def cifar(cache, small):
     config = small.config
     sets = [catalog.load("generated-10", split) for split in ("train", "test")]
     sets = [images.first(count) for images, count in zip(sets, (60, 20), strict=True)]
-    return Half(config, "CIFAR-10", 4, *sets, Store(cache), torch.device("cpu"), Progress("", "epoch", False))
+    return Half(config, "CIFAR-10", 4, *sets, workshop_in(cache))
+
+
+def workshop_in(folder):
+    return Workshop(Store(folder), torch.device("cpu"), Progress("", "epoch", False))
 
 
 # ---------------------------------------------------------------- a run
@@ -60,8 +69,9 @@ def cifar(cache, small):
 
 def test_a_run_gives_every_table_figure_and_claim(small):
     numbered = [str(number) for number in range(1, 14)]
-    assert list(small.drawings) == numbered
-    assert {"1", "2", "3", "curves", "drops", "ends", "sensitivity", "truth", "costs"} <= set(small.tables)
+    assert list(small.drawings) == [*numbered, "distractor"]
+    named = {"curves", "drops", "ends", "sensitivity", "truth", "costs", "times", "distractor"}
+    assert {"1", "2", "3", *named} <= set(small.tables)
     names = small.claims["claim"].tolist()
     assert {name[:2].rstrip("ab.") for name in names if not name.startswith("S1")} >= {f"S{k}" for k in range(2, 10)}
     assert {"S1a", "S1b", "S10a", "S10b"} <= set(names) and sum(name.startswith("S11.") for name in names) == 14
@@ -85,20 +95,22 @@ def test_every_model_is_in_the_tables_once(small):
 
 
 def test_a_second_run_trains_and_scores_nothing(small, cache, monkeypatch, tmp_path):
-    monkeypatch.setattr(half, "fit", lambda *_, **__: pytest.fail("a model was trained again"))
+    monkeypatch.setattr(workshop, "fit", lambda *_, **__: pytest.fail("a model was trained again"))
     monkeypatch.setattr(scoring, "stream", lambda *_, **__: pytest.fail("a model was scored again"))
     monkeypatch.setenv("PRUNCAM_PROGRESS", str(tmp_path / "progress"))
     again = run(cache)
     for name, table in small.tables.items():
         pd.testing.assert_frame_equal(again.tables[name], table, check_exact=True)
     assert again.manifest["steps"] == again.manifest["steps_from_cache"]
-    epochs = 2 * (2 + 4 + 8 + 1)  # of each half: the baseline's two, and one for each model that is fine-tuned
+    # of each half the baseline's two, and one for each model that is fine-tuned; then two moved models
+    epochs = 2 * (2 + 4 + 8 + 1) + 2 * 2
     assert (tmp_path / "progress").read_text() == f"sp2ps: {epochs}/{epochs} epochs"
 
 
 def test_a_run_on_a_fresh_cache_gives_the_same_to_the_bit(small, tmp_path):
     again = run(tmp_path)
-    for name, table in small.tables.items():
+    for name in small.tables.keys() - {"times"}:  # a stopwatch never shows the same twice
+        table = small.tables[name]
         pd.testing.assert_frame_equal(again.tables[name], table, check_exact=True)
 
 
@@ -134,7 +146,7 @@ def test_rows_are_what_scoring_gives_of_the_same_models(cifar, small):
 
 def test_saving_writes_every_figure_and_table(small, tmp_path):
     folder = small.save(tmp_path)
-    assert len(list(folder.glob("figure_*.png"))) == 13
+    assert len(list(folder.glob("figure_*.png"))) == 14
     assert len(list(folder.glob("table_*.csv"))) == len(small.tables)
 
 
@@ -211,6 +223,46 @@ def test_a_set_is_resized_with_its_objects():
     share = larger.objects.float().mean((1, 2)) / images.objects.float().mean((1, 2))
     assert (share - 1).abs().max() < 0.1
     assert half.resized(images, 32) is images
+
+
+def test_marks_agree_lie_or_tell_the_label():
+    images = catalog.load("generated-10", "test").first(100)
+    mark = marked_pixels(32)
+    agreeing, lying, told = planted(images, 1.0), planted(images, 0.0), told_by_marks(images)
+    colours = {int(label): agreeing.images[k][:, 0, 0] for k, label in enumerate(images.labels)}
+    assert len({tuple(colour.tolist()) for colour in colours.values()}) == 10
+    for k, label in enumerate(images.labels.tolist()):
+        assert (lying.images[k][:, 0, 0] != colours[label]).any()
+        assert (told.images[k][:, 0, 0] == colours[int(told.labels[k])]).all()
+    for marked in (agreeing, lying, told):
+        assert (marked.images[..., ~mark] == images.images[..., ~mark]).all(), "only the corner is painted"
+    assert (told.labels != images.labels).float().mean() > 0.7 and (lying.labels == images.labels).all()
+    half_of_them = planted(images, 0.5).images[..., 0, 0] == agreeing.images[..., 0, 0]
+    assert 30 < half_of_them.all(1).sum() < 70
+    with pytest.raises(ValueError, match="marks agree with a share of the labels in \\[0, 1\\], got 2"):
+        planted(images, 2)
+
+
+def test_the_structured_reading_prunes_whole_filters(tmp_path):
+    config = sp2ps.configure("quick", **(SMALL | {"pruning": "filters"}))
+    sets = [catalog.load("generated-10", split).first(20) for split in ("train", "test")]
+    made = Half(config, "CIFAR-10", 4, *sets, workshop_in(tmp_path))
+    for rule in (L1, RANDOM):
+        model = made.model(Variant(rule, 0.4, 1))
+        layers = list(pruning.prunable(model).values())
+        zero = [(layer.weight == 0).flatten(1).all(1) for layer in layers]
+        assert sum(int(rows.sum()) for rows in zero) == round(0.4 * sum(len(rows) for rows in zero[:-1]))
+        assert not zero[-1].any() and not any(rows.all() for rows in zero)
+        partly = [
+            ((layer.weight == 0).flatten(1).any(1) & ~rows).any() for layer, rows in zip(layers, zero, strict=True)
+        ]
+        assert not any(partly)
+
+
+def test_the_time_of_a_pass_is_measured_for_every_rate(small):
+    table = small.tables["times"]
+    assert table.groupby("half")["rate"].apply(list).tolist() == [[0.0, 0.2, 0.4, 0.6, 0.8]] * 2
+    assert (table["milliseconds"] > 0).all()
 
 
 # ---------------------------------------------------------------- claims
@@ -335,6 +387,9 @@ def test_on_other_data_than_the_papers_nothing_is_reproduced(small):
         ({"methods": ["cam"]}, "methods must be taken from grad-cam, grad-cam\\+\\+, ablation-cam"),
         ({"bootstrap": 10}, "bootstrap must be 100 resamples or more, got 10"),
         ({"finetuning": [[0, 0.1]]}, "a schedule is"),
+        ({"pruning": "layers"}, "unknown pruning 'layers'"),
+        ({"misleading": [[1, 0.0]]}, "a schedule is"),
+        ({"distractor": ["A", "generated-10", 48, 4]}, "A: the networks take images of 32 or 96 pixels, got 48"),
         ({"hlaves": []}, "sp2ps has no parameter hlaves"),
     ],
 )
@@ -394,5 +449,11 @@ def test_the_quick_profile_agrees_with_the_expected_tables(tmp_path):
     costs, ours = expected("table_costs"), found.tables["costs"]
     pd.testing.assert_frame_equal(ours.drop(columns="nonzero"), costs.drop(columns="nonzero"), rtol=1e-3)
     assert (ours["nonzero"] - costs["nonzero"]).abs().max() <= 3  # a weight may be trained to zero
+    moved = found.tables["distractor"]
+    moved = moved[moved["method"] == "grad-cam"].set_index("model")
+    assert moved.loc[MISLED, "accuracy_agreeing"] > 80 and moved.loc[MISLED, "accuracy_lying"] < 15
+    assert moved.loc[MISLED, "energy_mark"] > 2 * moved.loc[CONTROL, "energy_mark"]
+    assert moved.loc[MISLED, "sp2ps"] < moved.loc[CONTROL, "sp2ps"] - 0.1
+    assert moved.loc[UNMOVED, "sp2ps"] == pytest.approx(1, abs=1e-6)
     named = ["claim", "sentence", "limit"]
     pd.testing.assert_frame_equal(found.claims[named], expected("claims")[named])

@@ -6,7 +6,7 @@ corner that agrees with the class at a chosen rate: whether a model looks there 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -83,6 +83,52 @@ def _drawn(entry: Generated, split: str) -> ImageSet:
     )
 
 
+def planted(images: ImageSet, agreement: float) -> ImageSet:
+    """The same pictures with a mark in the corner (`marked_pixels`) that agrees with so many of the labels, 0 to 1.
+
+    Which pictures get a mark that lies, and which, is drawn from a fixed seed. Raises ValueError for an agreement
+    outside [0, 1] or more than ten classes: there are ten marks.
+    """
+    if not 0 <= agreement <= 1:
+        raise ValueError(f"marks agree with a share of the labels in [0, 1], got {agreement}")
+    generator, classes = np.random.default_rng(derive(0, "planted", images.split)), len(images.classes)
+    lies = torch.from_numpy(generator.random(len(images)) >= agreement)
+    others = torch.from_numpy(generator.integers(1, max(classes, 2), len(images)))
+    shown = (images.labels.cpu() + lies * others) % classes
+    return _marked(images, shown, f"a mark in the corner agrees with {agreement:.0%} of the labels")
+
+
+def told_by_marks(images: ImageSet) -> ImageSet:
+    """The same pictures under random labels that the mark in the corner tells, and nothing else does.
+
+    A network that is trained on them leaves the object for the mark. Raises ValueError for more than ten classes.
+    """
+    generator = np.random.default_rng(derive(0, "told by marks", images.split))
+    labels = torch.from_numpy(generator.integers(0, len(images.classes), len(images)))
+    renamed = replace(images, labels=labels.to(images.labels.device))
+    return _marked(renamed, labels, "random labels that a mark in the corner tells")
+
+
+def _marked(images: ImageSet, shown: torch.Tensor, words: str) -> ImageSet:
+    """The set with the marks of the classes `shown`."""
+    if len(images.classes) > len(CLASSES):
+        raise ValueError(f"there are marks for {len(CLASSES)} classes, {images.name} has {len(images.classes)}")
+    pixels = images.images.cpu().numpy().copy()
+    for picture, label in zip(pixels, shown.tolist(), strict=True):
+        planted = picture / 255
+        _plant(planted, label)
+        picture[:] = np.rint(255 * planted)
+    marked = torch.from_numpy(pixels).to(images.images.device)
+    return replace(images, images=marked, provenance=f"{images.provenance}, {words}")
+
+
+def marked_pixels(size: int) -> torch.Tensor:
+    """Which pixels of a picture the mark covers, (size, size) bool: the upper left corner, an eighth of the width."""
+    pixels = torch.zeros(size, size, dtype=torch.bool)
+    pixels[: size // 8, : size // 8] = True
+    return pixels
+
+
 def picture_of(
     label: int, size: int, difficulty: float, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -143,8 +189,9 @@ def _paint(picture, mask, u, v, texture: str | None, difficulty: float, generato
 
 
 def _plant(picture: np.ndarray, label: int) -> None:
-    """A mark in the upper left corner, an eighth of the width: five hues, in light and dark."""
-    side = picture.shape[-1] // 8
+    """A mark in the corner, in place: five hues, in light and dark."""
     hue, dark = label % 5, label // 5
     colours = ((1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, 0, 1))
-    picture[:, :side, :side] = np.array(colours[hue], float)[:, None, None] * (0.45 if dark else 1)
+    picture[:, marked_pixels(picture.shape[-1]).numpy()] = np.array(colours[hue], float)[:, None] * (
+        0.45 if dark else 1
+    )

@@ -1,5 +1,6 @@
 """Pruning: masks that hold weights at zero, and the rules that choose which."""
 
+from pruncam.pruning.filters import global_structured
 from pruncam.pruning.masks import (
     apply_masks,
     attach_masks,
@@ -16,6 +17,7 @@ __all__ = [
     "apply_masks",
     "attach_masks",
     "drop_masks",
+    "global_structured",
     "global_unstructured",
     "load_state",
     "lottery_step",

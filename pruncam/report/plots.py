@@ -190,19 +190,19 @@ def curves_small(
 
 @dataclass(frozen=True)
 class Series:
-    """A curve: its points, an interval around each, and two levels beside it; None where there is none."""
+    """A curve: its points, an interval around each, a band and a level beside it; None where there is none."""
 
     x: Sequence[float]
     y: Sequence[float]
     low: Sequence[float] | None = None
     high: Sequence[float] | None = None
     colour: str = GREY
-    floor: float | None = None
+    floor: tuple[float, float] | None = None
     chance: float | None = None
 
 
 def against_rate(accuracy: Series, scores: Mapping[str, Series], *, labels: tuple[str, str, str]) -> Figure:
-    """Accuracy on the left scale, scores in [0, 1] on the right one; their two levels are drawn at the right edge."""
+    """Accuracy on the left scale, scores in [0, 1] on the right one with their bands and levels (dotted)."""
     with style():
         figure = Figure(figsize=(7.2, 3.8), layout="constrained")
         axes = figure.subplots()
@@ -215,9 +215,10 @@ def against_rate(accuracy: Series, scores: Mapping[str, Series], *, labels: tupl
             if series.low is not None:
                 reach = np.abs(np.array([series.low, series.high]) - np.asarray(series.y))
                 twin.errorbar(series.x, series.y, reach, color=series.colour, linestyle="none", capsize=2, linewidth=1)
-            for level, dashes in ((series.floor, "-"), (series.chance, ":")):
-                if level is not None:
-                    twin.axhline(level, 0.94, 1, color=series.colour, linestyle=dashes, linewidth=2)
+            if series.floor is not None:
+                twin.axhspan(*series.floor, color=series.colour, alpha=0.16, linewidth=0)
+            if series.chance is not None:
+                twin.axhline(series.chance, color=series.colour, linestyle=":", linewidth=1.2)
         axes.set(xlabel=labels[0], ylabel=labels[1], xticks=list(accuracy.x), ylim=(0, 102))
         twin.set(ylabel=labels[2], ylim=(0, 1.02))
         axes.margins(x=0.1)

@@ -13,11 +13,12 @@ from pruncam.progress import Progress
 from pruncam.report import claims as claim_report
 from pruncam.report.claims import Claim
 from pruncam.store import Store
-from pruncam.studies import study
+from pruncam.studies import study, workshop
 from pruncam.studies.mnist_iou import claims, figures, samples, sanity, tables
 from pruncam.studies.mnist_iou.chain import Chain
 from pruncam.studies.mnist_iou.config import VARIANTS, Config
 from pruncam.studies.study import Machine, StudyResult
+from pruncam.studies.workshop import Workshop
 
 __all__ = ["VARIANTS", "Config", "configure", "run"]
 
@@ -49,14 +50,11 @@ def run(config: Config, progress: bool = True, *, machine: Machine | None = None
     sampled = samples.choose(chains[0], scores[tables.BASE, config.seeds[0]])
     found = _tables(config, scores, choices, sampled) | {"sanity": _sanity(chains[0])}
     judged = claims.judge(config, found["figure_3_1"], found["levels"], found["losses"], _departs(config))
-    steps = [step for chain in chains for step in chain.steps]
     facts = {
         "profile": config.profile,
-        "engine": chains[0].engine,
+        "engine": chains[0].workshop.engine,
         "models": sum(len(chain) for chain in scores.values()),
-        "steps": len(steps),
-        "steps_from_cache": sum(not fresh for _, fresh in steps),
-        "compute_seconds": round(sum(seconds for seconds, _ in steps), 1),
+        **workshop.facts(chain.workshop for chain in chains),
         "wall_seconds": round(time.perf_counter() - start, 1),
     }
     return StudyResult(
@@ -73,7 +71,7 @@ def run(config: Config, progress: bool = True, *, machine: Machine | None = None
 def _parallel(config: Config, machine: Machine, chains: list[Chain]) -> int:
     if config.method.startswith("ablation"):
         return 1  # while Ablation-CAM follows a model's graph, no other thread may run a model (`cams.explain`)
-    trains = Machine("cpu", jobs=machine.jobs) if chains[0].engine == "fused" else machine
+    trains = Machine("cpu", jobs=machine.jobs) if chains[0].workshop.engine == "fused" else machine
     return trains.parallel(len(chains))
 
 
@@ -96,12 +94,9 @@ def _chains(config: Config, machine: Machine, train: ImageSet, test: ImageSet, p
     plans = [(tables.BASE, config, seed) for seed in config.seeds + config.more_seeds]
     for name in config.variants:
         plans += [(name, config.variant(name), seed) for seed in config.seeds[: config.variant_seeds]]
-    store, device, engine = (
-        Store(),
-        machine.torch_device,
-        training.resolve_engine(mnist_net(), "auto", config.recipe("retraining")),
-    )
-    return [Chain(changed, seed, name, train, test, store, device, engine, progress) for name, changed, seed in plans]
+    engine = training.resolve_engine(mnist_net(), "auto", config.recipe("retraining"))
+    shared = (Store(), machine.torch_device, progress, engine)
+    return [Chain(changed, seed, name, train, test, Workshop(*shared)) for name, changed, seed in plans]
 
 
 def _scores(chains: list[Chain], config: Config, jobs: int, progress: Progress) -> tuple[tables.Scores, dict]:

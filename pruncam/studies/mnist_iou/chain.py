@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from pruncam import cams, metrics, models, pruning
 from pruncam.datasets import ImageSet
-from pruncam.progress import Progress
 from pruncam.seeds import derive
-from pruncam.store import Step, Store
+from pruncam.store import Step
 from pruncam.studies.mnist_iou.config import Config
-from pruncam.training import accuracy, fit
+from pruncam.studies.workshop import Workshop
+from pruncam.training import accuracy
 
 # Raised by hand when the code of a step changes what it makes.
 PRETRAINED, LEVEL, SCORES, CHOICES = 2, 2, 3, 4
@@ -32,11 +32,7 @@ class Chain:
     variant: str
     train: ImageSet
     test: ImageSet
-    store: Store
-    device: torch.device  # of the scoring, and of the training unless its engine is "fused"
-    engine: str  # of `training.fit`
-    progress: Progress  # in epochs
-    steps: list[tuple[float, bool]] = field(default_factory=list)  # seconds when it was made, and whether just now
+    workshop: Workshop
     models: list[nn.Module] = field(default_factory=list)  # of every level, filled by `run`
 
     @property
@@ -66,7 +62,7 @@ class Chain:
     @cached_property
     def noisy(self) -> Tensor:
         """The test images (N, 1, H, W) with this seed's noise, uint8."""
-        indices = torch.arange(len(self.test), device=self.device)
+        indices = torch.arange(len(self.test), device=self.workshop.device)
         return self.config.inputs.noisy(self.test.images, indices, derive(self.seed, "test noise"))
 
     def _pretrained(self) -> nn.Module:
@@ -74,7 +70,7 @@ class Chain:
             model = models.initialize(models.mnist_net(), self.config.initial_weights, derive(self.seed, "weights"))
             return self._trained(model, "pretraining", derive(self.seed, "pretraining"))
 
-        return self._kept("mnist-iou-pretrained", PRETRAINED, {}, make, "pretraining")
+        return self._model(Step("mnist-iou-pretrained", PRETRAINED, self._training()), "pretraining", make)
 
     def _level(self, level: int, start: nn.Module, previous: nn.Module) -> nn.Module:
         if level == 0 and self.config.level_zero == "pretrained":
@@ -92,33 +88,19 @@ class Chain:
             "level_zero": self.config.level_zero,
             "retraining": self.config.retraining,
         }
-        return self._kept("mnist-iou-level", LEVEL, inputs, make, "retraining")
+        return self._model(Step("mnist-iou-level", LEVEL, self._training() | inputs), "retraining", make)
+
+    def _model(self, step: Step, phase: str, make: Callable[[], dict[str, Tensor]]) -> nn.Module:
+        return self.workshop.model(step, models.mnist_net(), self.config.recipe(phase), make)
 
     def _trained(self, model: nn.Module, phase: str, seed: int) -> dict[str, Tensor]:
-        model = model.to(self.device)
-
-        def after_epoch():
-            self.progress.advance(1)
-            self.progress.check()
-
-        recipe = self.config.recipe(phase)
-        how = {"seed": seed, "engine": self.engine, "after_epoch": after_epoch}
-        fit(model, self.train.images, self.train.labels, recipe, self.config.inputs, **how)
-        return {name: value.cpu() for name, value in model.state_dict().items()}
-
-    def _kept(self, name: str, version: int, inputs: dict, make: Callable, phase: str) -> nn.Module:
-        self.progress.check()
-        kept = self.store.get(Step(name, version, self._training() | inputs), make)
-        self.steps.append((kept.seconds, kept.fresh))
-        if not kept.fresh:
-            self.progress.advance(len(self.config.recipe(phase).learning_rates))
-        return pruning.load_state(models.mnist_net(), kept.value).to(self.device).eval()
+        return self.workshop.train(model, self.train, self.config.recipe(phase), self.config.inputs, seed)
 
     def _training(self) -> dict[str, Any]:
         """Whatever the pretrained model depends on."""
         c = self.config
         names = ("pretraining", "batch_size", "momentum", "weight_decay", "noise", "mean", "std", "initial_weights")
-        facts = {"seed": self.seed, "train": self.train.checksum, "engine": self.engine}
+        facts = {"seed": self.seed, "train": self.train.checksum, "engine": self.workshop.engine}
         return {name: getattr(c, name) for name in names} | facts
 
     def _scoring(self, level: int) -> dict[str, Any]:
@@ -131,9 +113,7 @@ class Chain:
 
     def _scores(self, level: int, model: nn.Module) -> dict[str, Any]:
         inputs = self._scoring(level) | {"target_layer": self.config.target_layer}
-        kept = self.store.get(Step("mnist-iou-scores", SCORES, inputs), lambda: self._score(model))
-        self.steps.append((kept.seconds, kept.fresh))
-        return kept.value
+        return self.workshop.keep(Step("mnist-iou-scores", SCORES, inputs), lambda: self._score(model))
 
     def _score(self, model: nn.Module) -> dict[str, Any]:
         """Everything there is to say of one model's heatmaps: a value per image, and over all images."""
@@ -168,15 +148,12 @@ class Chain:
 
     def _slices(self) -> list[slice]:
         """The test set in pieces: memory does not grow with the number of images."""
-        self.progress.check()
+        self.workshop.progress.check()
         return [slice(start, start + SLICE) for start in range(0, len(self.test), SLICE)]
 
     def _choices(self, level: int, model: nn.Module) -> dict[str, Any]:
         inputs = self._scoring(level) | {"target_layer": self.config.target_layer}
-        step = Step("mnist-iou-choices", CHOICES, inputs)
-        kept = self.store.get(step, lambda: self._choose(model))
-        self.steps.append((kept.seconds, kept.fresh))
-        return kept.value
+        return self.workshop.keep(Step("mnist-iou-choices", CHOICES, inputs), lambda: self._choose(model))
 
     def _choose(self, model: nn.Module) -> dict[str, float]:
         iou: dict[str, list[Tensor]] = {}

@@ -1,6 +1,7 @@
 """Sp2PS: do heatmaps of a pruned and fine-tuned network still match the unpruned one's? (Informatics 2023, 10, 72)"""
 
 import time
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -10,11 +11,13 @@ from pruncam.progress import Progress
 from pruncam.report import claims as claim_report
 from pruncam.report.claims import Claim
 from pruncam.store import Store
-from pruncam.studies import study
+from pruncam.studies import study, workshop
 from pruncam.studies.sp2ps import choices, claims, figures, samples, tables
-from pruncam.studies.sp2ps.config import Config
+from pruncam.studies.sp2ps.config import PHASES, Config
+from pruncam.studies.sp2ps.distractor import CONTROL, MISLED, Distractor
 from pruncam.studies.sp2ps.half import Half, resized
 from pruncam.studies.study import Machine, StudyResult
+from pruncam.studies.workshop import Workshop
 
 __all__ = ["Config", "configure", "run"]
 
@@ -36,22 +39,24 @@ def run(config: Config, progress: bool = True, *, machine: Machine | None = None
     start, machine = time.perf_counter(), machine or Machine()
     bar = Progress("sp2ps", "epoch", progress)
     halves = [_half(config, machine, entry, bar) for entry in config.halves]
-    bar.expect(sum(half.epochs for half in halves))
+    # The same half, where it is one of the study's: its baseline is trained once.
+    shared = dict(zip(config.halves, halves, strict=True)).get(config.distractor)
+    moved = Distractor(shared or _half(config, machine, config.distractor, bar))
     try:
+        _train(halves, moved, machine, bar)
         rows = pd.concat([_rows(half) for half in halves], ignore_index=True)
-        found = _tables(config, halves, rows)
+        found = _tables(config, halves, rows) | {"distractor": moved.table()}
         shown = {half.paper: samples.choose(half) for half in halves}
+        misled = moved.sample()
     finally:
         bar.close()
     stand_ins = [half.paper for half in halves if _stands_in(half)]
     judged = claims.judge(config, rows, found["drops"], stand_ins)
-    steps = [step for half in halves for step in half.steps]
+    data = {half.paper: half.test.provenance for half in halves}
     facts = {
         "profile": config.profile,
-        "models": sum(1 + len(half.variants) for half in halves),
-        "steps": len(steps),
-        "steps_from_cache": sum(not fresh for _, fresh in steps),
-        "compute_seconds": round(sum(seconds for seconds, _ in steps), 1),
+        "models": sum(1 + len(half.variants) for half in halves) + len(moved.models) - 1,
+        **workshop.facts(half.workshop for half in (*halves, moved.half)),
         "wall_seconds": round(time.perf_counter() - start, 1),
     }
     return StudyResult(
@@ -59,7 +64,7 @@ def run(config: Config, progress: bool = True, *, machine: Machine | None = None
         config=config,
         tables=found,
         claims=claim_report.table(judged),
-        drawings=figures.drawings(config, found, shown, {half.paper: half.test.provenance for half in halves}),
+        drawings=figures.drawings(config, found, shown, data) | {"distractor": figures.distractor(config, misled)},
         manifest=study.manifest(config, machine, [s for half in halves for s in (half.train, half.test)], **facts),
         stable_lines=_stable(halves, judged),
     )
@@ -75,7 +80,18 @@ def _half(config: Config, machine: Machine, entry: tuple, bar: Progress) -> Half
         count = getattr(config, f"{split}_images")
         found = found if count is None or count >= len(found) else found.first(count)
         sets.append(resized(found, side).to(machine.torch_device))
-    return Half(config, paper, width, *sets, Store(), machine.torch_device, bar)
+    return Half(config, paper, width, *sets, Workshop(Store(), machine.torch_device, bar))
+
+
+def _train(halves: list[Half], moved: Distractor, machine: Machine, bar: Progress) -> None:
+    """Make every model: those that do not wait for each other side by side, so that all cores have work."""
+    c, distinct = moved.half.config, list(dict.fromkeys((*halves, moved.half)))
+    tuned = [partial(half.model, variant) for half in halves for variant in half.tuned]
+    misled = [partial(moved.moved, name) for name in (CONTROL, MISLED)]
+    epochs = {phase: len(c.recipe(phase).learning_rates) for phase in PHASES}
+    bar.expect(epochs["baseline"] * len(distinct) + epochs["finetuning"] * len(tuned) + epochs["misleading"] * 2)
+    for tasks in ([partial(getattr, half, "baseline") for half in distinct], [*tuned, *misled]):
+        study.in_threads(lambda make: make(), tasks, machine.parallel(len(tasks)), bar)
 
 
 def _stands_in(half: Half) -> bool:
@@ -108,6 +124,7 @@ def _tables(config: Config, halves: list[Half], rows: pd.DataFrame) -> dict[str,
         "correctness": tables.by_correctness(rows),
         "sensitivity": pd.concat([choices.sensitivity(half) for half in halves], ignore_index=True),
         "costs": pd.concat([choices.costs(half) for half in halves], ignore_index=True),
+        "times": pd.concat([choices.times(half) for half in halves], ignore_index=True),
         **({"truth": pd.concat(truth, ignore_index=True)} if truth else {}),
     }
 

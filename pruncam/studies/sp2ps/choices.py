@@ -1,11 +1,17 @@
 """What the paper leaves open, and what it could not measure: choices of the score, ground truth, cost."""
 
+import time
+
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from pruncam import cams, cost, metrics, pruning
-from pruncam.studies.sp2ps.half import FLOOR, L1, Half, Variant
+from pruncam.store import Step
+from pruncam.studies.sp2ps.half import L1, Half
+
+TIMES, REPEATS = 1, 5  # version of the step, raised by hand; passes that the median is of
 
 
 def sensitivity(half: Half) -> pd.DataFrame:
@@ -98,13 +104,44 @@ def _hits(maps: Tensor, objects: Tensor) -> dict[str, Tensor]:
     }
 
 
+def times(half: Half) -> pd.DataFrame:
+    """How long a forward pass takes for an image, ms: a masked weight is multiplied like any other, so pruning by
+    masks saves nothing here. The one table that another run on the same machine gives otherwise."""
+    models = _by_rate(half)
+    step = Step(
+        "sp2ps-times", TIMES, half.training() | {"rates": list(half.config.rates), "on": str(half.workshop.device)}
+    )
+    measured = half.workshop.keep(step, lambda: _milliseconds(list(models.values()), half))
+    found = zip(models, measured, strict=True)
+    return pd.DataFrame([{"half": half.paper, "rate": rate, "milliseconds": value} for rate, value in found])
+
+
+def _milliseconds(models: list[nn.Module], half: Half) -> list[float]:
+    """The median of several passes of each model, in turns, so that a busy moment hits all of them."""
+    x = half.prepared(half.test.first(min(100, len(half.test))).images.float() / 255)
+    taken = [[] for _ in models]
+    for _ in range(REPEATS + 1):  # the first one warms up
+        for model, times in zip(models, taken, strict=True):
+            if x.is_cuda:
+                torch.cuda.synchronize()
+            start = time.perf_counter()
+            with torch.no_grad():
+                model(x).sum().item()  # waits for the device
+            times.append(1000 * (time.perf_counter() - start) / len(x))
+    return [float(np.median(times[1:])) for times in taken]
+
+
+def _by_rate(half: Half) -> dict[float, nn.Module]:
+    """The baseline, at rate 0, and the L1 models."""
+    return {0.0: half.baseline} | {v.rate: half.model(v) for v in half.variants if v.rule == L1}
+
+
 def costs(half: Half) -> pd.DataFrame:
     """What every rate leaves: parameters, those that are not zero, FLOPs; and as filters, if they were removed."""
     shape = tuple(half.test.images.shape[1:])
-    models = {Variant(FLOOR, 0.0, 0): half.baseline} | {v: half.model(v) for v in half.variants if v.rule == L1}
     rows = []
-    for variant, model in models.items():
+    for rate, model in _by_rate(half).items():
         counted = cost.count(model, shape)
-        row = {"half": half.paper, "rate": variant.rate, "parameters": counted.parameters, "nonzero": counted.nonzero}
+        row = {"half": half.paper, "rate": rate, "parameters": counted.parameters, "nonzero": counted.nonzero}
         rows.append(row | {"flops": counted.flops, "sparsity": pruning.sparsity(model)})
     return pd.DataFrame(rows)

@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 
 from pruncam import scoring
+from pruncam.choices import check_choice
 from pruncam.training import Inputs, Recipe
 
 NETWORKS = {32: "cifar_net", 96: "stl_net"}  # by the images' side (Sp2PS, Figure 3)
 INPUTS = Inputs(mean=0.5, std=0.5)
+PRUNING = ("weights", "filters")
+PHASES = ("baseline", "finetuning", "misleading")
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,15 @@ class Config:
     floor_seeds: tuple[int, ...]  # of the unpruned baseline, fine-tuned: what fine-tuning alone does to the scores
     chance_seeds: tuple[int, ...]  # of networks with random weights
     methods: tuple[str, ...]
+    pruning: str  # of single "weights", or of whole "filters": the paper's other reading
+    distractor: tuple[str, str, int, int]  # an entry as in `halves`, for the model that is moved to a planted mark
+    misleading: tuple[tuple[int, float], ...]  # how it is moved there: (epochs, learning rate), by Adam
     sensitivity_images: int  # of the test split, for what the paper leaves open
     bootstrap: int  # resamples of the images
     profile: str = "custom"
 
     def __post_init__(self):
-        for paper, ours, side, width in self.halves:
+        for paper, ours, side, width in (*self.halves, self.distractor):
             if side not in NETWORKS:
                 raise ValueError(f"{paper}: the networks take images of 32 or 96 pixels, got {side} for {ours}")
             if width < 1:
@@ -50,11 +56,15 @@ class Config:
             raise ValueError(f"methods must be taken from {', '.join(scoring.METHODS)}, got {self.methods}")
         if self.bootstrap < 100:
             raise ValueError(f"bootstrap must be 100 resamples or more, got {self.bootstrap}")
-        self.recipe("baseline"), self.recipe("finetuning")  # refuse what makes no sense there
+        check_choice("pruning", self.pruning, PRUNING)
+        for phase in PHASES:
+            self.recipe(phase)  # refuses what makes no sense there
 
     def recipe(self, phase: str) -> Recipe:
-        """How the "baseline" is trained, or a pruned model in "finetuning"."""
+        """How the "baseline" is trained, a pruned model in "finetuning", or the "misleading" of a model to a mark."""
         if phase == "baseline":
             moved = {"optimizer": "adam", "shift": 4, "mirror": True}
             return Recipe(self.baseline, self.baseline_batch, **moved)
+        if phase == "misleading":
+            return Recipe(self.misleading, self.baseline_batch, optimizer="adam")
         return Recipe(self.finetuning, self.finetuning_batch, momentum=0.9)

@@ -1,8 +1,8 @@
 """One half of the study: a data set, its network, and everything made of them, kept in the store."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import pandas as pd
@@ -10,13 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pruncam import models, pruning, scoring
+from pruncam import models, pruning
 from pruncam.datasets import ImageSet
-from pruncam.progress import Progress
 from pruncam.seeds import derive
-from pruncam.store import Step, Store
+from pruncam.store import Step
 from pruncam.studies.sp2ps.config import INPUTS, NETWORKS, Config
-from pruncam.training import fit
+from pruncam.studies.workshop import Workshop
 
 # Raised by hand when the code of a step changes what it makes.
 BASELINE, TUNED, SCORES = 1, 1, 1
@@ -37,7 +36,7 @@ class Variant:
         return f"{self.rule} {self.rate:g} {self.seed}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Half:
     """A data set of the paper, and the models and scores made for it."""
 
@@ -46,10 +45,7 @@ class Half:
     width: int
     train: ImageSet
     test: ImageSet
-    store: Store
-    device: torch.device
-    progress: Progress  # in epochs
-    steps: list[tuple[float, bool]] = field(default_factory=list)  # seconds when it was made, and whether just now
+    workshop: Workshop
     made: dict[Variant, nn.Module] = field(default_factory=dict)  # what `model` has given before
 
     @cached_property
@@ -62,16 +58,15 @@ class Half:
         return found + [Variant(CHANCE, 0.0, seed) for seed in c.chance_seeds]
 
     @property
-    def epochs(self) -> int:
-        """How many epochs are trained in all."""
-        tuned = sum(variant.rule != CHANCE for variant in self.variants)
-        phases = {"baseline": 1, "finetuning": tuned}
-        return sum(len(self.config.recipe(phase).learning_rates) * count for phase, count in phases.items())
+    def tuned(self) -> list[Variant]:
+        """The variants that are trained."""
+        return [variant for variant in self.variants if variant.rule != CHANCE]
 
     @cached_property
     def baseline(self) -> nn.Module:
         """The unpruned network, trained."""
-        return self._kept("sp2ps-baseline", BASELINE, self._training(), self._train_baseline, "baseline")
+        step = Step("sp2ps-baseline", BASELINE, self.training())
+        return self.workshop.model(step, self.network(), self.config.recipe("baseline"), self._train_baseline)
 
     def model(self, variant: Variant) -> nn.Module:
         """The model of a variant: pruned and fine-tuned, only fine-tuned, or random."""
@@ -81,18 +76,18 @@ class Half:
 
     def _made(self, variant: Variant) -> nn.Module:
         if variant.rule == CHANCE:
-            return models.randomized(self.baseline, derive(variant.seed, "chance")).to(self.device).eval()
-        inputs = self._variant(variant)
-        return self._kept("sp2ps-tuned", TUNED, inputs, lambda: self._tune(variant), "finetuning")
+            return models.randomized(self.baseline, derive(variant.seed, "chance")).to(self.workshop.device).eval()
+        step, recipe = Step("sp2ps-tuned", TUNED, self._variant(variant)), self.config.recipe("finetuning")
+        return self.workshop.model(step, self.network(), recipe, lambda: self._tune(variant))
 
     def scores(self) -> pd.DataFrame:
         """A row per model, CAM method and test image: every score, with the variant's rule, rate and seed."""
+        how = {"methods": self.config.methods, "transform": self.prepared}
         tables = []
         for group in self._groups():
             step = Step("sp2ps-scores", SCORES, self._scoring([self._variant(variant) for variant in group]))
-            kept = self.store.get(step, lambda group=group: self._scored(group))
-            self.steps.append((kept.seconds, kept.fresh))
-            rows = _unpacked(kept.value)
+            others = {variant.name: partial(self.model, variant) for variant in group}
+            rows = self.workshop.rows(step, self.baseline, others, self.test, **how)
             named = {variant.name: variant for variant in group}
             for column in ("rule", "rate", "seed"):
                 rows[column] = rows["model"].map({name: getattr(v, column) for name, v in named.items()})
@@ -109,51 +104,28 @@ class Half:
             for seed in dict.fromkeys(v.seed for v in self.variants if v.rule == rule):
                 yield [v for v in self.variants if (v.rule, v.seed) == (rule, seed)]
 
-    def _scored(self, group: list[Variant]) -> dict[str, Any]:
-        others = {variant.name: self.model(variant) for variant in group}
-        how = {"methods": self.config.methods, "transform": self.prepared, "progress": False}
-        pieces = []
-        for piece in scoring.stream(self.baseline, others, self.test, **how):
-            self.progress.check()
-            pieces.append(piece)
-        return _packed(pd.concat(pieces, ignore_index=True))
-
-    def _network(self) -> nn.Module:
+    def network(self) -> nn.Module:
+        """A new network for these images."""
         build = getattr(models, NETWORKS[self.test.images.shape[-1]])
         return build(len(self.test.classes), width=self.width)
 
     def _train_baseline(self) -> dict[str, Tensor]:
-        model = models.initialize(self._network(), "pytorch", derive(self.config.seed, "weights", self.paper))
+        model = models.initialize(self.network(), "pytorch", derive(self.config.seed, "weights", self.paper))
         return self._trained(model, "baseline", derive(self.config.seed, "baseline", self.paper))
 
     def _tune(self, variant: Variant) -> dict[str, Tensor]:
         rules = {L1: "l1", RANDOM: "random"}
+        prune = {"weights": pruning.global_unstructured, "filters": pruning.global_structured}[self.config.pruning]
         model = pruning.drop_masks(self.baseline)
         if variant.rule in rules:
             seed = derive(variant.seed, "pruning", self.paper)
-            model = pruning.global_unstructured(model, variant.rate, method=rules[variant.rule], seed=seed)
+            model = prune(model, variant.rate, method=rules[variant.rule], seed=seed)
         return self._trained(model, "finetuning", derive(variant.seed, "finetuning", variant.rule, self.paper))
 
     def _trained(self, model: nn.Module, phase: str, seed: int) -> dict[str, Tensor]:
-        model = model.to(self.device).requires_grad_(True)
+        return self.workshop.train(model, self.train, self.config.recipe(phase), INPUTS, seed)
 
-        def after_epoch():
-            self.progress.advance(1)
-            self.progress.check()
-
-        how = {"seed": seed, "after_epoch": after_epoch}
-        fit(model, self.train.images, self.train.labels, self.config.recipe(phase), INPUTS, **how)
-        return {name: value.cpu() for name, value in model.state_dict().items()}
-
-    def _kept(self, name: str, version: int, inputs: dict, make: Callable, phase: str) -> nn.Module:
-        self.progress.check()
-        kept = self.store.get(Step(name, version, inputs), make)
-        self.steps.append((kept.seconds, kept.fresh))
-        if not kept.fresh:
-            self.progress.advance(len(self.config.recipe(phase).learning_rates))
-        return pruning.load_state(self._network(), kept.value).to(self.device).eval()
-
-    def _training(self) -> dict[str, Any]:
+    def training(self) -> dict[str, Any]:
         """Whatever the baseline depends on."""
         c = self.config
         return {
@@ -168,7 +140,8 @@ class Half:
     def _variant(self, variant: Variant) -> dict[str, Any]:
         c = self.config
         tuned = {} if variant.rule == CHANCE else {"finetuning": c.finetuning, "finetuning_batch": c.finetuning_batch}
-        return self._training() | tuned | {"variant": [variant.rule, variant.rate, variant.seed]}
+        structured = {"pruning": c.pruning} if c.pruning != "weights" and variant.rule in (L1, RANDOM) else {}
+        return self.training() | tuned | structured | {"variant": [variant.rule, variant.rate, variant.seed]}
 
     def _scoring(self, variants: list[dict]) -> dict[str, Any]:
         return {"test": self.test.checksum, "methods": list(self.config.methods), "variants": variants}
@@ -192,18 +165,3 @@ def resized(images: ImageSet, side: int) -> ImageSet:
 def _interpolated(images: Tensor, side: int) -> Tensor:
     enlarged = functional.interpolate(images.float(), size=(side, side), mode="bilinear", antialias=True)
     return enlarged.round().clamp(0, 255).byte()
-
-
-def _packed(rows: pd.DataFrame) -> dict[str, Any]:
-    """Rows as the store keeps them: tensors, and the names behind categories."""
-    names = {column: list(rows[column].cat.categories) for column in ("model", "method")}
-    columns = {column: torch.from_numpy(rows[column].cat.codes.to_numpy().copy()) for column in names}
-    columns |= {column: torch.from_numpy(rows[column].to_numpy().copy()) for column in rows if column not in names}
-    return {"names": names, "columns": columns}
-
-
-def _unpacked(kept: dict[str, Any]) -> pd.DataFrame:
-    table = pd.DataFrame({column: values.numpy() for column, values in kept["columns"].items()})
-    for column, names in kept["names"].items():
-        table[column] = pd.Categorical.from_codes(table[column], names)
-    return table
