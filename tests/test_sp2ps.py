@@ -13,10 +13,11 @@ from pruncam.datasets import ImageSet, catalog
 from pruncam.datasets.generated import marked_pixels, planted, told_by_marks
 from pruncam.progress import Progress
 from pruncam.store import Store
-from pruncam.studies import sp2ps, workshop
-from pruncam.studies.sp2ps import choices, claims, half, samples, tables
+from pruncam.studies import figures, measures, samples, sp2ps, workshop
+from pruncam.studies.half import CHANCE, FLOOR, Variant
+from pruncam.studies.sp2ps import choices, claims, printed
 from pruncam.studies.sp2ps.distractor import CONTROL, MISLED, UNMOVED
-from pruncam.studies.sp2ps.half import CHANCE, FLOOR, L1, RANDOM, Half, Variant
+from pruncam.studies.sp2ps.half import L1, RANDOM, Half
 from pruncam.studies.study import Machine
 from pruncam.studies.workshop import Workshop
 
@@ -57,7 +58,7 @@ def cifar(cache, small):
     config = small.config
     sets = [catalog.load("generated-10", split) for split in ("train", "test")]
     sets = [images.first(count) for images, count in zip(sets, (60, 20), strict=True)]
-    return Half(config, "CIFAR-10", 4, *sets, workshop_in(cache))
+    return Half(config, "CIFAR-10", *sets, workshop_in(cache), 4)
 
 
 def workshop_in(folder):
@@ -154,14 +155,14 @@ def test_saving_writes_every_figure_and_table(small, tmp_path):
 
 
 def test_the_printed_tables_are_those_of_the_paper():
-    printed = tables.published()
-    assert printed.groupby("method").size().to_dict() == {"ablation-cam": 6, "grad-cam": 6, "grad-cam++": 6}
-    by = printed.set_index(["method", "place"])
+    table = printed.published()
+    assert table.groupby("method").size().to_dict() == {"ablation-cam": 6, "grad-cam": 6, "grad-cam++": 6}
+    by = table.set_index(["method", "place"])
     assert by.loc[("ablation-cam", 5), ["acc_drop", "sp2ps_drop"]].tolist() == [1.60, 35.01]
     assert by.loc[("grad-cam", 6), ["pe_paper_acc_drop", "pe_drop"]].tolist() == [6.50, 31]
     assert by.loc[("grad-cam++", 1), ["acc_drop", "sp2ps_drop"]].tolist() == [0.13, 2.30]
     # Two of the printed rows contradict the text, which says that Sp2PS_drop rises.
-    fall = printed.groupby("method")["sp2ps_drop"].apply(lambda values: (values.diff() < 0).sum())
+    fall = table.groupby("method")["sp2ps_drop"].apply(lambda values: (values.diff() < 0).sum())
     assert fall.to_dict() == {"ablation-cam": 1, "grad-cam": 1, "grad-cam++": 0}
 
 
@@ -175,12 +176,12 @@ def test_six_of_our_models_stand_beside_the_printed_ones_in_the_order_of_their_d
 
 def test_pictures_that_may_not_be_published_are_not_shown(cifar):
     shown, hidden = (
-        samples.choose(dataclasses.replace(cifar, test=dataclasses.replace(cifar.test, showable=showable)))
+        samples.sample(dataclasses.replace(cifar, test=dataclasses.replace(cifar.test, showable=showable)), 3)
         for showable in (True, False)
     )
     assert shown.image.shape == (32, 32, 3) and hidden.image is None
     assert hidden.maps["grad-cam"][L1].shape == (5, 32, 32)
-    pictures = sp2ps.figures._maps(cifar.config, hidden, "grad-cam").axes[0].images[0].get_array()
+    pictures = figures.by_rate(hidden, cifar.config.rates, hidden.maps["grad-cam"]).axes[0].images[0].get_array()
     assert (np.asarray(pictures) == 1).all(), "the place of the picture must be blank"
 
 
@@ -199,7 +200,7 @@ def test_the_last_convolution_of_every_size_is_found():
 def test_hits_by_hand():
     maps = torch.tensor([[[0.0, 1.0], [0.5, 0.5]], [[0.0, 0.0], [0.0, 0.0]]])
     objects = torch.tensor([[[False, True], [True, False]], [[True, False], [False, False]]])
-    hits = choices._hits(maps, objects)
+    hits = measures.hits(maps, objects)
     assert hits["energy"][0] == 0.75 and hits["energy"][1].isnan()
     assert hits["pointing"][0] == 1 and hits["pointing"][1].isnan()
     assert hits["iou_object"].tolist() == [0.5, 0.0]  # above the mean 0.5: one pixel, of two in the object
@@ -216,13 +217,13 @@ def test_costs_count_what_is_left(small):
 
 def test_a_set_is_resized_with_its_objects():
     images = catalog.load("generated-10", "test").first(20)
-    larger = half.resized(images, 96)
+    larger = images.resized(96)
     assert larger.images.shape == (20, 3, 96, 96) and larger.objects.shape == (20, 96, 96)
     assert "resized from 32 to 96 pixels" in larger.provenance
     assert (larger.images.float().mean((2, 3)) - images.images.float().mean((2, 3))).abs().max() < 2
     share = larger.objects.float().mean((1, 2)) / images.objects.float().mean((1, 2))
     assert (share - 1).abs().max() < 0.1
-    assert half.resized(images, 32) is images
+    assert images.resized(32) is images
 
 
 def test_marks_agree_lie_or_tell_the_label():
@@ -246,7 +247,7 @@ def test_marks_agree_lie_or_tell_the_label():
 def test_the_structured_reading_prunes_whole_filters(tmp_path):
     config = sp2ps.configure("quick", **(SMALL | {"pruning": "filters"}))
     sets = [catalog.load("generated-10", split).first(20) for split in ("train", "test")]
-    made = Half(config, "CIFAR-10", 4, *sets, workshop_in(tmp_path))
+    made = Half(config, "CIFAR-10", *sets, workshop_in(tmp_path), 4)
     for rule in (L1, RANDOM):
         model = made.model(Variant(rule, 0.4, 1))
         layers = list(pruning.prunable(model).values())

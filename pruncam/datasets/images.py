@@ -6,6 +6,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 class DataError(RuntimeError):
@@ -72,3 +73,27 @@ class ImageSet:
         provenance = f"{self.provenance}; the first {n:,} of {len(self):,} {self.split} images"
         objects = None if self.objects is None else self.objects[:n]
         return replace(self, images=self.images[:n], labels=self.labels[:n], provenance=provenance, objects=objects)
+
+    def resized(self, side: int) -> "ImageSet":
+        """The set at `side` x `side` pixels: bilinear, antialiased where it shrinks; the provenance says so."""
+        if self.images.shape[-2:] == (side, side):
+            return self
+        pixels = torch.cat([_interpolated(part, side) for part in self.images.split(500)])
+        objects = self.objects
+        if objects is not None:
+            parts = [_interpolated(255 * part[:, None].byte(), side)[:, 0] > 127 for part in objects.split(500)]
+            objects = torch.cat(parts)
+        provenance = f"{self.provenance}, resized from {self.images.shape[-1]} to {side} pixels"
+        return replace(self, images=pixels, objects=objects, provenance=provenance)
+
+    def coloured(self) -> "ImageSet":
+        """The set with three channels: grey pictures repeat theirs. Raises ValueError for another number of them."""
+        channels = self.images.shape[1]
+        if channels not in (1, 3):
+            raise ValueError(f"pictures have 1 channel or 3, {self.name} has {channels}")
+        return self if channels == 3 else replace(self, images=self.images.repeat(1, 3, 1, 1))
+
+
+def _interpolated(images: Tensor, side: int) -> Tensor:
+    enlarged = functional.interpolate(images.float(), size=(side, side), mode="bilinear", antialias=True)
+    return enlarged.round().clamp(0, 255).byte()

@@ -11,16 +11,17 @@ from pruncam.progress import Progress
 from pruncam.report import claims as claim_report
 from pruncam.report.claims import Claim
 from pruncam.store import Store
-from pruncam.studies import study, workshop
-from pruncam.studies.sp2ps import choices, claims, figures, samples, tables
+from pruncam.studies import measures, samples, study, tables, workshop
+from pruncam.studies.sp2ps import choices, claims, figures, printed
 from pruncam.studies.sp2ps.config import PHASES, Config
 from pruncam.studies.sp2ps.distractor import CONTROL, MISLED, Distractor
-from pruncam.studies.sp2ps.half import Half, resized
+from pruncam.studies.sp2ps.half import L1, Half
 from pruncam.studies.study import Machine, StudyResult
 from pruncam.studies.workshop import Workshop
 
 __all__ = ["Config", "configure", "run"]
 
+SHOWN = {"CIFAR-10": "automobile", "STL-10": "dog"}  # what the paper's figures show
 ORIGINAL = {"CIFAR-10": "cifar10", "STL-10": "stl10"}  # the paper's data sets by the catalogue's names
 
 
@@ -44,9 +45,10 @@ def run(config: Config, progress: bool = True, *, machine: Machine | None = None
     moved = Distractor(shared or _half(config, machine, config.distractor, bar))
     try:
         _train(halves, moved, machine, bar)
-        rows = pd.concat([_rows(half) for half in halves], ignore_index=True)
+        rows = pd.concat([half.scores() for half in halves], ignore_index=True)
         found = _tables(config, halves, rows) | {"distractor": moved.table()}
-        shown = {half.paper: samples.choose(half) for half in halves}
+        chosen = {half: samples.choose(half, SHOWN.get(half.paper, "")) for half in halves}
+        shown = {half.paper: samples.sample(half, index) for half, index in chosen.items()}
         misled = moved.sample()
     finally:
         bar.close()
@@ -79,8 +81,8 @@ def _half(config: Config, machine: Machine, entry: tuple, bar: Progress) -> Half
             raise ValueError(f"the networks take square colour images, {ours} has {tuple(found.images.shape[1:])}")
         count = getattr(config, f"{split}_images")
         found = found if count is None or count >= len(found) else found.first(count)
-        sets.append(resized(found, side).to(machine.torch_device))
-    return Half(config, paper, width, *sets, Workshop(Store(), machine.torch_device, bar))
+        sets.append(found.resized(side).to(machine.torch_device))
+    return Half(config, paper, *sets, Workshop(Store(), machine.torch_device, bar), width)
 
 
 def _train(halves: list[Half], moved: Distractor, machine: Machine, bar: Progress) -> None:
@@ -102,19 +104,13 @@ def _stands_in(half: Half) -> bool:
     return half.test.name != name or not is_whole or "original" not in half.test.provenance
 
 
-def _rows(half: Half) -> pd.DataFrame:
-    rows = half.scores()
-    rows.insert(0, "half", half.paper)
-    return rows
-
-
 def _tables(config: Config, halves: list[Half], rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     accuracy = tables.accuracies(config, rows)
     drops = pd.concat([tables.drops(config, rows, accuracy, half.paper).assign(half=half.paper) for half in halves])
     first = drops[drops["half"] == halves[0].paper]
     numbered = {"ablation-cam": "1", "grad-cam": "2", "grad-cam++": "3"}
-    found = {numbered[method]: tables.beside(first, method) for method in numbered if method in config.methods}
-    truth = [table for half in halves if (table := choices.truth(half)) is not None]
+    found = {numbered[method]: printed.beside(first, method) for method in numbered if method in config.methods}
+    truth = [table for half in halves if (table := measures.truth(half)) is not None]
     return found | {
         "curves": tables.curves(config, rows, accuracy),
         "models": accuracy,
@@ -123,8 +119,8 @@ def _tables(config: Config, halves: list[Half], rows: pd.DataFrame) -> dict[str,
         "classes": tables.by_class(rows, {half.paper: half.test.classes for half in halves}),
         "correctness": tables.by_correctness(rows),
         "sensitivity": pd.concat([choices.sensitivity(half) for half in halves], ignore_index=True),
-        "costs": pd.concat([choices.costs(half) for half in halves], ignore_index=True),
-        "times": pd.concat([choices.times(half) for half in halves], ignore_index=True),
+        "costs": pd.concat([measures.costs(half, L1) for half in halves], ignore_index=True),
+        "times": pd.concat([measures.times(half, L1) for half in halves], ignore_index=True),
         **({"truth": pd.concat(truth, ignore_index=True)} if truth else {}),
     }
 

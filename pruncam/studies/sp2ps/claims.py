@@ -5,17 +5,16 @@ Most rest on a weighted sum of mean scores, whose interval resamples images: all
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from pruncam.report.claims import Claim
-from pruncam.seeds import derive
-from pruncam.statistics import Interval, bootstrap_mean, correlation
+from pruncam.statistics import Interval, correlation
+from pruncam.studies.half import FLOOR
+from pruncam.studies.means import Means, spell
 from pruncam.studies.sp2ps.config import Config
-from pruncam.studies.sp2ps.half import FLOOR, L1, RANDOM
+from pruncam.studies.sp2ps.half import L1, RANDOM
 
 CIFAR, STL = "CIFAR-10", "STL-10"
 FLAT, CLEAR = 0.05, 0.05  # a fall of Sp2PS below the first is "relatively flat", one above the second is "clear"
@@ -59,7 +58,7 @@ PLACES = (  # Figures 4 to 9: (figure, data set, CAM, rule, rate, whether the ma
 
 def judge(config: Config, rows: pd.DataFrame, drops: pd.DataFrame, stand_ins: Iterable[str]) -> list[Claim]:
     """Claims S1 to S11; `stand_ins` are the paper's data sets in whose place others stand."""
-    means, stand_ins = _Means(config, rows), set(stand_ins)
+    means, stand_ins = Means(config, rows), set(stand_ins)
     return [
         Claim(**claim, on_stand_in=bool(stand_ins & set(halves)))
         for halves, claim in (
@@ -72,37 +71,6 @@ def judge(config: Config, rows: pd.DataFrame, drops: pd.DataFrame, stand_ins: It
             *_places(means),
         )
     ]
-
-
-@dataclass(frozen=True)
-class _Means:
-    """Mean scores of the study's models, and of sums of them."""
-
-    config: Config
-    rows: pd.DataFrame
-
-    @cached_property
-    def columns(self) -> dict[tuple, np.ndarray]:
-        """Every model's scores by image, averaged over seeds: (half, rule, rate, CAM, score) -> (images,)."""
-        found = {}
-        for key, part in self.rows.groupby(["half", "rule", "rate", "method"], observed=True):
-            by_image = part.groupby("image")[["sp2ps", "iou"]].mean()
-            found |= {(*key, score): by_image[score].to_numpy(dtype=float) for score in by_image}
-        return found
-
-    def has(self, half: str, rule: str, *rates: float) -> bool:
-        """Whether there are such models."""
-        method = self.config.methods[0]
-        return all((half, rule, rate, method, "sp2ps") in self.columns for rate in rates)
-
-    def of(self, half: str, rule: str, rate: float, method: str | None = None, score: str = "sp2ps") -> np.ndarray:
-        """A score by image, of one CAM or averaged over all of them."""
-        methods = [method] if method else self.config.methods
-        return np.mean([self.columns[half, rule, rate, name, score] for name in methods], axis=0)
-
-    def interval(self, values: np.ndarray) -> Interval:
-        """The mean of a sum of scores by image."""
-        return bootstrap_mean(values, samples=self.config.bootstrap, seed=derive(self.config.seed, "claims"))
 
 
 def _claim(name, halves, sentence, where, criterion, relation, limit, estimate, evidence, points=1) -> tuple:
@@ -120,32 +88,22 @@ def _claim(name, halves, sentence, where, criterion, relation, limit, estimate, 
     }
 
 
-def _spell(interval: Interval) -> str:
-    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
-
-
-def _curves(means: _Means) -> list[tuple]:
+def _curves(means: Means) -> list[tuple]:
     """S1 to S4: how the curves of Figures 10 to 13 fall."""
     table = []
     for name, half, sentence, figure, criterion, relation, limit, terms in FALLS:
         estimate, words = None, f"this profile does not have {half} at these rates"
         if all(means.has(half, rule, rate) for _, rule, rate in terms):
             estimate = means.interval(sum(factor * means.of(half, rule, rate) for factor, rule, rate in terms))
-            words = _spell(estimate)
+            words = spell(estimate)
         average = f"{criterion}, mean of the CAMs"
         table.append(_claim(name, (half,), sentence, f"Figure {figure}", average, relation, limit, estimate, words))
     return table
 
 
-def _models(means: _Means) -> list[tuple[str, str, float]]:
-    """The pruned models: half, rule, rate."""
-    found = dict.fromkeys(key[:3] for key in means.columns if key[1] in (L1, RANDOM))
-    return list(found)
-
-
-def _cams(means: _Means) -> list[tuple]:
+def _cams(means: Means) -> list[tuple]:
     """S5: Grad-CAM++ is highest, the other two are alike. Judged on the half with the smaller margin."""
-    halves, models = dict.fromkeys(key[0] for key in means.columns), _models(means)
+    halves, models = dict.fromkeys(key[0] for key in means.columns), means.models
     needed = {"grad-cam", "grad-cam++", "ablation-cam"}
     highest = alike = None
     words = ["this profile lacks a CAM"] * 2
@@ -161,7 +119,7 @@ def _cams(means: _Means) -> list[tuple]:
             gaps.append(means.interval(gap * np.sign(gap.mean() or 1)))
         highest, alike = min(margins, key=lambda i: i.value), max(gaps, key=lambda i: i.value)
         words = [
-            "; ".join(f"{half} {_spell(i)}" for half, i in zip(halves, found, strict=True)) for found in (margins, gaps)
+            "; ".join(f"{half} {spell(i)}" for half, i in zip(halves, found, strict=True)) for found in (margins, gaps)
         ]
     return [
         _claim("S5a", halves, "Grad-CAM++ gives the highest Sp2PS.", "Section 4.2",
@@ -173,9 +131,9 @@ def _cams(means: _Means) -> list[tuple]:
     ]  # fmt: skip
 
 
-def _by_magnitude(means: _Means) -> tuple:
+def _by_magnitude(means: Means) -> tuple:
     """S6: L1 above Random at every rate of every half: judged where the margin is smallest."""
-    pairs = [(half, rate) for half, rule, rate in _models(means) if rule == L1]
+    pairs = [(half, rate) for half, rule, rate in means.models if rule == L1]
     margins = {
         pair: means.interval(means.of(pair[0], L1, pair[1]) - means.of(pair[0], RANDOM, pair[1])) for pair in pairs
     }
@@ -184,7 +142,7 @@ def _by_magnitude(means: _Means) -> tuple:
         "S6", dict.fromkeys(pair[0] for pair in pairs),
         "Pruning by magnitude preserves the baseline's behaviour better than Random.", "Section 4.2",
         "Sp2PS of L1 minus Random, mean of the CAMs, where it is smallest", "at least", 0.0, smallest,
-        f"smallest at {rate:.0%} on {half}: {_spell(smallest)}",
+        f"smallest at {rate:.0%} on {half}: {spell(smallest)}",
     )  # fmt: skip
 
 
@@ -202,7 +160,7 @@ def _attention_moves(drops: pd.DataFrame) -> tuple:
     )  # fmt: skip
 
 
-def _thresholds(means: _Means) -> list[tuple]:
+def _thresholds(means: Means) -> list[tuple]:
     """S8: a threshold of trust must lie under what fine-tuning alone does, and the rates at which it is crossed."""
     table = []
     for number, (cam, limit) in enumerate(TRUST.items()):
@@ -211,7 +169,7 @@ def _thresholds(means: _Means) -> list[tuple]:
         if halves and cam in means.config.methods:
             floors = {half: means.interval(means.of(half, FLOOR, 0.0, cam)) for half in halves}
             estimate = min(floors.values(), key=lambda i: i.value)
-            words = "; ".join(f"{half} {_spell(i)}, {_crossed(means, half, cam, limit)}" for half, i in floors.items())
+            words = "; ".join(f"{half} {spell(i)}, {_crossed(means, half, cam, limit)}" for half, i in floors.items())
         table.append(
             _claim(f"S8{'ab'[number]}", halves, f"{limit} with {cam} is a threshold of trust.", "Section 5",
                    "Sp2PS of the baseline that is fine-tuned and not pruned, the lower of the halves",
@@ -220,11 +178,11 @@ def _thresholds(means: _Means) -> list[tuple]:
     return table
 
 
-def _crossed(means: _Means, half: str, cam: str, limit: float) -> str:
+def _crossed(means: Means, half: str, cam: str, limit: float) -> str:
     words = []
     for rule in (L1, RANDOM):
         below = [
-            r for h, own, r in _models(means) if (h, own) == (half, rule) and means.of(h, own, r, cam).mean() < limit
+            r for h, own, r in means.models if (h, own) == (half, rule) and means.of(h, own, r, cam).mean() < limit
         ]
         words.append(f"{rule} below it from {min(below):.0%}" if below else f"{rule} never below it")
     return ", ".join(words)
@@ -263,14 +221,14 @@ def _against_pe(drops: pd.DataFrame) -> list[tuple]:
     return table
 
 
-def _places(means: _Means) -> list[tuple]:
+def _places(means: Means) -> list[tuple]:
     """S11: what the figures show for one image, asked of all of them."""
     table = []
     for number, (figure, half, cam, rule, rate, keeps) in enumerate(PLACES, start=1):
         estimate, words = None, f"this profile does not have {half} at {rate:.0%} with {cam}"
         if means.has(half, rule, rate) and cam in means.config.methods:
             estimate = means.interval(means.of(half, rule, rate, cam, "iou"))
-            words = _spell(estimate)
+            words = spell(estimate)
         verb = "keeps" if keeps else "does not keep"
         table.append(
             _claim(f"S11.{number}", (half,), f"{cam} {verb} its place at {rate:.0%} with {rule} on {half}.",

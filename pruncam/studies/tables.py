@@ -1,20 +1,19 @@
-"""The tables of the Sp2PS study: curves over the rates, the papers' Tables 1 to 3, what their choices do."""
+"""Tables that the pruning studies share, from rows of scores with their half, rule, rate and seed."""
 
 import math
 
 import numpy as np
 import pandas as pd
 
-from pruncam import places, scoring
+from pruncam import scoring
 from pruncam.seeds import derive
 from pruncam.statistics import bootstrap_means
-from pruncam.studies.sp2ps.config import Config
-from pruncam.studies.sp2ps.half import CHANCE, FLOOR, L1, RANDOM
+from pruncam.studies.half import CHANCE, FLOOR, StudyConfig
 
-PRUNED = (L1, RANDOM)
+ENDS = (FLOOR, CHANCE)  # of the scale: models that are not pruned
 
 
-def accuracies(config: Config, rows: pd.DataFrame) -> pd.DataFrame:
+def accuracies(config: StudyConfig, rows: pd.DataFrame) -> pd.DataFrame:
     """One row per model: accuracy in %, and by how many points it lies under the baseline's."""
     table = []
     once = rows[rows["method"] == config.methods[0]]
@@ -26,8 +25,8 @@ def accuracies(config: Config, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def curves(config: Config, rows: pd.DataFrame, accuracy: pd.DataFrame) -> pd.DataFrame:
-    """Figures 10 to 13: per half, rule, rate and CAM the accuracy and every score, with intervals.
+def curves(config: StudyConfig, rows: pd.DataFrame, accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Per half, rule, rate and CAM the accuracy and every score, with intervals.
 
     Scores are means over images, and over seeds where a rule has several. Intervals resample images, seeds together.
     """
@@ -48,13 +47,13 @@ def curves(config: Config, rows: pd.DataFrame, accuracy: pd.DataFrame) -> pd.Dat
     return pd.DataFrame(table)
 
 
-def drops(config: Config, rows: pd.DataFrame, accuracy: pd.DataFrame, half: str) -> pd.DataFrame:
+def drops(config: StudyConfig, rows: pd.DataFrame, accuracy: pd.DataFrame, half: str) -> pd.DataFrame:
     """Accuracy drop and the drop of every score of each pruned model, the models in the order of their accuracy drops.
 
     A score's drop is 100 (1 - score): the unpruned model scores 1 against itself.
     """
     table = []
-    models = accuracy[(accuracy["half"] == half) & accuracy["rule"].isin(PRUNED)].sort_values("acc_drop", kind="stable")
+    models = accuracy[(accuracy["half"] == half) & ~accuracy["rule"].isin(ENDS)].sort_values("acc_drop", kind="stable")
     for method in config.methods:
         for place, model in enumerate(models.itertuples(), start=1):
             chosen = (rows["half"] == half) & (rows["rule"] == model.rule) & (rows["rate"] == model.rate)
@@ -68,30 +67,9 @@ def drops(config: Config, rows: pd.DataFrame, accuracy: pd.DataFrame, half: str)
     return pd.DataFrame(table)
 
 
-def published() -> pd.DataFrame:
-    """Tables 1 to 3 as printed: CAM, place, and the two drops of each of the two scores."""
-    return pd.read_csv(places.package_folder() / "published" / "sp2ps.csv")
-
-
-def beside(drops: pd.DataFrame, method: str) -> pd.DataFrame:
-    """One of Tables 1 to 3: the printed values, and ours of the same place in the order of accuracy drops.
-
-    Printed PE values are another paper's network and kind of pruning; ours are of the same models as our Sp2PS.
-    """
-    printed = published()
-    printed = printed[printed["method"] == method]
-    ours = drops[drops["method"] == method]
-    # Six places of the eight models or more: spread over them, first and last included.
-    chosen = ours.iloc[np.unique(np.linspace(0, len(ours) - 1, min(6, len(ours))).round().astype(int))]
-    chosen = chosen.assign(place=range(1, len(chosen) + 1))
-    columns = {"acc_drop": "acc_drop_ours", "sp2ps_drop": "sp2ps_drop_ours", "pe_drop": "pe_drop_ours"}
-    chosen = chosen[["place", "rule", "rate", *columns]].rename(columns=columns)
-    return printed.merge(chosen, on="place", how="left").drop(columns="method")
-
-
 def by_class(rows: pd.DataFrame, classes: dict[str, tuple[str, ...]]) -> pd.DataFrame:
     """Mean Sp2PS and PE of every class: which classes lose their place first."""
-    table = rows[rows["rule"].isin(PRUNED)]
+    table = rows[~rows["rule"].isin(ENDS)]
     table = (
         table.groupby(["half", "rule", "rate", "method", "label"], observed=True)[["sp2ps", "pe"]].mean().reset_index()
     )
@@ -101,7 +79,7 @@ def by_class(rows: pd.DataFrame, classes: dict[str, tuple[str, ...]]) -> pd.Data
 
 def by_correctness(rows: pd.DataFrame) -> pd.DataFrame:
     """Mean scores of images that a pruned model gets right and wrong."""
-    table = rows[rows["rule"].isin(PRUNED)]
+    table = rows[~rows["rule"].isin(ENDS)]
     right = np.where(table["pruned_prediction"] == table["label"], "correct", "incorrect")
     table = table.assign(prediction=right)
     keys = ["half", "rule", "rate", "method", "prediction"]
@@ -113,5 +91,5 @@ def by_correctness(rows: pd.DataFrame) -> pd.DataFrame:
 
 def ends(rows: pd.DataFrame) -> pd.DataFrame:
     """The two ends of the scale: each seed's mean scores of fine-tuning alone, and of random weights."""
-    table = rows[rows["rule"].isin((FLOOR, CHANCE))]
+    table = rows[rows["rule"].isin(ENDS)]
     return table.groupby(["half", "rule", "seed", "method"], observed=True)[list(scoring.SCORES)].mean().reset_index()

@@ -1,0 +1,47 @@
+"""The images that a study's figures show, chosen by a rule and not by eye, and their heatmaps by every model."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pruncam import cams
+from pruncam.studies.half import Half
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A test image and its heatmaps: `maps[method][rule]` is (rates + 1, H, W), the baseline's first."""
+
+    index: int
+    label: str
+    image: np.ndarray | None  # (H, W, 3) in [0, 1]; None where the picture may not be published
+    maps: dict[str, dict[str, np.ndarray]]
+
+
+@torch.no_grad()
+def choose(half: Half, wanted: str) -> int:
+    """The first test image of the class wanted (else of the first class) that the baseline gets right."""
+    label = half.test.classes.index(wanted) if wanted in half.test.classes else 0
+    candidates = (half.test.labels == label).nonzero()[:50, 0]
+    x = half.prepared(half.test.images[candidates].float() / 255)
+    right = (half.baseline(x).argmax(1) == label).nonzero()
+    return int(candidates[int(right[0]) if len(right) else 0])
+
+
+def sample(half: Half, index: int) -> Sample:
+    """A test image and its maps by the baseline and by each rule's models of its first seed."""
+    image = half.test.images[index]
+    x, maps = half.prepared(image[None].float() / 255), {method: {} for method in half.config.methods}
+    for rule, seeds in half.rules.items():
+        chosen = [v for v in half.variants if (v.rule, v.seed) == (rule, seeds[0])]
+        found = [_maps(half, model, x) for model in (half.baseline, *map(half.model, chosen))]
+        for method in half.config.methods:
+            maps[method][rule] = np.concatenate([each[method] for each in found])
+    picture = image.permute(1, 2, 0).cpu().numpy() / 255 if half.test.showable else None
+    return Sample(index, half.test.classes[int(half.test.labels[index])], picture, maps)
+
+
+def _maps(half: Half, model: torch.nn.Module, x: torch.Tensor) -> dict[str, np.ndarray]:
+    found = cams.explain(model, x, methods=half.config.methods)
+    return {method: maps.cpu().numpy() for method, maps in found.maps.items()}
