@@ -50,6 +50,46 @@ def stl_net(classes: int = 10, *, width: int = 32) -> nn.Sequential:
     return _plain(blocks, [8 * width, 8 * width], classes)
 
 
+def vgg11(
+    classes: int = 10,
+    *,
+    image_size: int = 224,
+    width: int = 64,
+    classifier_width: int = 4096,
+    in_channels: int = 3,
+    batch_norm: bool = False,
+    dropout: float = 0.5,
+) -> nn.Sequential:
+    """VGG11 as the PE-score paper prunes it (Section 4; Simonyan & Zisserman 2015), in torchvision's layout.
+
+    Eight 3x3 convolutions of `width` to 8 `width` filters, ReLU, five 2x2 maxima, two hidden FC layers with `dropout`.
+    State dicts are those of `torchvision.models.vgg11` (`vgg11_bn` with `batch_norm`), at the default widths of the
+    same shapes. For images under 224x224 there is one difference: torchvision always blows the last map up to 7x7
+    before the FC layers; here it keeps its own size, `image_size` // 32 (1x1 for 32x32 images), 7x7 at most.
+
+    Raises TypeError or ValueError if a number is none or too small; `image_size` must be at least 32.
+    """
+    for name, value in {"classes": classes, "width": width, "classifier_width": classifier_width}.items():
+        check_number(name, value, whole=True, at_least=1)
+    check_number("in_channels", in_channels, whole=True, at_least=1)
+    check_number("image_size", image_size, whole=True, at_least=32)
+    check_number("dropout", dropout)
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout is the share of neurons that are left out in training, in [0, 1), got {dropout}")
+    layers, channels = [], in_channels
+    for block in ([1], [2], [4, 4], [8, 8], [8, 8]):
+        for filters in (factor * width for factor in block):
+            norm = [nn.BatchNorm2d(filters)] if batch_norm else []
+            layers += [nn.Conv2d(channels, filters, 3, padding=1), *norm, nn.ReLU(inplace=True)]
+            channels = filters
+        layers.append(nn.MaxPool2d(2))
+    grid, hidden = min(7, image_size // 32), classifier_width
+    head = [nn.Linear(channels * grid**2, hidden), nn.ReLU(inplace=True), nn.Dropout(dropout)]
+    head += [nn.Linear(hidden, hidden), nn.ReLU(inplace=True), nn.Dropout(dropout), nn.Linear(hidden, classes)]
+    parts = {"features": nn.Sequential(*layers), "avgpool": nn.AdaptiveAvgPool2d(grid), "flatten": nn.Flatten()}
+    return nn.Sequential(OrderedDict(parts | {"classifier": nn.Sequential(*head)}))
+
+
 def _plain(blocks: list[list[int]], last: list[int], classes: int) -> nn.Sequential:
     """Blocks of convolutions, each closed by a 2x2 maximum; those of the `last` block have no padding."""
     check_number("classes", classes, whole=True, at_least=1)

@@ -370,6 +370,70 @@ def test_a_state_of_another_network_is_refused(other, amount):
         pruning.load_state(small_net(), other.state_dict())
 
 
+def cut_net(seed=0, rate=0.5):
+    """A network with filters removed, in every kind of layer that can lose any, and a fresh whole one."""
+    torch.manual_seed(seed)
+    layers = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 6, 3)]
+    layers += [nn.BatchNorm2d(6, affine=False), nn.Flatten(), nn.Linear(24, 7), nn.Linear(7, 10)]
+    model = nn.Sequential(*layers)
+    model(torch.randn(5, 3, 8, 8))  # running statistics
+    return pruning.remove_filters(model, rate, example_input=torch.zeros(1, 3, 8, 8)), copy.deepcopy(model)
+
+
+@pytest.mark.parametrize("amount", [0, 0.3], ids=["dense", "masked"])
+def test_a_network_with_removed_filters_comes_back_from_a_file(amount, tmp_path):
+    small, fresh = cut_net()
+    if amount:
+        small = pruning.global_unstructured(small, amount)
+    torch.save(small.state_dict(), tmp_path / "model.pt")
+    fresh[4].weight.requires_grad_(False)
+    loaded = pruning.load_state(fresh, torch.load(tmp_path / "model.pt", weights_only=True))
+    assert loaded is fresh and same(state(loaded), state(small))
+    for name, module in small.named_modules():
+        mine = loaded.get_submodule(name)
+        for key in ("in_channels", "out_channels", "groups", "in_features", "out_features", "num_features"):
+            assert getattr(mine, key, None) == getattr(module, key, None), (name, key)
+    x = torch.randn(2, 3, 8, 8)
+    assert torch.equal(loaded.eval()(x), small.eval()(x))
+    assert [name for name, p in loaded.named_parameters() if not p.requires_grad] == ["4.weight"]
+    again = pruning.remove_filters(loaded, 0.5, example_input=x)
+    assert again(x).shape == (2, 10) and again[0].out_channels == 2
+    assert pruning.sparsity(loaded) == pytest.approx(amount, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"8.weight": (9, 4), "8.bias": (9,)}, r"'8.weight' has the shape \(9, 4\), the model's has \(10, 7\)"),
+        ({"0.weight": (4, 1, 3, 3)}, r"'0.weight' has the shape \(4, 1, 3, 3\), the model's has \(8, 3, 3, 3\)"),
+        ({"0.weight": (9, 3, 3, 3), "0.bias": (9,)}, "'0.weight' has the shape"),
+        ({"0.weight": (4, 3, 2, 2)}, "'0.weight' has the shape"),
+        ({"0.weight": (0, 3, 3, 3), "0.bias": (0,)}, "'0.weight' has the shape"),
+        ({"0.bias": (3,)}, "'0.weight' has the shape"),
+        ({"1.running_var": (3,)}, "'1.weight' has the shape"),
+        ({"3.weight": (4, 2, 3, 3)}, "'3.weight' has the shape"),
+    ],
+)
+def test_a_state_that_is_no_cut_of_the_network_is_refused_and_leaves_it_whole(change, message):
+    small, fresh = cut_net()
+    before = state(fresh)
+    cut = small.state_dict() | {name: torch.zeros(shape) for name, shape in change.items()}
+    with pytest.raises(ValueError, match=f"this state is of another network than Sequential: {message}"):
+        pruning.load_state(fresh, cut)
+    assert [value.shape for value in state(fresh).values()] == [value.shape for value in before.values()]
+
+
+def test_what_cannot_be_cut_is_refused():
+    with pytest.raises(ValueError, match="'1.weight' has the shape"):
+        pruning.load_state(
+            nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3)),
+            nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(2)).state_dict(),
+        )
+    grouped = [nn.Sequential(nn.Conv2d(4, n, 1, groups=2), nn.Conv2d(n, 2, 1)) for n in (8, 6)]
+    with pytest.raises(ValueError, match="'0.weight' has the shape"):
+        pruning.load_state(grouped[0], grouped[1].state_dict())
+
+
 def test_dropped_masks_let_weights_grow_back(pruned):
     before = state(pruned)
     free = pruning.drop_masks(pruned)
@@ -434,3 +498,54 @@ def test_masks_that_do_not_fit_are_refused(name, mask, message):
 def test_masks_of_a_model_on_float64_prune_it_too():
     pruned = pruning.global_unstructured(small_net().double(), 0.5)
     assert weights(pruned).dtype == torch.float64 and np.isclose(pruning.sparsity(pruned), 0.5)
+
+
+# ---------------------------------------------------------------- whole filters by masks
+
+
+def filters_by_hand():
+    """Two convolutions of three filters, an FC layer of two classes; filter k of layer l has the magnitude given."""
+    model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Conv2d(3, 3, 3), nn.Flatten(), nn.Linear(3, 2))
+    for layer, magnitudes in zip((model[0], model[2], model[4]), ((5, 1, 4), (2, 6, 3), (0.1, 0.1)), strict=True):
+        for filter_, magnitude in zip(layer.weight.data, magnitudes, strict=True):
+            filter_.fill_(-magnitude)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("amount", "gone"),
+    [(0, set()), (1 / 6, {(0, 1)}), (0.5, {(0, 1), (2, 0), (2, 2)}), (4 / 6, {(0, 1), (0, 2), (2, 0), (2, 2)})],
+)
+def test_the_smallest_filters_of_all_layers_are_masked_and_the_last_layer_is_not(amount, gone):
+    model = filters_by_hand()
+    pruned = pruning.global_structured(model, amount)
+    found = {(k, row) for k in (0, 2, 4) for row, w in enumerate(pruned[k].weight) if (w == 0).all()}
+    assert found == gone and (model[0].weight != 0).all()
+    kept = [
+        (pruned[k].weight[row] == model[k].weight[row]).all()
+        for k in (0, 2)
+        for row in range(3)
+        if (k, row) not in gone
+    ]
+    assert all(kept)
+
+
+def test_random_filters_are_as_many_and_depend_on_the_seed():
+    model = initialize(mnist_net(), "pytorch", 0)
+    one, again, other = (pruning.global_structured(model, 0.5, method="random", seed=seed) for seed in (1, 1, 2))
+    zeros = [[(w == 0).flatten(1).all(1).tolist() for w in pruning.masks(m).values()] for m in (one, again, other)]
+    assert zeros[0] == zeros[1] != zeros[2]
+    assert all(sum(map(sum, rows)) == 6 and not all(rows[0]) and not all(rows[1]) for rows in zeros)
+
+
+def test_filters_that_cannot_be_masked_are_refused():
+    with pytest.raises(ValueError, match="5 of 6 filters cannot be pruned: each of the 2 layers keeps one"):
+        pruning.global_structured(filters_by_hand(), 0.8)
+    with pytest.raises(ValueError, match="nothing to prune: Sequential has a single layer"):
+        pruning.global_structured(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), 0.5)
+    with pytest.raises(ValueError, match="amount is the fraction of filters to prune, in \\[0, 1\\), got 1"):
+        pruning.global_structured(filters_by_hand(), 1)
+    broken = filters_by_hand()
+    broken[2].weight.data[0, 0, 0, 0] = math.nan
+    with pytest.raises(ValueError, match="2 has weights that are nan or infinite"):
+        pruning.global_structured(broken, 0.5)

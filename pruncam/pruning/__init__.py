@@ -1,4 +1,4 @@
-"""Pruning: masks that hold weights at zero, and the rules that choose which."""
+"""Pruning: masks that hold weights at zero, filters that are removed, and the rules that choose which."""
 
 from pruncam.pruning.filters import global_structured
 from pruncam.pruning.masks import (
@@ -11,6 +11,7 @@ from pruncam.pruning.masks import (
     prunable,
     sparsity,
 )
+from pruncam.pruning.structured import remove_filters
 from pruncam.pruning.unstructured import global_unstructured, lottery_step, rewind
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "make_permanent",
     "masks",
     "prunable",
+    "remove_filters",
     "rewind",
     "sparsity",
 ]

@@ -6,13 +6,14 @@ to zero before every forward pass, so that they stay pruned in a training loop t
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from pruncam.choices import check_model
 
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 LAYERS = {"conv": (nn.Conv1d, nn.Conv2d, nn.Conv3d), "linear": (nn.Linear,)}
 
 
@@ -85,25 +86,91 @@ def apply_masks(model: nn.Module) -> None:
 def load_state(model: nn.Module, state: dict[str, Tensor]) -> nn.Module:
     """Load a state dict that may hold masks into an unmasked `model` of the same layers; returns the model.
 
+    A state with fewer filters, as `remove_filters` leaves, is of the same layers too: convolutions, FC and BatchNorm
+    layers of `model` itself are cut to its sizes first; the channels of its input and its classes must be the same.
+
     Raises ValueError where names or shapes do not fit, TypeError where `state` is no dict.
     """
     if not isinstance(state, Mapping):
         raise TypeError(f"state must be a dict as model.state_dict() gives it, got {type(state).__name__}")
+    check_model(model)
+    _cut_to(model, state)
     found = {name.removesuffix("_mask"): value for name, value in state.items() if name.endswith(".weight_mask")}
     attach_masks(model, found)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        misfit = _first_misfit(model, state) or str(error).splitlines()[-1].strip()
-        raise ValueError(f"this state is of another network than {type(model).__name__}: {misfit}") from error
+        misfit = _first_misfit(model, state, (*model.state_dict(), *state))
+        raise ValueError(_another(model, misfit or str(error).splitlines()[-1].strip())) from error
     apply_masks(model)
     return model
 
 
-def _first_misfit(model: nn.Module, state: Mapping[str, Tensor]) -> str | None:
-    """The first name that only one of the two has, or whose shapes differ."""
+def _cut_to(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Cut the layers of `model` down to the sizes in `state`, in place; other names are left to be refused later.
+
+    Raises ValueError where that is no way to make it fit; nothing is cut then.
+    """
     own = model.state_dict()
-    for name in (*own, *state):
+    names = [name for name in state if not name.endswith(".weight_mask")]
+    if set(names) != own.keys() or not all(isinstance(state[name], Tensor) for name in names):
+        return
+    modules = dict(model.named_modules())
+    # The network's input and output stay: of another number of classes it is another network.
+    weighty = [name for name, module in modules.items() if isinstance(module, LAYERS["conv"] + LAYERS["linear"])]
+    sizes = {}
+    for misfit in (name for name in names if state[name].shape != own[name].shape):
+        layer = misfit.rpartition(".")[0]
+        module = modules[layer]
+        sizes[layer] = {key: state[f"{layer}.{key}" if layer else key].shape for key in module.state_dict()}
+        ends = {"reads_input": [layer] == weighty[:1], "gives_output": [layer] == weighty[-1:]}
+        if not _can_be_cut(module, sizes[layer], **ends):
+            raise ValueError(_another(model, _first_misfit(model, state, [misfit])))
+    for layer, shapes in sizes.items():
+        _cut(modules[layer], shapes)
+
+
+def _can_be_cut(module: nn.Module, sizes: dict[str, torch.Size], reads_input: bool, gives_output: bool) -> bool:
+    """Whether a layer can get these shapes by losing filters, and channels of its input."""
+    own = {key: tensor.shape for key, tensor in module.state_dict().items()}
+    if not isinstance(module, LAYERS["conv"] + LAYERS["linear"] + _BATCH_NORMS):
+        return False
+    for key, size in sizes.items():
+        losing = zip(size[:2], own[key][:2], strict=False)
+        if len(size) != len(own[key]) or size[2:] != own[key][2:] or not all(0 < new <= old for new, old in losing):
+            return False
+    if len({size[0] for size in sizes.values() if size}) > 1:  # a number of its own is BatchNorm's count of batches
+        return False
+    if getattr(module, "groups", 1) > 1:  # only a depthwise one, a filter per channel, stays what it is
+        return module.groups == module.in_channels == module.out_channels
+    if gives_output and sizes["weight"][0] != own["weight"][0]:
+        return False
+    return not (reads_input and sizes["weight"][1] != own["weight"][1])
+
+
+def _cut(module: nn.Module, sizes: dict[str, torch.Size]) -> None:
+    """Give a layer's tensors these shapes, and the layer the numbers that say so; values are whatever they are."""
+    for key, size in sizes.items():
+        tensor = getattr(module, key)
+        kept = tensor.detach()[tuple(slice(end) for end in size)].clone()
+        setattr(module, key, nn.Parameter(kept, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else kept)
+    if isinstance(module, nn.Linear):
+        module.out_features, module.in_features = module.weight.shape
+    elif isinstance(module, _BATCH_NORMS):
+        module.num_features = max(size[0] for size in sizes.values() if size)
+    else:
+        module.groups = len(module.weight) if module.groups > 1 else 1
+        module.out_channels, module.in_channels = len(module.weight), module.weight.shape[1] * module.groups
+
+
+def _another(model: nn.Module, misfit: str) -> str:
+    return f"this state is of another network than {type(model).__name__}: {misfit}"
+
+
+def _first_misfit(model: nn.Module, state: Mapping[str, Tensor], names: Iterable[str]) -> str | None:
+    """The first of these names that only one of the two has, or whose shapes differ."""
+    own = model.state_dict()
+    for name in names:
         if name not in state:
             return f"the state has no {name!r}"
         if name not in own:
