@@ -1,7 +1,8 @@
 """Training: recipes, the inputs a network sees, and one function that fits a classifier held in memory."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,8 @@ from pruncam.choices import check_choice, check_model, check_number, is_number, 
 from pruncam.datasets import noise
 from pruncam.forward import as_evaluated, check_fit, first_logits
 from pruncam.seeds import derive, generator
+
+_DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 ENGINES = ("auto", "torch", "fused")
 OPTIMIZERS = ("sgd", "adam")
@@ -119,8 +122,9 @@ def fit(
 ) -> float:
     """Train `model` in place by cross-entropy; pruned weights stay zero. Returns the last epoch's mean loss.
 
-    Batch order and noise are functions of `seed` and the epoch alone, on every device and engine; the fused engine
-    gives the same weights to the bit on every processor.
+    Batch order, noise and dropout are functions of `seed` and the epoch alone, the first two on every device and
+    engine; the fused engine gives the same weights to the bit on every processor. Dropout draws from PyTorch's global
+    random state, which is put back: models that have it should not be trained in several threads at once.
 
     Parameters
     ----------
@@ -152,7 +156,8 @@ def fit(
     for number, learning_rate in enumerate(recipe.learning_rates):
         order = torch.randperm(len(images), generator=generator(seed, "order", number))
         moves = _moves(recipe, len(images), generator(seed, "moves", number))
-        loss = epoch(images, labels, order, learning_rate, derive(seed, "noise", number), moves)
+        with _dropout(model, derive(seed, "dropout", number)):
+            loss = epoch(images, labels, order, learning_rate, derive(seed, "noise", number), moves)
         if not math.isfinite(loss):
             raise ValueError(f"the loss became {loss} in epoch {number + 1}: lower the learning rate ({learning_rate})")
         after_epoch()
@@ -223,6 +228,23 @@ def _moves(recipe: Recipe, count: int, random: torch.Generator) -> _Moves | None
     corners = torch.randint(0, 2 * recipe.shift + 1, (count, 2), generator=random)
     mirrored = torch.rand(count, generator=random) < (0.5 if recipe.mirror else 0)
     return _Moves(recipe.shift, corners, mirrored)
+
+
+@contextmanager
+def _dropout(model: nn.Module, seed: int) -> Iterator[None]:
+    """PyTorch's random state set to `seed` inside, if the model draws from it, and put back after."""
+    if not drops_out(model):
+        yield
+        return
+    device = next(model.parameters()).device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def drops_out(model: nn.Module) -> bool:
+    """Whether the model leaves out neurons at random while it is trained."""
+    return any(isinstance(module, _DROPOUTS) and module.p > 0 for module in model.modules())
 
 
 def _epoch_function(model, recipe: Recipe, inputs: Inputs, engine: str) -> Callable[..., float]:

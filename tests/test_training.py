@@ -518,3 +518,17 @@ def test_the_fused_engine_trains_to_the_same_bits_on_another_processor(tmp_path)
 def test_the_seed_of_a_stream_is_a_hash_of_its_name(names):
     text = "/".join(["333", *map(str, names)])
     assert derive(333, *names) == int(hashlib.sha256(text.encode()).hexdigest()[:16], 16) // 2
+
+
+def test_dropout_is_a_function_of_the_seed_and_leaves_the_global_state_alone():
+    images = torch.randint(0, 256, (40, 1, 6, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(40) % 2
+    start = nn.Sequential(nn.Flatten(), nn.Linear(36, 20), nn.Dropout(0.5), nn.Linear(20, 2))
+    recipe, found = Recipe(((2, 0.1),), 10), []
+    for seed, state in ((1, 5), (1, 6), (2, 5)):
+        torch.manual_seed(state)
+        expected, model = torch.get_rng_state(), copy.deepcopy(start)
+        fit(model, images, labels, recipe, Inputs(), seed=seed)
+        assert (torch.get_rng_state() == expected).all()
+        found.append(model[1].weight.detach())
+    assert (found[0] == found[1]).all() and (found[0] != found[2]).any()

@@ -180,3 +180,54 @@ def plain_networks() -> Figure:
         entries.append(Box(1.9 * (len(blocks) + 1), y, "FC", "10 logits", PURPLE))
         arrows += [(k, k + 1, "") for k in range(first, len(entries) - 1)]
     return boxes(entries, arrows, size=(10.4, 2.9), box=(1.6, 0.8))
+
+
+def removed_neurons() -> Figure:
+    """Two FC layers before and after 40 % of five neurons are removed (after PE-score, Figure 1)."""
+    with style():
+        figure = Figure(figsize=(6.6, 2.8), layout="constrained")
+        for axes, removed, title in zip(
+            figure.subplots(1, 2), ((), (1, 3)), ("5 neurons", "40 % removed: 3 neurons"), strict=True
+        ):
+            columns = [(0.0, range(3)), (1.0, range(5)), (2.0, range(2))]
+            points = [[(x, (k - (len(rows) - 1) / 2)) for k in rows] for x, rows in columns]
+            for left, right in ((0, 1), (1, 2)):
+                for a, start in enumerate(points[left]):
+                    for b, end in enumerate(points[right]):
+                        if (a if left else b) not in removed:
+                            axes.plot(*zip(start, end, strict=True), color=GREY, linewidth=0.7, zorder=1)
+            for place, column in enumerate(points):
+                for k, (x, y) in enumerate(column):
+                    gone = place == 1 and k in removed
+                    look = {"facecolor": "white" if gone else (BLUE if place == 1 else "#DDDDDD"), "zorder": 2}
+                    edge = {"edgecolor": ORANGE if gone else "#444444", "linestyle": "--" if gone else "-"}
+                    axes.scatter([x], [y], s=170, **look, **edge)
+            axes.set(title=title, xlim=(-0.3, 2.3), ylim=(-2.5, 2.5))
+            axes.set_axis_off()
+    return figure
+
+
+def pe_pipeline() -> Figure:
+    """Heatmaps and confidences of both models; SSIM, IoU and confidence variation; PE (after PE-score, Figure 3)."""
+    entries = [
+        Box(0, 1.0, "unpruned model", "", BLUE),
+        Box(0, -1.0, "pruned model", "fine-tuned", ORANGE),
+        Box(2.3, 1.0, "heatmap X", "confidence", GREEN),
+        Box(2.3, -1.0, "heatmap Y", "confidence", GREEN),
+        Box(4.8, 1.2, "SSIM", "structure", PURPLE),
+        Box(4.8, 0.0, "IoU", "above the mean", PURPLE),
+        Box(4.8, -1.2, "1 - variation", "of confidence", PURPLE),
+        Box(7.2, 0.0, "PE", "harmonic mean", PURPLE),
+    ]
+    arrows = [
+        (0, 2, ""),
+        (1, 3, ""),
+        (2, 4, ""),
+        (2, 5, ""),
+        (3, 5, ""),
+        (3, 6, ""),
+        (4, 7, ""),
+        (5, 7, ""),
+        (6, 7, ""),
+    ]
+    return boxes(entries, [*arrows, (2, 6, ""), (3, 4, "")], size=(8.6, 3.6))

@@ -12,6 +12,8 @@ from pruncam.statistics import Interval, bootstrap_mean
 from pruncam.studies.half import StudyConfig
 from pruncam.studies.tables import ENDS
 
+MORE = ("correct",)  # columns that a study may add to the scores
+
 
 @dataclass(frozen=True)
 class Means:
@@ -25,7 +27,7 @@ class Means:
         """Every model's scores by image, averaged over seeds: (half, rule, rate, CAM, score) -> (images,)."""
         found = {}
         for key, part in self.rows.groupby(["half", "rule", "rate", "method"], observed=True):
-            by_image = part.groupby("image")[[name for name in scoring.SCORES if name in part]].mean()
+            by_image = part.groupby("image")[[name for name in (*scoring.SCORES, *MORE) if name in part]].mean()
             found |= {(*key, score): by_image[score].to_numpy(dtype=float) for score in by_image}
         return found
 
