@@ -406,3 +406,21 @@ def test_every_profile_is_a_configuration():
         config = pe_score.configure(profile)
         assert config.rates == RATES and len(config.methods) == 3
     assert (places.package_folder() / "published" / "pe_score.csv").is_file()
+
+
+EXPECTED = places.project_root() / "tests" / "expected" / "quick" / "pe_score"
+
+
+def test_the_expected_tables_are_of_this_study(small):
+    """Shape and claims; the notebook's own test runs the profile whole."""
+    for path in EXPECTED.glob("table_*.csv"):
+        assert list(pd.read_csv(path)) == list(small.tables[path.stem.removeprefix("table_")]), path.name
+    assert len(list(EXPECTED.glob("table_*.csv"))) == len(small.tables)
+    named = ["claim", "sentence", "limit"]
+    pd.testing.assert_frame_equal(small.claims[named], pd.read_csv(EXPECTED / "claims.csv")[named])
+    costs = pd.read_csv(EXPECTED / "table_costs.csv").groupby("rate")["parameters"].first()
+    # By hand: the first layer's 8 filters of 3 channels lose round(0.35 * 8) = 3, and so on through the network.
+    left = [n - min(round(0.35 * n), n - 1) for n in (8, 16, 32, 32, 64, 64, 64, 64, 32, 32)]
+    fans = [27, *(9 * n for n in left[:7]), left[7], left[8], left[9]]
+    weights = sum(out * fan + out for out, fan in zip([*left, 10], fans, strict=True))
+    assert costs[0.35] == weights + 2 * sum(left[:8])  # and BatchNorm's two per filter

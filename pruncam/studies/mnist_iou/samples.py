@@ -36,7 +36,7 @@ def choose(chain: Chain, scores: list[dict]) -> dict[str, list[Sample]]:
 
 
 def _samples(chain: Chain, indices: list[int]) -> list[Sample]:
-    chosen = torch.tensor(indices, device=chain.device)
+    chosen = torch.tensor(indices, device=chain.workshop.device)
     clean = chain.clean[chosen]
     noisy = chain.noisy[chosen]
     x = chain.config.inputs.normalised(noisy)
