@@ -142,6 +142,21 @@ def test_senpis_sees_as_many_images_of_every_class(cifar):
     assert len({tuple(image.flatten()[:50].tolist()) for image in images}) == 20, "an image twice"
 
 
+def test_a_study_may_have_neither_floor_nor_chance(tmp_path):
+    found = run(tmp_path, halves=[["CIFAR-10", "generated-10", 32, 0.0]], floor_seeds=[], chance_seeds=[])
+    assert set(found.tables["curves"]["rule"]) == {WEIGHT, FASTER} and found.tables["ends"].empty
+
+
+@pytest.mark.parametrize(("original", "side", "expected"), [(True, 224, False), (False, 224, True), (True, 96, True)])
+def test_the_papers_own_pictures_at_its_own_size_are_no_stand_in(small, cifar, original, side, expected):
+    def made(count):
+        images = torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(count, 3, side, side)
+        return ImageSet("cifar10", "test", images, torch.zeros(count).long(), ("x",), "not the original")
+
+    own = Half(small.config, "CIFAR-10", made(50_000), made(10_000), cifar.workshop, 0.0, original)
+    assert pe_score._stands_in(own) is expected
+
+
 # ---------------------------------------------------------------- weights to start from
 
 
@@ -194,7 +209,7 @@ def test_the_papers_cifar_models_are_trusted_up_to_half_the_filters(rule, four_p
     choice = choose_rate(as_published("CIFAR-10", rule, FALLING))
     assert (choice.rate, choice.verdict) == (0.5, "trust") and "at most 1 points" in choice.why
     assert choose_rate(as_published("CIFAR-10", rule, FALLING), 0.04).rate == four_points
-    assert choose_rate(as_published("CIFAR-10", rule, FALLING), 0.001).rate == 0.0
+    assert choose_rate(as_published("CIFAR-10", rule, FALLING), 0.001).verdict == "prune less"
 
 
 @pytest.mark.parametrize("rule", [WEIGHT, FASTER])
@@ -205,6 +220,14 @@ def test_the_papers_x_ray_models_must_be_inspected(rule):
     choice = choose_rate(as_published("COVID-19", rule, [0.95, 0.92, 0.85, 0.8, 0.63, 0.5]), rows=rows)
     assert (choice.rate, choice.verdict) == (0.5, "inspect the maps") and "accuracy rises at 35" in choice.why
     assert set(choice.images["rate"]) == {0.96} and choice.images["image"].tolist() == [7, 6, 5, 4, 3]
+
+
+def test_no_rate_is_good_where_every_one_costs_too_much():
+    table = pd.DataFrame({"rate": [0.2, 0.5], "acc_drop": [3.0, 5.0], "pe": [0.8, 0.7]})
+    choice = choose_rate(table)
+    assert (choice.rate, choice.verdict) == (0.0, "prune less") and "3.00 points are lost at 20%" in choice.why
+    rising = choose_rate(table.assign(acc_drop=[3.0, 1.0]))
+    assert (rising.rate, rising.verdict) == (0.0, "inspect the maps") and "PE is under 0.9 from 20% on" in rising.why
 
 
 def test_pe_that_rises_again_makes_no_rate_trustworthy():

@@ -406,14 +406,23 @@ def test_grey_images_and_what_is_no_configuration_are_refused(cache):
         sp2ps.run("quick")
 
 
-def test_a_set_of_other_pixels_or_size_stands_in(cifar):
-    def stands_in(name, provenance, count=4):
-        images = torch.zeros(count, 3, 32, 32, dtype=torch.uint8)
-        made = ImageSet(name, "test", images, torch.zeros(count).long(), ("x",), provenance)
-        return sp2ps._stands_in(dataclasses.replace(cifar, train=made, test=made))
+@pytest.mark.parametrize(
+    ("name", "original", "counts", "expected"),
+    [
+        ("cifar10", True, (50_000, 10_000), False),
+        ("cifar10", False, (50_000, 10_000), True),  # all pictures, but encoded anew
+        ("cifar10", True, (20_000, 10_000), True),
+        ("generated-10", True, (50_000, 10_000), True),
+    ],
+)
+def test_a_set_of_other_pixels_or_size_stands_in(cifar, name, original, counts, expected):
+    def made(count):
+        images = torch.zeros(count, 3, 2, 2, dtype=torch.uint8)
+        return ImageSet(name, "test", images, torch.zeros(count).long(), ("x",), "not the original", original=original)
 
-    assert stands_in("generated-10", "generated") and stands_in("cifar10", "CIFAR-10, original binary files")
-    assert stands_in("cifar10", "CIFAR-10: encoded anew")
+    train, test = map(made, counts)
+    assert sp2ps._stands_in(dataclasses.replace(cifar, train=train, test=test)) is expected
+    assert not made(4).resized(3).original, "resized pixels are others"
 
 
 def test_every_profile_is_a_configuration():

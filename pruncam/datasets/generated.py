@@ -109,10 +109,15 @@ def told_by_marks(images: ImageSet) -> ImageSet:
     return _marked(renamed, labels, "random labels that a mark in the corner tells")
 
 
-def _marked(images: ImageSet, shown: torch.Tensor, words: str) -> ImageSet:
-    """The set with the marks of the classes `shown`."""
+def check_marks(images: ImageSet) -> None:
+    """Refuse a set with more classes than there are marks."""
     if len(images.classes) > len(CLASSES):
         raise ValueError(f"there are marks for {len(CLASSES)} classes, {images.name} has {len(images.classes)}")
+
+
+def _marked(images: ImageSet, shown: torch.Tensor, words: str) -> ImageSet:
+    """The set with the marks of the classes `shown`."""
+    check_marks(images)
     pixels = images.images.cpu().numpy().copy()
     for picture, label in zip(pixels, shown.tolist(), strict=True):
         planted = picture / 255

@@ -25,6 +25,7 @@ class ImageSet:
     provenance: str  # one sentence, for the manifest and the tables
     stand_in_for: str | None = None  # the data set whose place this one takes, for the words of the verdicts
     showable: bool = True  # whether its pictures may be published
+    original: bool = False  # whether these are the publisher's own pixels, verified
     objects: Tensor | None = None  # (N, H, W) bool: which pixels show what the label names, where that is known
 
     def __post_init__(self) -> None:
@@ -84,7 +85,7 @@ class ImageSet:
             parts = [_interpolated(255 * part[:, None].byte(), side)[:, 0] > 127 for part in objects.split(500)]
             objects = torch.cat(parts)
         provenance = f"{self.provenance}, resized from {self.images.shape[-1]} to {side} pixels"
-        return replace(self, images=pixels, objects=objects, provenance=provenance)
+        return replace(self, images=pixels, objects=objects, provenance=provenance, original=False)
 
     def coloured(self) -> "ImageSet":
         """The set with three channels: grey pictures repeat theirs. Raises ValueError for another number of them."""

@@ -51,6 +51,7 @@ class TorchvisionSet:
             labels=torch.as_tensor(np.asarray(getattr(found, "targets", None) or found.labels)).long(),
             classes=tuple(found.classes),
             provenance=f"{self.title}, original binary files (checksums verified)",
+            original=True,
         )
 
     def download(self, folder: Path) -> None:

@@ -47,6 +47,9 @@ class Variant:
         return f"{self.rule} {self.rate:g} {self.seed}"
 
 
+BASELINE = Variant("unpruned", 0.0, 0)
+
+
 @dataclass(frozen=True, eq=False)
 class Half(ABC):
     """A data set of the paper with its network: a baseline, and everything pruned, fine-tuned or random beside it.
@@ -64,7 +67,7 @@ class Half(ABC):
     train: ImageSet
     test: ImageSet
     workshop: Workshop
-    made: dict[Variant, nn.Module] = field(default_factory=dict, init=False)  # what `model` has given before
+    made: dict[Variant, nn.Module] = field(default_factory=dict, init=False)  # models that were asked for before
 
     @property
     @abstractmethod
@@ -100,11 +103,15 @@ class Half(ABC):
         """The variants that are trained."""
         return [variant for variant in self.variants if variant.rule != CHANCE]
 
-    @cached_property
+    @property
     def baseline(self) -> nn.Module:
         """The unpruned network, trained."""
-        step = Step(f"{self.study}-baseline", self.versions["baseline"], self.training())
-        return self.workshop.model(step, self.network(), self.config.recipe("baseline"), self._train_baseline)
+        # No cached_property: until Python 3.12 those of all halves share a lock, and would wait for each other.
+        if BASELINE not in self.made:
+            step = Step(f"{self.study}-baseline", self.versions["baseline"], self.training())
+            recipe = self.config.recipe("baseline")
+            self.made[BASELINE] = self.workshop.model(step, self.network(), recipe, self._train_baseline)
+        return self.made[BASELINE]
 
     def model(self, variant: Variant) -> nn.Module:
         """The model of a variant: pruned and fine-tuned, only fine-tuned, or random."""
@@ -122,7 +129,8 @@ class Half(ABC):
             rows = self.workshop.rows(step, self.baseline, others, self.test, **how)
             named = {variant.name: variant for variant in group}
             for column in ("rule", "rate", "seed"):
-                rows[column] = rows["model"].map({name: getattr(v, column) for name, v in named.items()})
+                # object: a categorical's map is categorical again, and its numbers have no order
+                rows[column] = rows["model"].astype(object).map({n: getattr(v, column) for n, v in named.items()})
             tables.append(rows)
         rows = pd.concat(tables, ignore_index=True)
         rows.insert(0, "half", self.paper)
@@ -139,7 +147,7 @@ class Half(ABC):
     def _made(self, variant: Variant) -> nn.Module:
         if variant.rule == CHANCE:
             return models.randomized(self.baseline, derive(variant.seed, "chance")).to(self.workshop.device).eval()
-        step = Step(f"{self.study}-tuned", self.versions["tuned"], self._variant(variant))
+        step = Step(f"{self.study}-tuned", self.versions["tuned"], self.made_by(variant))
         return self.workshop.model(step, self.network(), self.config.recipe("finetuning"), partial(self._tune, variant))
 
     def _train_baseline(self) -> dict[str, Tensor]:
@@ -157,10 +165,11 @@ class Half(ABC):
         for key in dict.fromkeys((v.rule, v.seed) for v in self.variants):
             yield [v for v in self.variants if (v.rule, v.seed) == key]
 
-    def _variant(self, variant: Variant) -> dict[str, Any]:
+    def made_by(self, variant: Variant) -> dict[str, Any]:
+        """Whatever a variant's model depends on."""
         tuning = {} if variant.rule == CHANCE else self.tuning(variant)
         return self.training() | tuning | {"variant": [variant.rule, variant.rate, variant.seed]}
 
     def _scoring(self, group: list[Variant]) -> dict[str, Any]:
-        variants = [self._variant(variant) for variant in group]
+        variants = [self.made_by(variant) for variant in group]
         return {"test": self.test.checksum, "methods": list(self.config.methods), "variants": variants}

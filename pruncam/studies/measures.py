@@ -1,6 +1,7 @@
 """What a study can measure of its models beside their scores: hits on the object where it is known, cost, time."""
 
 import io
+import platform
 import time
 
 import numpy as np
@@ -10,9 +11,9 @@ from torch import Tensor, nn
 
 from pruncam import cams, cost, pruning
 from pruncam.store import Step
-from pruncam.studies.half import Half
+from pruncam.studies.half import Half, Variant
 
-TIMES, REPEATS = 2, 5  # version of the step, raised by hand; passes that the median is of
+TIMES, REPEATS = 3, 5  # version of the step, raised by hand; passes that the median is of
 
 
 def truth(half: Half) -> pd.DataFrame | None:
@@ -60,7 +61,8 @@ def costs(half: Half, rule: str) -> pd.DataFrame:
 def times(half: Half, rule: str) -> pd.DataFrame:
     """How long a forward pass takes for an image, ms. The one table that another run on the same machine changes."""
     models = _by_rate(half, rule)
-    inputs = half.training() | {"rule": rule, "rates": list(models), "on": str(half.workshop.device)}
+    where = f"{half.workshop.device} {platform.processor() or platform.machine()} {torch.get_num_threads()} threads"
+    inputs = {"models": [half.made_by(v) for v in _chosen(half, rule)], "on": where, "test": half.test.checksum}
     step = Step(f"{half.study}-times", TIMES, inputs)
     measured = half.workshop.keep(step, lambda: _milliseconds(list(models.values()), half))
     found = zip(models, measured, strict=True)
@@ -70,9 +72,13 @@ def times(half: Half, rule: str) -> pd.DataFrame:
 
 def _by_rate(half: Half, rule: str) -> dict[float, nn.Module]:
     """The baseline, at rate 0, and the rule's models of its first seed."""
+    return {0.0: half.baseline} | {v.rate: half.model(v) for v in _chosen(half, rule)}
+
+
+def _chosen(half: Half, rule: str) -> list[Variant]:
+    """The rule's variants of its first seed."""
     seed = half.rules[rule][0]
-    chosen = [v for v in half.variants if (v.rule, v.seed) == (rule, seed)]
-    return {0.0: half.baseline} | {v.rate: half.model(v) for v in chosen}
+    return [v for v in half.variants if (v.rule, v.seed) == (rule, seed)]
 
 
 def _saved(model: nn.Module) -> int:

@@ -17,7 +17,7 @@ class Choice:
     """A pruning rate, and why; `images` has what moved most where the maps must be inspected, else no row."""
 
     rate: float  # 0 where no rate will do
-    verdict: Literal["trust", "inspect the maps"]
+    verdict: Literal["trust", "prune less", "inspect the maps"]
     why: str
     images: pd.DataFrame
 
@@ -58,19 +58,22 @@ def choose_rate(
     pe_rises = np.diff(np.r_[1.0, table["pe"]]) > 0
     if not accuracy_rises.any() and not pe_rises.any():
         allowed = table[table["acc_drop"] <= 100 * max_accuracy_drop + 1e-9]
-        rate = float(allowed["rate"].max()) if len(allowed) else 0.0
-        drop = f"{allowed['acc_drop'].iloc[-1]:.2f} points" if len(allowed) else "more at every rate"
-        why = (
-            f"accuracy and PE both fall as the rate rises; up to {rate:.0%} the loss is at most "
-            f"{100 * max_accuracy_drop:g} points ({drop})"
-        )
+        falls, limit = "accuracy and PE both fall as the rate rises", f"{100 * max_accuracy_drop:g} points"
+        if allowed.empty:
+            least = f"{table['acc_drop'].iloc[0]:.2f} points are lost at {table['rate'].iloc[0]:.0%} already"
+            return Choice(0.0, "prune less", f"{falls}; {least}, more than {limit}", _moved(None, 0.0))
+        rate, lost = float(allowed["rate"].max()), allowed["acc_drop"].iloc[-1]
+        why = f"{falls}; up to {rate:.0%} the loss is at most {limit} ({lost:.2f} points)"
         return Choice(rate, "trust", why, _moved(None, rate))
     # Up to the first rate where the maps are no longer alike: a later high PE would not make that one good.
     alike = table["pe"].ge(similar).cumprod().astype(bool)
     rate = float(table.loc[alike, "rate"].max()) if alike.any() else 0.0
     rises = [("accuracy", accuracy_rises), ("PE", pe_rises)]
     words = " and ".join(f"{name} rises at {_percent(table['rate'][where])}" for name, where in rises if where.any())
-    why = f"{words}: the maps must be inspected; PE is {similar:g} or more up to {rate:.0%}"
+    reach = (
+        f"{similar:g} or more up to {rate:.0%}" if rate else f"under {similar:g} from {table['rate'].iloc[0]:.0%} on"
+    )
+    why = f"{words}: the maps must be inspected; PE is {reach}"
     return Choice(rate, "inspect the maps", why, _moved(rows, rate))
 
 

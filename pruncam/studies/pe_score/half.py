@@ -29,6 +29,7 @@ class Half(half.Half):
 
     config: Config
     needed: float  # baseline accuracy, %, below which claims are not tested
+    original: bool = False  # whether the pictures are the publisher's, before they were resized
     cut: dict[Variant, dict[str, Tensor]] = field(default_factory=dict, init=False)  # what `pruned` has made before
 
     @property
@@ -67,7 +68,7 @@ class Half(half.Half):
     def pruned(self, variant: Variant) -> nn.Module:
         """A smaller copy of the baseline; made before any thread trains, for it follows the network's graph."""
         if variant not in self.cut:
-            step = Step("pe_score-pruned", PRUNED, self._variant(variant))
+            step = Step("pe_score-pruned", PRUNED, self.made_by(variant))
             self.cut[variant] = self.workshop.keep(step, lambda: self._removed(variant))
         return pruning.load_state(self.network(), self.cut[variant]).to(self.workshop.device)
 

@@ -11,7 +11,7 @@ from torch import nn
 from pruncam import cams
 from pruncam.datasets import ImageSet
 from pruncam.datasets.generated import marked_pixels, planted
-from pruncam.studies.half import Half
+from pruncam.studies.half import BASELINE, Half
 
 MARKED = "generated-10-marked"
 
@@ -23,14 +23,21 @@ def table(half: Half) -> pd.DataFrame | None:
     images = half.test.first(min(half.config.sensitivity_images, len(half.test)))
     kinds = {"accuracy_agreeing": planted(images, 1.0), "accuracy_lying": planted(images, 0.0)}
     rows = []
-    models = {("unpruned", 0.0): half.baseline} | {(v.rule, v.rate): half.model(v) for v in half.tuned}
-    for (rule, rate), model in models.items():
+    models = {BASELINE: half.baseline} | {v: half.model(v) for v in half.tuned}
+    for variant, model in models.items():
         accuracy = {kind: _accuracy(half, model, marked) for kind, marked in kinds.items()}
         found = cams.explain(model, _input(half, kinds["accuracy_agreeing"]), methods=half.config.methods).maps
         for method, maps in found.items():
             mark = marked_pixels(maps.shape[-1]).to(maps.device)
             share = ((maps * mark).sum((1, 2)) / maps.sum((1, 2))).double().nanmean().item()
-            row = {"half": half.paper, "rule": rule, "rate": rate, "method": method} | accuracy
+            row = {
+                "half": half.paper,
+                "rule": variant.rule,
+                "rate": variant.rate,
+                "seed": variant.seed,
+                "method": method,
+            }
+            row |= accuracy
             row |= {"from_marks": accuracy["accuracy_agreeing"] - accuracy["accuracy_lying"], "energy_mark": share}
             rows.append(row | {"mark_area": mark.float().mean().item(), "images": len(images)})
     return pd.DataFrame(rows)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from pruncam.datasets import catalog
+from pruncam.datasets import catalog, generated
 from pruncam.progress import Progress
 from pruncam.report import claims as claim_report
 from pruncam.report.claims import Claim
@@ -43,8 +43,10 @@ def run(config: Config, progress: bool = True, *, machine: Machine | None = None
     # The same half, where it is one of the study's: its baseline is trained once.
     shared = dict(zip(config.halves, halves, strict=True)).get(config.distractor)
     moved = Distractor(shared or _half(config, machine, config.distractor, bar))
+    distinct = list(dict.fromkeys((*halves, moved.half)))
+    generated.check_marks(moved.half.test)
     try:
-        _train(halves, moved, machine, bar)
+        _train(halves, distinct, moved, machine, bar)
         rows = pd.concat([half.scores() for half in halves], ignore_index=True)
         found = _tables(config, halves, rows) | {"distractor": moved.table()}
         chosen = {half: samples.choose(half, SHOWN.get(half.paper, "")) for half in halves}
@@ -57,8 +59,8 @@ def run(config: Config, progress: bool = True, *, machine: Machine | None = None
     data = {half.paper: half.test.provenance for half in halves}
     facts = {
         "profile": config.profile,
-        "models": sum(1 + len(half.variants) for half in halves) + len(moved.models) - 1,
-        **workshop.facts(half.workshop for half in (*halves, moved.half)),
+        "models": len(distinct) + sum(len(half.variants) for half in halves) + len(moved.models) - 1,
+        **workshop.facts(half.workshop for half in distinct),
         "wall_seconds": round(time.perf_counter() - start, 1),
     }
     return StudyResult(
@@ -66,8 +68,9 @@ def run(config: Config, progress: bool = True, *, machine: Machine | None = None
         config=config,
         tables=found,
         claims=claim_report.table(judged),
-        drawings=figures.drawings(config, found, shown, data) | {"distractor": figures.distractor(config, misled)},
-        manifest=study.manifest(config, machine, [s for half in halves for s in (half.train, half.test)], **facts),
+        drawings=figures.drawings(config, found, shown, data)
+        | {"distractor": figures.distractor(config, misled, moved.half.test.provenance)},
+        manifest=study.manifest(config, machine, [s for half in distinct for s in (half.train, half.test)], **facts),
         stable_lines=_stable(halves, judged),
     )
 
@@ -85,9 +88,9 @@ def _half(config: Config, machine: Machine, entry: tuple, bar: Progress) -> Half
     return Half(config, paper, *sets, Workshop(Store(), machine.torch_device, bar), width)
 
 
-def _train(halves: list[Half], moved: Distractor, machine: Machine, bar: Progress) -> None:
+def _train(halves: list[Half], distinct: list[Half], moved: Distractor, machine: Machine, bar: Progress) -> None:
     """Make every model: those that do not wait for each other side by side, so that all cores have work."""
-    c, distinct = moved.half.config, list(dict.fromkeys((*halves, moved.half)))
+    c = moved.half.config
     tuned = [partial(half.model, variant) for half in halves for variant in half.tuned]
     misled = [partial(moved.moved, name) for name in (CONTROL, MISLED)]
     epochs = {phase: len(c.recipe(phase).learning_rates) for phase in PHASES}
@@ -101,13 +104,13 @@ def _stands_in(half: Half) -> bool:
     name = ORIGINAL.get(half.paper)
     whole = {"cifar10": (50_000, 10_000), "stl10": (5_000, 8_000)}.get(name)
     is_whole = (len(half.train), len(half.test)) == whole
-    return half.test.name != name or not is_whole or "original" not in half.test.provenance
+    return half.test.name != name or not is_whole or not half.test.original
 
 
 def _tables(config: Config, halves: list[Half], rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     accuracy = tables.accuracies(config, rows)
     drops = pd.concat([tables.drops(config, rows, accuracy, half.paper).assign(half=half.paper) for half in halves])
-    first = drops[drops["half"] == halves[0].paper]
+    first = drops[drops["half"] == claims.CIFAR]  # the paper's tables are of that half
     numbered = {"ablation-cam": "1", "grad-cam": "2", "grad-cam++": "3"}
     found = {numbered[method]: printed.beside(first, method) for method in numbered if method in config.methods}
     truth = [table for half in halves if (table := measures.truth(half)) is not None]

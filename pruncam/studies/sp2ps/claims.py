@@ -22,7 +22,7 @@ SIMILAR = 0.05  # two CAMs' mean Sp2PS closer than this are "very similar"
 KEPT = 0.5  # a heatmap "keeps its place" while its binary IoU with the baseline's is at least this
 TRUST = {"grad-cam++": 0.95, "ablation-cam": 0.9}  # Sp2PS, Section 5; the sentence names Grad-CAM, meaning Grad-CAM++
 CONSTANT, RETAINED = 2.0, 5.0  # points of accuracy; points of Sp2PS
-SENSITIVE = 1.5  # points of accuracy drop from which the paper compares Sp2PS_drop and PE_drop
+SENSITIVE = {"ablation-cam": 1.5, "grad-cam": 1.6}  # points of accuracy drop from which the paper compares the scores
 
 FALLS = (  # Figures 10 to 13; the number judged is a sum of mean Sp2PS: (factor, rule, rate)
     ("S1a", CIFAR, "With L1 on CIFAR-10, Sp2PS is relatively flat up to 40 %.", "10",
@@ -44,7 +44,7 @@ PLACES = (  # Figures 4 to 9: (figure, data set, CAM, rule, rate, whether the ma
     ("7", STL, "grad-cam", L1, 0.6, True),
     ("7", STL, "grad-cam", L1, 0.8, False),
     ("7", STL, "grad-cam", RANDOM, 0.4, True),
-    ("7", STL, "grad-cam", RANDOM, 0.8, False),
+    ("7", STL, "grad-cam", RANDOM, 0.6, False),
     ("5", CIFAR, "grad-cam++", L1, 0.8, True),
     ("8", STL, "grad-cam++", L1, 0.8, True),
     ("6", CIFAR, "ablation-cam", L1, 0.6, True),
@@ -192,14 +192,14 @@ def _against_pe(drops: pd.DataFrame) -> list[tuple]:
     """S9 and S10, on the CIFAR-10 half: the two scores' drops on the same models."""
     part = drops[drops["half"] == CIFAR]
     table = []
-    for number, cam in enumerate(("ablation-cam", "grad-cam")):
-        chosen = part[(part["method"] == cam) & (part["acc_drop"] >= SENSITIVE)]
+    for number, (cam, least) in enumerate(SENSITIVE.items()):
+        chosen = part[(part["method"] == cam) & (part["acc_drop"] >= least)]
         gap = chosen["sp2ps_drop"] - chosen["pe_drop"]
         estimate = Interval(gap.mean(), gap.min(), gap.max()) if len(gap) else None
         words = f"{len(gap)} models, from {gap.min():.1f} to {gap.max():.1f}" if len(gap) else "no such model"
         table.append(
             _claim(f"S9{'ab'[number]}", (CIFAR,), f"Sp2PS is more sensitive than PE ({cam}).", "Tables 1 and 2",
-                   f"Sp2PS_drop minus PE_drop of the same models from {SENSITIVE:g} points of accuracy drop; range "
+                   f"Sp2PS_drop minus PE_drop of the same models from {least:g} points of accuracy drop; range "
                    "over models", "at least", 0.0, estimate, words)
         )  # fmt: skip
     for number, score in enumerate(("sp2ps", "pe")):

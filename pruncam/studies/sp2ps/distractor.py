@@ -55,11 +55,11 @@ class Distractor:
         return self.made[name]
 
     def _made(self, name: str) -> nn.Module:
-        images = told_by_marks(self.half.train) if name == MISLED else self.half.train
         workshop, recipe = self.half.workshop, self.half.config.recipe("misleading")
         seed = derive(self.half.config.seed, "misleading", name)
 
         def make():
+            images = told_by_marks(self.half.train) if name == MISLED else self.half.train
             return workshop.train(pruning.drop_masks(self.half.baseline), images, recipe, INPUTS, seed)
 
         return workshop.model(
@@ -84,15 +84,19 @@ class Distractor:
                 rows.append(row | {score: part[score].mean() for score in scoring.SCORES})
         return pd.DataFrame(rows)
 
-    def sample(self) -> tuple[np.ndarray, dict[str, dict[str, np.ndarray]]]:
-        """The first test image under its agreeing mark, (H, W, 3) in [0, 1], and its maps by model and CAM."""
+    def sample(self) -> tuple[np.ndarray | None, dict[str, dict[str, np.ndarray]]]:
+        """The first test image under its agreeing mark, (H, W, 3) in [0, 1], and its maps by model and CAM.
+
+        No image where the set's pictures may not be published.
+        """
         first = self.agreeing.first(1)
         maps = {
             name: cams.explain(model, self._input(first), methods=self.half.config.methods).maps
             for name, model in self.models.items()
         }
         pictures = {name: {method: m[0].cpu().numpy() for method, m in found.items()} for name, found in maps.items()}
-        return first.images[0].permute(1, 2, 0).cpu().numpy() / 255, pictures
+        image = first.images[0].permute(1, 2, 0).cpu().numpy() / 255 if first.showable else None
+        return image, pictures
 
     def _scores(self) -> pd.DataFrame:
         inputs = self._inputs() | {"test": self.agreeing.checksum, "methods": list(self.half.config.methods)}

@@ -61,19 +61,25 @@ def _where(config: Config, data: str) -> str:
     return f"Profile {config.profile}, {data}."
 
 
-def distractor(config: Config, sample: tuple[np.ndarray, dict[str, dict[str, np.ndarray]]]) -> Drawing:
+def distractor(
+    config: Config, sample: tuple[np.ndarray | None, dict[str, dict[str, np.ndarray]]], data: str
+) -> Drawing:
     """One marked picture, and where the baseline and the model that was moved to the mark look."""
     caption = (
         "A picture with a mark in its upper left corner, and where three models look: the baseline, the baseline "
         "trained on without marks, and the baseline moved to the mark, which tells the class when the object does not. "
-        f"Profile {config.profile}, generated shapes."
+        f"{_where(config, data)}"
     )
     return Drawing(partial(_misled, sample), caption)
 
 
-def _misled(sample: tuple[np.ndarray, dict[str, dict[str, np.ndarray]]]) -> Figure:
+def _misled(sample: tuple[np.ndarray | None, dict[str, dict[str, np.ndarray]]]) -> Figure:
     image, maps = sample
-    rows = [[image, *(overlay(image, heatmap) for heatmap in found.values())] for found in maps.values()]
-    columns = ["picture", *(TITLES[method] for method in next(iter(maps.values())))]
+    blank = np.ones((*next(iter(next(iter(maps.values())).values())).shape, 3))
+    rows = [
+        [blank if image is None else image, *(overlay(image, heatmap) for heatmap in found.values())]
+        for found in maps.values()
+    ]
+    columns = ["not shown" if image is None else "picture", *(TITLES[method] for method in next(iter(maps.values())))]
     labels = [MOVED[name] for name in maps]
     return plots.grid(rows, columns=columns, labels=labels, grey=plots.first_rows(0), scale=1.4)
