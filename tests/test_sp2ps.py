@@ -174,6 +174,17 @@ def test_six_of_our_models_stand_beside_the_printed_ones_in_the_order_of_their_d
     pd.testing.assert_series_equal(small.tables["1"]["acc_drop_ours"], small.tables["2"]["acc_drop_ours"])
 
 
+def test_every_printed_number_has_ours_beside_it(small):
+    table = small.tables["published"].set_index("quantity")
+    assert len(table) == 4 + 3 * 6 * 2
+    baseline = small.tables["models"].groupby("half")["baseline"].first()
+    cifar = table.loc["accuracy of the unpruned network, CIFAR-10"]
+    assert cifar["published"].tolist() == [93.78, 91.82] and (cifar["ours"] == baseline["CIFAR-10"]).all()
+    third = table.loc["Sp2PS_drop, PR3, grad-cam++"]
+    assert third["published"] == 7.34 and third["ours"] == small.tables["3"]["sp2ps_drop_ours"][2]
+    assert third["difference"] == pytest.approx(third["ours"] - 7.34)
+
+
 def test_pictures_that_may_not_be_published_are_not_shown(cifar):
     shown, hidden = (
         samples.sample(dataclasses.replace(cifar, test=dataclasses.replace(cifar.test, showable=showable)), 3)

@@ -111,10 +111,10 @@ def _tables(config: Config, halves: list[Half], rows: pd.DataFrame) -> dict[str,
     accuracy = tables.accuracies(config, rows)
     drops = pd.concat([tables.drops(config, rows, accuracy, half.paper).assign(half=half.paper) for half in halves])
     first = drops[drops["half"] == claims.CIFAR]  # the paper's tables are of that half
-    numbered = {"ablation-cam": "1", "grad-cam": "2", "grad-cam++": "3"}
-    found = {numbered[method]: printed.beside(first, method) for method in numbered if method in config.methods}
+    found = {n: printed.beside(first, method) for n, method in printed.METHODS.items() if method in config.methods}
     truth = [table for half in halves if (table := measures.truth(half)) is not None]
     return found | {
+        "published": printed.numbers(accuracy, found),
         "curves": tables.curves(config, rows, accuracy),
         "models": accuracy,
         "drops": drops,

@@ -1,9 +1,14 @@
 """Tables 1 to 3 of the Sp2PS paper, beside ours."""
 
+import math
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
 from pruncam import places
+
+METHODS = {"1": "ablation-cam", "2": "grad-cam", "3": "grad-cam++"}  # by the number of the table
 
 
 def published() -> pd.DataFrame:
@@ -29,3 +34,28 @@ def beside(drops: pd.DataFrame, method: str) -> pd.DataFrame:
     columns = {"acc_drop": "acc_drop_ours", "sp2ps_drop": "sp2ps_drop_ours", "pe_drop": "pe_drop_ours"}
     chosen = chosen[["place", "rule", "rate", *columns]].rename(columns=columns)
     return printed.merge(chosen, on="place", how="left").drop(columns="method")
+
+
+ACCURACIES = (  # of the unpruned networks, %; two papers print other values for the same ones
+    ("CIFAR-10", 93.78, "Sp2PS, Section 3.1"),
+    ("CIFAR-10", 91.82, "complexity paper, Table 2"),
+    ("STL-10", 77.59, "Sp2PS, Section 3.1"),
+    ("STL-10", 76.16, "complexity paper, Table 2"),
+)
+
+
+def numbers(models: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Every printed number with ours and the difference: accuracies, and both drops of Tables 1 to 3."""
+    baselines, rows = models.groupby("half")["baseline"].first(), []
+    for half, printed, source in ACCURACIES:
+        quantity = f"accuracy of the unpruned network, {half}"
+        rows.append({"quantity": quantity, "published": printed, "source": source, "ours": baselines.get(half)})
+    for number, table in tables.items():
+        for row in table.itertuples():
+            for name, words in {"acc_drop": "accuracy drop", "sp2ps_drop": "Sp2PS_drop"}.items():
+                quantity = f"{words}, PR{row.place}, {METHODS[number]}"
+                own = {"published": getattr(row, name), "ours": getattr(row, f"{name}_ours")}
+                rows.append({"quantity": quantity, "source": f"Sp2PS, Table {number}"} | own)
+    found = pd.DataFrame(rows).astype({"ours": float})
+    found = found.assign(unit="%", sd=math.nan, seeds=1, difference=found["ours"] - found["published"])
+    return found[["quantity", "unit", "published", "source", "ours", "sd", "seeds", "difference"]]
