@@ -5,13 +5,12 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from pruncam.choices import check_choice, check_model, check_number
 from pruncam.pruning.masks import attach_masks, drop_masks, masks, prunable
-from pruncam.pruning.unstructured import METHODS
+from pruncam.pruning.unstructured import check_global
 
 
 def global_structured(model: nn.Module, amount: float, *, method: str = "l1", seed: int = 0) -> nn.Module:
-    """A copy of `model` with `amount` of its filters masked, chosen over all layers at once (Sp2PS, Section 3.2).
+    """A copy of `model` with `amount` of its filters masked, chosen over all layers at once (Sp2PS, Section 3.3).
 
     The other reading of the paper, which says both "unstructured" and "structured". A filter is a row of a convolution
     or of a hidden FC layer. The last layer, whose rows are the classes, is left alone, and so is the best filter of
@@ -34,12 +33,7 @@ def global_structured(model: nn.Module, amount: float, *, method: str = "l1", se
     TypeError
         If model is no network, or amount or seed no number.
     """
-    check_model(model)
-    check_number("amount", amount)
-    check_number("seed", seed, whole=True)
-    if not 0 <= amount < 1:
-        raise ValueError(f"amount is the fraction of filters to prune, in [0, 1), got {amount}")
-    check_choice("pruning method", method, METHODS)
+    check_global(model, amount, method, seed, "filters")
     layers = dict(list(prunable(drop_masks(model)).items())[:-1])
     if not layers:
         raise ValueError(f"nothing to prune: {type(model).__name__} has a single layer, whose rows are the classes")

@@ -36,12 +36,7 @@ def global_unstructured(
     TypeError
         If model is no network, or amount or seed no number.
     """
-    check_model(model)
-    check_number("amount", amount)
-    check_number("seed", seed, whole=True)
-    if not 0 <= amount < 1:
-        raise ValueError(f"amount is the fraction of weights to prune, in [0, 1), got {amount}")
-    check_choice("pruning method", method, METHODS)
+    check_global(model, amount, method, seed, "weights")
     refuse_pytorchs(model)
     pruned = copy.deepcopy(model)
     weights, kept = _weights_and_masks(pruned, layers)
@@ -54,6 +49,16 @@ def global_unstructured(
     new = kept.clone()
     new[importance.argsort(stable=True)[:count]] = 0
     return attach_masks(pruned, _by_layer(pruned, new, layers))
+
+
+def check_global(model: nn.Module, amount: float, method: str, seed: int, what: str) -> None:
+    """Refuse arguments of global pruning that make no sense; `what` is pruned."""
+    check_model(model)
+    check_number("amount", amount)
+    check_number("seed", seed, whole=True)
+    if not 0 <= amount < 1:
+        raise ValueError(f"amount is the fraction of {what} to prune, in [0, 1), got {amount}")
+    check_choice("pruning method", method, METHODS)
 
 
 def lottery_step(model: nn.Module, fraction: float = 0.2) -> nn.Module:

@@ -136,6 +136,14 @@ class Half(ABC):
         rows.insert(0, "half", self.paper)
         return rows
 
+    @property
+    def description(self) -> str:
+        """How many models and images there are, in words."""
+        rules = dict.fromkeys(variant.rule for variant in self.variants)
+        counts = ", ".join(f"{sum(v.rule == rule for v in self.variants)} {rule}" for rule in rules)
+        models = f"a baseline and {len(self.variants)} models ({counts})"
+        return f"{self.paper}: {models}, {len(self.test)} test images"
+
     def prepared(self, images: Tensor) -> Tensor:
         """Images in [0, 1] as the networks take them."""
         return (images - self.inputs.mean) / self.inputs.std

@@ -157,11 +157,7 @@ def _stable(halves: list[Half], judged: list[Claim]) -> list[str]:
     """What is the same on every machine."""
     lines = []
     for half in halves:
-        rules = dict.fromkeys(variant.rule for variant in half.variants)
-        counts = ", ".join(f"{sum(v.rule == rule for v in half.variants)} {rule}" for rule in rules)
-        lines.append(
-            f"{half.paper}: a baseline and {len(half.variants)} models ({counts}), {len(half.test)} test images"
-        )
+        lines.append(half.description)
         filters = [layer.weight.shape[0] for layer in _layers(half)]
         lines.append(f"{half.paper}: filters and neurons left at {max(half.config.rates):.0%}: {filters}")
     return lines + [f"{claim.claim} {claim.verdict}" for claim in judged if claim.firm]

@@ -158,6 +158,16 @@ def _baseline(means: Means, half: str) -> np.ndarray:
     return 100.0 * (once["baseline_prediction"] == once["label"]).to_numpy()
 
 
+def _changes(means: Means, half: str) -> dict[tuple[str, float], np.ndarray]:
+    """What being right changes from each rate's predecessor, unpruned first, by criterion and rate."""
+    found = {}
+    for rule in _criteria(means, half):
+        steps = [_baseline(means, half), *(_correct(means, half, rule, rate) for rate in means.config.rates)]
+        for (before, after), rate in zip(pairwise(steps), means.config.rates, strict=True):
+            found[rule, rate] = after - before
+    return found
+
+
 def _distance(interval: Interval, from_: float) -> Interval:
     """How far a mean is from a number: the interval of the distance."""
     low, high = interval.low - from_, interval.high - from_
@@ -167,11 +177,7 @@ def _distance(interval: Interval, from_: float) -> Interval:
 
 def _fluctuates(means: Means) -> list[tuple]:
     """P5: on the X-rays accuracy rises somewhere while PE falls, and PE is about 0.63 at 88 %."""
-    rises = {}
-    for rule in _criteria(means, COVID):
-        steps = [_baseline(means, COVID), *(_correct(means, COVID, rule, rate) for rate in means.config.rates)]
-        for (before, after), rate in zip(pairwise(steps), means.config.rates, strict=True):
-            rises[rule, rate] = means.interval(after - before)
+    rises = {key: means.interval(change) for key, change in _changes(means, COVID).items()}
     estimate, words = None, f"this profile does not have {COVID}"
     if rises:
         (rule, rate), estimate = max(rises.items(), key=lambda entry: entry[1].value)
@@ -211,11 +217,7 @@ def _no_threshold(means: Means) -> tuple:
 
 def _accuracy_falls(means: Means) -> list[tuple]:
     """P7a: accuracy falls with the rate on CIFAR-10; judged where it falls least."""
-    falls = {}
-    for rule in _criteria(means, CIFAR):
-        steps = [_baseline(means, CIFAR), *(_correct(means, CIFAR, rule, rate) for rate in means.config.rates)]
-        for (before, after), rate in zip(pairwise(steps), means.config.rates, strict=True):
-            falls[rule, rate] = means.interval(before - after)
+    falls = {key: means.interval(-change) for key, change in _changes(means, CIFAR).items()}
     estimate, words = None, f"this profile does not have {CIFAR}"
     if falls:
         (rule, rate), estimate = min(falls.items(), key=lambda entry: entry[1].value)

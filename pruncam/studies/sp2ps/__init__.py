@@ -130,11 +130,4 @@ def _tables(config: Config, halves: list[Half], rows: pd.DataFrame) -> dict[str,
 
 def _stable(halves: list[Half], judged: list[Claim]) -> list[str]:
     """What is the same on every machine."""
-    lines = []
-    for half in halves:
-        rules = dict.fromkeys(variant.rule for variant in half.variants)
-        counts = ", ".join(f"{sum(v.rule == rule for v in half.variants)} {rule}" for rule in rules)
-        lines.append(
-            f"{half.paper}: a baseline and {len(half.variants)} models ({counts}), {len(half.test)} test images"
-        )
-    return lines + [f"{claim.claim} {claim.verdict}" for claim in judged if claim.firm]
+    return [half.description for half in halves] + [f"{claim.claim} {claim.verdict}" for claim in judged if claim.firm]

@@ -37,9 +37,9 @@ def beside(drops: pd.DataFrame, method: str) -> pd.DataFrame:
 
 
 ACCURACIES = (  # of the unpruned networks, %; two papers print other values for the same ones
-    ("CIFAR-10", 93.78, "Sp2PS, Section 3.1"),
+    ("CIFAR-10", 93.78, "Sp2PS, Section 3.2"),
     ("CIFAR-10", 91.82, "complexity paper, Table 2"),
-    ("STL-10", 77.59, "Sp2PS, Section 3.1"),
+    ("STL-10", 77.59, "Sp2PS, Section 3.2"),
     ("STL-10", 76.16, "complexity paper, Table 2"),
 )
 
