@@ -195,6 +195,24 @@ def test_grey_pictures_have_one_channel(tmp_path):
     assert np.abs(found.images[0, 0].numpy() - (0.299 * red + 0.587 * green + 0.114 * blue)).max() <= 1
 
 
+def test_a_picture_is_shown_only_where_its_source_allows_it_and_with_credit(tmp_path):
+    folder = tmp_path / "covid19"
+    write_pictures(folder, {"test": {"covid": 2, "healthy": 2}})
+    found = catalog.load("covid19", "test", data_dir=tmp_path)
+    assert [found.credit(index) for index in range(4)] == [None] * 4, "no source is named"
+    sources = {"covid/0000": "hannover", "covid/0001": "cxnet", "healthy/0000": "kermany"}
+    lines = ["file,source", *(f"test/{place}.png,{source}" for place, source in sources.items())]
+    (folder / "manifest.csv").write_text("\n".join(lines))
+    found = catalog.load("covid19", "test", data_dir=tmp_path)
+    names = [found.classes[label] for label in found.labels]
+    assert names == ["covid", "healthy", "covid", "healthy"]
+    assert "Hannover Medical School" in found.credit(0) and "CC BY 3.0" in found.credit(0)
+    assert "Kermany" in found.credit(1) and "CC BY 4.0" in found.credit(1)
+    assert found.credit(2) is None and found.credit(3) is None
+    smaller = found.first(2).coloured().resized(32)
+    assert smaller.credit(1) == found.credit(1) and len(smaller.credits) == 2
+
+
 def test_boxes_become_the_pixels_of_the_object(tmp_path):
     folder = tmp_path / "tiny-imagenet-10"
     write_pictures(folder, {"test": {"dog": 1, "cat": 1}})

@@ -21,13 +21,14 @@ from pruncam.choices import PROFILES
 from pruncam.datasets import DataError, catalog, noise
 from pruncam.progress import Progress
 from pruncam.report.claims import VERDICTS, Claim
+from pruncam.report.result import Drawing
 from pruncam.seeds import derive
 from pruncam.statistics import Interval
 from pruncam.store import Store
 from pruncam.studies import mnist_iou, study, workshop
 from pruncam.studies.mnist_iou import chain as chains
 from pruncam.studies.mnist_iou import claims, tables
-from pruncam.studies.study import Drawing, Machine
+from pruncam.studies.study import Machine
 from pruncam.studies.workshop import Workshop
 
 EXPECTED = Path(__file__).parent / "expected" / "quick" / "mnist_iou"

@@ -130,6 +130,22 @@ def test_pe_is_the_harmonic_mean_of_ssim_iou_and_confidence(cifar, small):
     assert curves[chosen & (curves["method"] == "grad-cam++")]["pe"].item() == pytest.approx(expected, abs=1e-5)
 
 
+def test_the_class_of_the_map_and_of_the_confidence_are_crossed(cifar, small):
+    first = cifar.test.first(cifar.config.sensitivity_images)
+    model, x = cifar.model(Variant(WEIGHT, 0.5, 1)), cifar.prepared(first.images.float() / 255)
+    a, b = (cams.heatmaps(m, x, method="grad-cam", targets=first.labels) for m in (cifar.baseline, model))
+    with torch.no_grad():
+        before, after = (m(x).softmax(1).amax(1) for m in (cifar.baseline, model))
+    expected = metrics.pe_score(a, b, before, after).mean().item()
+    table = small.tables["sensitivity_to_the_class"]
+    table = table[(table["half"] == "CIFAR-10") & (table["rate"] == 0.5) & (table["method"] == "grad-cam")]
+    found = table.set_index(["map of", "confidence of"])["pe"]
+    assert len(found) == 9
+    assert found["the true class", "each model's top class"] == pytest.approx(expected, abs=1e-5)
+    configured = scoring.score(cifar.baseline, model, first, methods=["grad-cam"], transform=cifar.prepared)["pe"]
+    assert found["each model's top class", "the baseline's top class"] == pytest.approx(configured.mean(), abs=1e-5)
+
+
 def test_filters_alone_can_go(cache, tmp_path):
     config = pe_score.configure("quick", **(SMALL | {"layers": ["conv"]}))
     model = half_of(config, tmp_path).pruned(Variant(WEIGHT, 0.5, 1))

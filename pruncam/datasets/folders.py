@@ -4,8 +4,8 @@ import csv
 import hashlib
 import io
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from itertools import chain, zip_longest
 from pathlib import Path
 
@@ -50,6 +50,7 @@ class FolderSet:
     mode: str = "RGB"  # Pillow's: "L" is grey
     showable: bool = True  # whether its pictures may be published
     boxes: str | None = None  # a CSV beside the splits with the objects' bounding boxes, in pixels
+    credits: Mapping[str, str] = field(default_factory=dict)  # by source, in manifest.csv: whom to name; others: unshown
     home: None = None
 
     @property
@@ -86,6 +87,7 @@ class FolderSet:
             classes=tuple(classes),
             provenance=f"{self.title}: {self.about} ({', '.join(kinds)} files of {form.name})",
             showable=self.showable,
+            credits=self._credits(contents, files) if self.credits else None,
             objects=None if self.boxes is None else self._objects(contents, files, images.shape[-2:]),
         )
 
@@ -128,13 +130,19 @@ class FolderSet:
             whole[number] = pixels
         return torch.from_numpy(whole)
 
+    def _credits(self, contents: list[tuple], files: list[_File]) -> tuple[str, ...] | None:
+        """Whom to name for each picture, by its source in manifest.csv; None where there is no such file."""
+        rows = _rows(contents, f"{self.name}/manifest.csv")
+        if rows is None:
+            return None
+        return tuple(self.credits.get(rows.get(file.place, {}).get("source", ""), "") for file in files)
+
     def _objects(self, contents: list[tuple], files: list[_File], size: tuple[int, int]) -> Tensor:
         """Which pixels lie in the object's box, (N, H, W) bool."""
         wanted = f"{self.name}/{self.boxes}"
-        content = next((read() for place, _, read in contents if place == wanted), None)
-        if content is None:
+        rows = _rows(contents, wanted)
+        if rows is None:
             raise DataError(f"{self.title} lacks {wanted}: get the set again")
-        rows = {row.get("file"): row for row in csv.DictReader(io.StringIO(content.decode(errors="replace")))}
         objects = torch.zeros(len(files), *size, dtype=torch.bool)
         for mask, file in zip(objects, files, strict=True):
             try:
@@ -158,6 +166,14 @@ def _contents(form: Path, name: str) -> list[tuple[str, str, Callable[[], bytes]
         raise DataError(f"{form} cannot be read ({error}): get it again") from error
     entries = [entry for entry in archive.infolist() if not entry.is_dir()]
     return [(e.filename, f"{e.CRC:08x} {e.file_size}", lambda e=e: archive.read(e)) for e in entries]
+
+
+def _rows(contents: list[tuple], place: str) -> dict[str, dict[str, str]] | None:
+    """The rows of a CSV by their column "file"; None where there is no such CSV."""
+    content = next((read() for name, _, read in contents if name == place), None)
+    if content is None:
+        return None
+    return {row.get("file"): row for row in csv.DictReader(io.StringIO(content.decode(errors="replace")))}
 
 
 def _is_picture(place: str) -> bool:

@@ -25,6 +25,7 @@ class ImageSet:
     provenance: str  # one sentence, for the manifest and the tables
     stand_in_for: str | None = None  # the data set whose place this one takes, for the words of the verdicts
     showable: bool = True  # whether its pictures may be published
+    credits: tuple[str, ...] | None = None  # whom to name where a picture is published, for each; "": it may not be
     original: bool = False  # whether these are the publisher's own pixels, verified
     objects: Tensor | None = None  # (N, H, W) bool: which pixels show what the label names, where that is known
 
@@ -41,6 +42,8 @@ class ImageSet:
         ):
             expected = f"a bool tensor of shape {(len(images), *images.shape[2:])}"
             raise ValueError(f"objects must be {expected}, got {self.objects.dtype} {tuple(self.objects.shape)}")
+        if self.credits is not None and len(self.credits) != len(images):
+            raise ValueError(f"credits must be one for each of the {len(images)} images, got {len(self.credits)}")
         if images.numel() == 0:
             raise ValueError(f"an image set must not be empty, got images of shape {tuple(images.shape)}")
         low, high = labels.aminmax()
@@ -60,6 +63,12 @@ class ImageSet:
             digest.update(self.objects.cpu().contiguous().numpy())
         return digest.hexdigest()
 
+    def credit(self, index: int) -> str | None:
+        """Whom to name where image `index` is published ("": nobody); None where it may not be."""
+        if self.credits is None:
+            return "" if self.showable else None
+        return self.credits[index] or None
+
     def to(self, device: str | torch.device) -> "ImageSet":
         """The same set with its tensors on `device`."""
         objects = None if self.objects is None else self.objects.to(device)
@@ -72,8 +81,9 @@ class ImageSet:
         if n == len(self):
             return self
         provenance = f"{self.provenance}; the first {n:,} of {len(self):,} {self.split} images"
-        objects = None if self.objects is None else self.objects[:n]
-        return replace(self, images=self.images[:n], labels=self.labels[:n], provenance=provenance, objects=objects)
+        objects, credits = (None if part is None else part[:n] for part in (self.objects, self.credits))
+        parts = {"images": self.images[:n], "labels": self.labels[:n], "objects": objects, "credits": credits}
+        return replace(self, provenance=provenance, **parts)
 
     def resized(self, side: int) -> "ImageSet":
         """The set at `side` x `side` pixels: bilinear, antialiased where it shrinks; the provenance says so."""

@@ -17,13 +17,24 @@ class Sample:
     label: str
     image: np.ndarray | None  # (H, W, 3) in [0, 1]; None where the picture may not be published
     maps: dict[str, dict[str, np.ndarray]]
+    credit: str  # whom to name beneath the picture; empty where nobody need be
+
+    @property
+    def acknowledged(self) -> str:
+        """A sentence for the caption that names them, after a space; empty where nobody need be named."""
+        return f" Picture: {self.credit}." if self.credit else ""
 
 
 @torch.no_grad()
 def choose(half: Half, wanted: str) -> int:
-    """The first test image of the class wanted (else of the first class) that the baseline gets right."""
+    """The first test image of the class wanted (else of the first class) that the baseline gets right.
+
+    Taken from the first 50, and from those whose picture may be published where there are any.
+    """
     label = half.test.classes.index(wanted) if wanted in half.test.classes else 0
     candidates = (half.test.labels == label).nonzero()[:50, 0]
+    public = [index for index in candidates.tolist() if half.test.credit(index) is not None]
+    candidates = torch.tensor(public, device=candidates.device) if public else candidates
     x = half.prepared(half.test.images[candidates].float() / 255)
     right = (half.baseline(x).argmax(1) == label).nonzero()
     return int(candidates[int(right[0]) if len(right) else 0])
@@ -38,8 +49,9 @@ def sample(half: Half, index: int) -> Sample:
         found = [_maps(half, model, x) for model in (half.baseline, *map(half.model, chosen))]
         for method in half.config.methods:
             maps[method][rule] = np.concatenate([each[method] for each in found])
-    picture = image.permute(1, 2, 0).cpu().numpy() / 255 if half.test.showable else None
-    return Sample(index, half.test.classes[int(half.test.labels[index])], picture, maps)
+    credit = half.test.credit(index)
+    picture = None if credit is None else image.permute(1, 2, 0).cpu().numpy() / 255
+    return Sample(index, half.test.classes[int(half.test.labels[index])], picture, maps, credit or "")
 
 
 def _maps(half: Half, model: torch.nn.Module, x: torch.Tensor) -> dict[str, np.ndarray]:

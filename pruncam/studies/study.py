@@ -1,12 +1,9 @@
 """What the studies share: configurations from profiles, the machine they run on, and their results on disk."""
 
 import dataclasses
-import json
 import os
 import platform
-import re
 import subprocess
-import tempfile
 import types
 import typing
 from collections.abc import Callable
@@ -16,20 +13,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
-import matplotlib
 import pandas as pd
 import torch
 import yaml
-from matplotlib.figure import Figure
 
 from pruncam import places
 from pruncam.choices import DEVICES, PROFILES, check_choice, check_number
 from pruncam.progress import Progress
-from pruncam.report import plots
+from pruncam.report.result import Drawing as Drawing
+from pruncam.report.result import Result
 
 _PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scipy", "scikit-learn", "matplotlib", "numba", "grad-cam")
-
-_RESULT = re.compile(r"table_.+\.csv|figure_.+\.(png|svg)|claims\.csv|captions\.json|manifest\.json")
 
 ConfigType = TypeVar("ConfigType")
 
@@ -127,10 +121,10 @@ class Machine:
         return max(1, min(wanted, tasks))
 
 
-Task, Result = TypeVar("Task"), TypeVar("Result")
+Task, Made = TypeVar("Task"), TypeVar("Made")
 
 
-def in_threads(work: Callable[[Task], Result], tasks: list[Task], jobs: int, progress: Progress) -> list[Result]:
+def in_threads(work: Callable[[Task], Made], tasks: list[Task], jobs: int, progress: Progress) -> list[Made]:
     """`work(task)` for every task, `jobs` at a time, each on one PyTorch thread; results in the tasks' order.
 
     After an error or Ctrl-C the others are told to stop (`progress.check`), and the error is raised once they have.
@@ -160,80 +154,28 @@ def _abandon(pool: ThreadPoolExecutor, progress: Progress) -> None:
     pool.shutdown(wait=True, cancel_futures=True)
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A figure that can be drawn from a result, and its caption."""
-
-    draw: Callable[[], Figure]
-    caption: str
-    lines: bool = False  # made of lines and text alone: small as SVG, so it is saved as that too
-
-
-@dataclass(frozen=True)
-class StudyResult:
+@dataclass(frozen=True, kw_only=True)
+class StudyResult(Result):
     """What a study found: tidy tables, judged claims, figures on demand, and how it came about."""
 
     study: str
     config: Any
-    tables: dict[str, pd.DataFrame]
     claims: pd.DataFrame
-    drawings: dict[str, Drawing]
-    manifest: dict[str, Any]
     stable_lines: list[str] = field(default_factory=list)
-
-    def figures(self) -> dict[str, Figure]:
-        """Every figure, by the paper's number or, where it has none, by a name."""
-        return {key: drawing.draw() for key, drawing in self.drawings.items()}
-
-    def show(self, key: str) -> None:
-        """Display one figure with its caption in a notebook."""
-        from IPython.display import Markdown, display
-
-        check_choice("figure", key, self.drawings)
-        plots.show(self.drawings[key].draw())
-        number = f"*Figure {key}.* " if key[0].isdigit() else ""
-        display(Markdown(f"{number}{self.drawings[key].caption}"))
 
     def stable(self) -> None:
         """Print what holds on every machine: exact counts, and the verdicts that clear their limit by far."""
         print("\n".join(self.stable_lines))
 
-    def save(self, folder: str | os.PathLike | None = None) -> Path:
-        """Write tables, figures, claims and manifest; returns the folder, by default figures/<profile>/<study>.
+    @property
+    def place(self) -> Path:
+        """figures/<profile>/<study>."""
+        return places.figures_folder(self.config.profile) / self.study
 
-        Every file is written under a temporary name and renamed; tables and figures of an earlier result that this one
-        does not have are removed, other files stay; the manifest goes first and comes last.
-        """
-        folder = Path(folder) if folder else places.figures_folder(self.config.profile) / self.study
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
-            written = self._write(Path(temporary))
-            for old in folder.iterdir():
-                if _RESULT.fullmatch(old.name) and (old.name not in written or old.name == "manifest.json"):
-                    old.unlink(missing_ok=True)
-            for name in written:
-                os.replace(Path(temporary) / name, folder / name)
-        return folder
-
-    def _write(self, folder: Path) -> list[str]:
-        for key, table in self.tables.items():
-            table.to_csv(folder / f"table_{_slug(key)}.csv", index=False, lineterminator="\n")
-        self.claims.to_csv(folder / "claims.csv", index=False, lineterminator="\n")
-        for key, drawing in self.drawings.items():
-            figure, stem = drawing.draw(), f"figure_{_slug(key)}"
-            figure.savefig(folder / f"{stem}.png", dpi=150, metadata={"Software": None})
-            if drawing.lines:
-                with matplotlib.rc_context({"svg.hashsalt": stem}):  # the same figure is the same file
-                    figure.savefig(folder / f"{stem}.svg", metadata={"Date": None})
-        captions = {f"figure_{_slug(key)}": drawing.caption for key, drawing in self.drawings.items()}
-        (folder / "captions.json").write_text(json.dumps(captions, indent=2, ensure_ascii=False) + "\n")
-        (folder / "manifest.json").write_text(json.dumps(self.manifest, indent=2) + "\n")
-        names = sorted(path.name for path in folder.iterdir())
-        return sorted(names, key=lambda name: name == "manifest.json")
-
-
-def _slug(key: str) -> str:
-    return key.replace(".", "_")
+    @property
+    def sheets(self) -> dict[str, pd.DataFrame]:
+        """The tables by the stem of their file."""
+        return super().sheets | {"claims": self.claims}
 
 
 def manifest(config: Any, machine: Machine, sets: list[Any], **facts: Any) -> dict[str, Any]:

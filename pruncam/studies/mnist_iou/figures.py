@@ -7,10 +7,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pruncam.report import diagrams, plots
+from pruncam.report.result import Drawing
 from pruncam.studies.mnist_iou.config import Config
 from pruncam.studies.mnist_iou.samples import Sample
 from pruncam.studies.mnist_iou.tables import WORKING
-from pruncam.studies.study import Drawing
 
 _TITLES = ("image", "with noise", "heatmap")
 

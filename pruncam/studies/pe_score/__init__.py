@@ -14,7 +14,7 @@ from pruncam.report import claims as claim_report
 from pruncam.report.claims import Claim
 from pruncam.store import Store
 from pruncam.studies import measures, samples, study, tables, workshop
-from pruncam.studies.pe_score import claims, figures, marks, printed
+from pruncam.studies.pe_score import claims, crossing, figures, marks, printed
 from pruncam.studies.pe_score.choice import Choice, choose_rate
 from pruncam.studies.pe_score.config import CRITERIA, Config
 from pruncam.studies.pe_score.half import Half
@@ -124,6 +124,7 @@ def _tables(config: Config, halves: list[Half], rows: pd.DataFrame) -> dict[str,
         "times": [measures.times(half, rule) for half in halves for rule in config.criteria],
         "truth": [measures.truth(half) for half in halves],
         "marks": [marks.table(half) for half in halves],
+        "sensitivity_to_the_class": [crossing.table(half) for half in halves],
     }
     parts = {name: [part for part in found if part is not None] for name, found in everywhere.items()}
     return {

@@ -6,10 +6,10 @@ from functools import partial
 import pandas as pd
 
 from pruncam.report import diagrams
+from pruncam.report.result import Drawing
 from pruncam.studies.figures import TITLES, by_rate, percent, score_against_rate, three_cams
 from pruncam.studies.pe_score.config import FASTER, WEIGHT, Config
 from pruncam.studies.samples import Sample
-from pruncam.studies.study import Drawing
 
 CURVES = {  # the paper's numbers
     ("CIFAR-10", FASTER): "4",
@@ -25,11 +25,12 @@ def drawings(
 ) -> dict[str, Drawing]:
     """Every figure of the study; `data` names the data set behind each half in captions."""
     first = next(iter(samples))
+    pictured = {half: _where(config, data[half]) + sample.acknowledged for half, sample in samples.items()}
     found = {
         "1": Drawing(diagrams.removed_neurons, "A pruning rate of 40 % leaves 3 of 5 neurons.", lines=True),
         "2": Drawing(
             partial(three_cams, samples[first]),
-            f"The three CAMs of one image by the unpruned network. {_where(config, data[first])}",
+            f"The three CAMs of one image by the unpruned network. {pictured[first]}",
         ),
         "3": Drawing(diagrams.pe_pipeline, "How the PE score of a pruned model comes about.", lines=True),
     }
@@ -38,7 +39,7 @@ def drawings(
         rows = {TITLES[method]: rules[rule] for method, rules in sample.maps.items()}
         caption = (
             f"Heatmaps of test image {sample.index} (class {sample.label}) by the unpruned network and with "
-            f"{percent(config.rates)} of every layer's filters removed by {rule}. {_where(config, data[half])}"
+            f"{percent(config.rates)} of every layer's filters removed by {rule}. {pictured[half]}"
         )
         found[MAPS.get(half, f"maps {half}")] = Drawing(partial(by_rate, sample, config.rates, rows), caption)
         for rule in config.criteria:

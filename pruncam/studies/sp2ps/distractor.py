@@ -95,7 +95,7 @@ class Distractor:
             for name, model in self.models.items()
         }
         pictures = {name: {method: m[0].cpu().numpy() for method, m in found.items()} for name, found in maps.items()}
-        image = first.images[0].permute(1, 2, 0).cpu().numpy() / 255 if first.showable else None
+        image = first.images[0].permute(1, 2, 0).cpu().numpy() / 255 if first.credit(0) is not None else None
         return image, pictures
 
     def _scores(self) -> pd.DataFrame:

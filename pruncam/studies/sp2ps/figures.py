@@ -7,12 +7,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pruncam.report import diagrams, plots
+from pruncam.report.result import Drawing
 from pruncam.studies.figures import TITLES, by_rate, overlay, percent, score_against_rate, three_cams
 from pruncam.studies.samples import Sample
 from pruncam.studies.sp2ps.config import Config
 from pruncam.studies.sp2ps.distractor import CONTROL, MISLED, UNMOVED
 from pruncam.studies.sp2ps.half import L1, RANDOM
-from pruncam.studies.study import Drawing
 
 MAPS = {"CIFAR-10": {"grad-cam": "4", "grad-cam++": "5", "ablation-cam": "6"}}  # the paper's numbers
 MAPS["STL-10"] = {"grad-cam": "7", "grad-cam++": "8", "ablation-cam": "9"}
@@ -25,10 +25,11 @@ def drawings(
 ) -> dict[str, Drawing]:
     """Every figure of the study; `data` names the data set behind each half in captions."""
     last = list(samples)[-1]
+    pictured = {half: _where(config, data[half]) + sample.acknowledged for half, sample in samples.items()}
     found = {
         "1": Drawing(
             partial(three_cams, samples[last]),
-            f"The three CAMs of one image by the unpruned network. {_where(config, data[last])}",
+            f"The three CAMs of one image by the unpruned network. {pictured[last]}",
         ),
         "2": Drawing(diagrams.scoring_pipeline, "How a pruned model is scored.", lines=True),
         "3": Drawing(diagrams.plain_networks, "The two networks: 3x3 convolutions, BatchNorm, ReLU.", lines=True),
@@ -38,7 +39,7 @@ def drawings(
             number = MAPS.get(half, {}).get(method, f"maps {half} {method}")
             caption = (
                 f"{TITLES[method]} of test image {sample.index} (class {sample.label}) by the unpruned network and by "
-                f"models pruned at {percent(config.rates)}. {_where(config, data[half])}"
+                f"models pruned at {percent(config.rates)}. {pictured[half]}"
             )
             found[number] = Drawing(partial(by_rate, sample, config.rates, sample.maps[method]), caption)
     for half in samples:
