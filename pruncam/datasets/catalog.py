@@ -30,6 +30,15 @@ class Source(Protocol):
 
 
 _COPIED = "encoded anew, not the original pixels"
+_HANNOVER = (
+    "H. B. Winther et al., COVID-19 Image Repository, Hannover Medical School, doi:10.6084/m9.figshare.12275009, "
+    "CC BY 3.0; made grey and resized"
+)
+_KERMANY = (
+    "D. Kermany, K. Zhang, M. Goldbaum, Chest X-Ray Images, 2018, doi:10.17632/rscbjbr9sj.2, CC BY 4.0; resized"
+)
+# The sources of covid19 whose licence lets pictures be shown; those of the others are not.
+_XRAYS = {"hannover": _HANNOVER} | dict.fromkeys(("kermany", "kermany-bacteria", "kermany-virus"), _KERMANY)
 
 _SOURCES: dict[str, Source] = {
     source.name: source
@@ -85,8 +94,11 @@ _SOURCES: dict[str, Source] = {
             "grey",
             mode="L",
             showable=False,
+            credits=_XRAYS,
         ),
         Generated("generated-10", size=32),
+        Generated("generated-10-easy", size=32, difficulty=0.0),
+        Generated("generated-10-hard", size=32, difficulty=1.0),
         Generated("generated-10-96", size=96),
         Generated("generated-10-marked", size=32, agreement=0.95),
     )
