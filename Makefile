@@ -11,6 +11,8 @@ DEVICE ?= auto
 DATA ?=
 # of make download
 NAME ?=
+# how many test processes run side by side
+JOBS ?= 2
 PYTHON ?= python3
 
 VENV := .venv/bin/python
@@ -18,6 +20,8 @@ VENV := .venv/bin/python
 CANDIDATES = "$(PYTHON)" $(if $(filter file,$(origin PYTHON)),python3.13 python3.12 python3.11)
 # --version: a uv that is found is not yet a uv that runs (shims of version managers).
 UV = $$(if uv --version >/dev/null 2>&1; then echo uv; else echo $(VENV) -m uv; fi)
+# Tests of one file, and cells of one notebook, stay together.
+WORKERS = -n "$(JOBS)" --dist loadfile
 RUN_OPTIONS = --profile "$(PROFILE)" $(if $(STUDY),--study "$(STUDY)") --device "$(DEVICE)" $(if $(DATA),--data "$(DATA)")
 
 help:  ## show this list
@@ -37,8 +41,8 @@ download: .venv/.ready  ## fetch a data set into data/ (or DATA): NAME=mnist or 
 test: lint  ## lint, unit tests, doctests, and the committed notebooks run anew (nbval)
 	@set -e; scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
 	export PRUNCAM_CACHE="$$scratch/cache" PRUNCAM_FIGURES="$$scratch/figures" IPYTHONDIR="$$scratch/ipython"; \
-	$(VENV) -m pytest; \
-	$(VENV) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 300 notebooks
+	$(VENV) -m pytest $(WORKERS); \
+	$(VENV) -m pytest $(WORKERS) --nbval-lax --nbval-current-env --nbval-cell-timeout 300 notebooks
 
 lint: .venv/.ready  ## ruff: rules and formatting
 	@$(VENV) -m ruff check .

@@ -1,10 +1,14 @@
 """The gallery: an index of what lies in the folders of results."""
 
 import json
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from pruncam.report.gallery import write_gallery
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -21,7 +25,8 @@ def figures(tmp_path):
     (folder / "manifest.json").write_text(json.dumps(facts))
     (folder / "captions.json").write_text(json.dumps({"figure_3_2": "IoU\nby level", "table_3_1": "levels"}))
     (folder / "table_3_1.csv").write_text("level,iou\n")
-    claims = 'claim,sentence,source,verdict,evidence\nI1,"a | b\nc",thesis,reproduced,0.9\n'
+    claims = "claim,sentence,source,verdict,evidence,criterion,relation,limit,value\n"
+    claims += 'I1,"a | b\nc",thesis,reproduced,0.9,the mean,at least,0.5,0.9\n'
     (folder / "claims.csv").write_text(claims)
     return tmp_path
 
@@ -36,13 +41,24 @@ def test_the_page_shows_all_committed_results_and_is_the_same_at_every_writing(f
         "![Figure 3.10](paper/mnist_iou/figure_3_10.png)",
         "![Figure seeds](paper/mnist_iou/figure_seeds.png)",
         "- [Table 3.1](paper/mnist_iou/table_3_1.csv): levels",
-        "| I1 | a \\| b c | thesis | reproduced | 0.9 |",
+        "| I1 | a \\| b c | thesis | reproduced | 0.9 | the mean | at least | 0.5 |",
         "## mnist_iou, profile laptop",
     ]
     places = [page.find(text) for text in order]
     assert -1 not in places and places == sorted(places), dict(zip(order, places, strict=True))
     assert "quick/" not in page and str(figures) not in page
     assert write_gallery(figures).read_text() == page
+
+
+def test_every_published_number_stands_beside_ours():
+    page = (ROOT / "figures" / "README.md").read_text()
+    table = pd.read_csv(ROOT / "figures" / "paper" / "mnist_iou" / "table_published.csv")
+    rows = [line for line in page.splitlines() if line.startswith("| ")]
+    for row in table.itertuples():
+        (line,) = [line for line in rows if line.startswith(f"| {row.quantity}") and row.source in line]
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        assert float(cells[1]) == pytest.approx(row.published, rel=1e-3)
+        assert float(cells[2].split(" ")[0]) == pytest.approx(row.ours, rel=1e-3)
 
 
 def test_no_results_make_a_page_that_says_so(tmp_path):

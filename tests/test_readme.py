@@ -19,15 +19,16 @@ def test_readme_shows_what_the_committed_tables_say():
         assert text.partition(begin)[2].partition(end)[0].strip() == content.strip()
 
 
-def test_every_published_number_stands_beside_ours_in_readme():
+def test_every_committed_claim_stands_in_readme_with_its_verdict():
     text = (ROOT / "README.md").read_text()
-    table = pd.read_csv(ROOT / "figures" / "paper" / "mnist_iou" / "table_published.csv")
-    rows = [line for line in text.splitlines() if line.startswith("| ")]
-    for row in table.itertuples():
-        (line,) = [line for line in rows if line.startswith(f"| {row.quantity}") and row.source in line]
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        assert float(cells[1]) == pytest.approx(row.published, rel=1e-3)
-        assert float(cells[2].split(" ")[0]) == pytest.approx(row.ours, rel=1e-3)
+    claims = pd.read_csv(ROOT / "figures" / "paper" / "mnist_iou" / "claims.csv")
+    for claim in claims.itertuples():
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| {claim.claim} ")]
+        assert claim.sentence in line and claim.verdict in line
+    (line,) = [line for line in text.splitlines() if line.startswith("| [`mnist_iou`]")]
+    counts = [int(cell) for cell in line.strip("| ").split("|")[1:]]
+    assert counts[:2] == [(claims["verdict"] == verdict).sum() for verdict in ("reproduced", "not reproduced")]
+    assert sum(counts) == len(claims)
 
 
 def test_a_readme_without_its_marks_is_refused(tmp_path):

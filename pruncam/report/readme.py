@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from pruncam.report.claims import VERDICTS
+
 RESULTS = ("<!-- results: begin (written by `make reproduce`) -->", "<!-- results: end -->")
 SPEED = ("<!-- speed: begin (written by `make bench`) -->", "<!-- speed: end -->")
 
@@ -22,44 +24,34 @@ def refresh(readme: Path, marks: tuple[str, str], content: str) -> None:
 
 
 def results(figures: Path) -> str:
-    """Every study's published numbers beside ours and its claims, in Markdown; paper results first, else laptop."""
+    """How every study's claims fared, in Markdown: a count of verdicts, and each claim; paper results first."""
     folders = [*sorted(figures.glob("paper/*/")), *sorted(figures.glob("laptop/*/"))]
-    shown: dict[str, str] = {}
+    shown: dict[str, tuple[Path, pd.DataFrame]] = {}
     for folder in folders:
         if folder.name not in shown and (folder / "claims.csv").is_file():
-            shown[folder.name] = _study(folder, folder.relative_to(figures.parent).as_posix())
-    return "\n".join(shown.values()) or "No results are committed yet.\n"
-
-
-def _study(folder: Path, place: str) -> str:
-    parts = [f"### `{folder.name}`, profile {folder.parent.name} ([figures and tables]({place}))\n"]
-    published = folder / "table_published.csv"
-    if published.is_file():
-        parts.append(_published(pd.read_csv(published, keep_default_na=False, na_values=[""])))
-    claims = pd.read_csv(folder / "claims.csv")
-    claims["sentence"] = [re.sub(r"\|", "/", sentence) for sentence in claims["sentence"]]
-    parts.append(claims[["claim", "sentence", "verdict", "evidence"]].to_markdown(index=False) + "\n")
+            shown[folder.name] = folder, pd.read_csv(folder / "claims.csv")
+    if not shown:
+        return "No results are committed yet.\n"
+    counts = [{"study": _link(figures, folder)} | _counted(claims) for folder, claims in shown.values()]
+    parts = [pd.DataFrame(counts).to_markdown(index=False) + "\n", *(_folded(*entry) for entry in shown.values())]
     return "\n".join(parts)
 
 
-def _published(table: pd.DataFrame) -> str:
-    rows = pd.DataFrame(
-        {
-            "quantity": table["quantity"] + [f" ({unit})" if isinstance(unit, str) else "" for unit in table["unit"]],
-            "paper": [f"{value:.4g}" for value in table["published"]],
-            "ours": [_ours(row) for row in table.itertuples()],
-            "difference": ["" if pd.isna(value) else f"{value:+.2g}" for value in table["difference"]],
-            "source": table["source"],
-        }
-    )
-    return rows.to_markdown(index=False, disable_numparse=True) + "\n"
+def _link(figures: Path, folder: Path) -> str:
+    """The study with its profile, and the way to its tables and figures."""
+    place = f"{figures.name}/README.md#{folder.name}-profile-{folder.parent.name}"
+    return f"[`{folder.name}`]({place}), {folder.parent.name}"
 
 
-def _ours(row) -> str:
-    if pd.isna(row.ours):
-        return "not tested"
-    spread = "" if pd.isna(row.sd) else f" ± {row.sd:.2g} ({row.seeds} seeds)"
-    return f"{row.ours:.4g}{spread}"
+def _counted(claims: pd.DataFrame) -> dict[str, int]:
+    return {verdict: int((claims["verdict"] == verdict).sum()) for verdict in VERDICTS}
+
+
+def _folded(folder: Path, claims: pd.DataFrame) -> str:
+    """A study's claims, which GitHub unfolds at a click."""
+    claims = claims.assign(sentence=[re.sub(r"\|", "/", sentence) for sentence in claims["sentence"]])
+    table = claims[["claim", "sentence", "verdict"]].to_markdown(index=False)
+    return f"<details><summary>{folder.name}: {len(claims)} claims</summary>\n\n{table}\n\n</details>\n"
 
 
 def speed(folder: Path) -> str:
