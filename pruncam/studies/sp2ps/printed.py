@@ -36,20 +36,17 @@ def beside(drops: pd.DataFrame, method: str) -> pd.DataFrame:
     return printed.merge(chosen, on="place", how="left").drop(columns="method")
 
 
-ACCURACIES = (  # of the unpruned networks, %; two papers print other values for the same ones
-    ("CIFAR-10", 93.78, "Sp2PS, Section 3.2"),
-    ("CIFAR-10", 91.82, "complexity paper, Table 2"),
-    ("STL-10", 77.59, "Sp2PS, Section 3.2"),
-    ("STL-10", 76.16, "complexity paper, Table 2"),
-)
+def accuracies() -> pd.DataFrame:
+    """Accuracies of the unpruned networks, %: two papers print other values for the same ones."""
+    return pd.read_csv(places.package_folder() / "published" / "sp2ps_accuracies.csv")
 
 
 def numbers(models: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Every printed number with ours and the difference: accuracies, and both drops of Tables 1 to 3."""
     baselines, rows = models.groupby("half")["baseline"].first(), []
-    for half, printed, source in ACCURACIES:
-        quantity = f"accuracy of the unpruned network, {half}"
-        rows.append({"quantity": quantity, "published": printed, "source": source, "ours": baselines.get(half)})
+    for printed in accuracies().itertuples():
+        quantity, own = f"accuracy of the unpruned network, {printed.half}", baselines.get(printed.half)
+        rows.append({"quantity": quantity, "published": printed.accuracy, "source": printed.source, "ours": own})
     for number, table in tables.items():
         for row in table.itertuples():
             for name, words in {"acc_drop": "accuracy drop", "sp2ps_drop": "Sp2PS_drop"}.items():
