@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from pruncam import cams, metrics, models, statistics
 from pruncam.cams.checks import check_methods
+from pruncam.cams.own import OwnMethod, own_heatmaps
 from pruncam.choices import check_choice, check_model, check_number, is_number, shown
 from pruncam.datasets.batches import UNKNOWN, Batches, Images
 from pruncam.progress import Progress
@@ -25,6 +26,10 @@ from pruncam.pruning.masks import refuse_pytorchs
 METHODS = ("grad-cam", "grad-cam++", "ablation-cam")
 SCORES = ("ssim", "spectral_angle", "sp2ps", "iou", "soft_iou", "confidence_variation", "pe")
 CLASSES_OF = ("own", "baseline", "label")
+_FACTS = ("baseline_prediction", "pruned_prediction", "baseline_confidence", "pruned_confidence")
+_COLUMNS = ("model", "method", "image", "label", *SCORES, *_FACTS)  # no score of a user may have these names
+
+OwnScore = Callable[[Tensor, Tensor], Tensor]  # heatmaps (n, H, W) of the same n images by two models -> (n,)
 
 _NO_LABELS = "the class of the label is asked for, but there are no labels: pass them"
 
@@ -33,6 +38,8 @@ class Options(TypedDict, total=False):
     """How models are compared; `score_many` says what each option means, `_DEFAULTS` has their defaults."""
 
     methods: Sequence[str]
+    own_methods: Mapping[str, OwnMethod]
+    own_scores: Mapping[str, OwnScore]
     target_layer: str | None
     target_class: str
     confidence_class: str
@@ -43,6 +50,8 @@ class Options(TypedDict, total=False):
 
 _DEFAULTS = {
     "methods": METHODS,
+    "own_methods": {},
+    "own_scores": {},
     "target_layer": None,
     "target_class": "own",
     "confidence_class": "baseline",
@@ -91,6 +100,10 @@ def score_many(
         as RGB and its classes numbered in the order of their names; `transform` may make them grey.
     labels : (N,) class indices, only with a tensor
     methods : CAM methods, see `cams.heatmaps`
+    own_methods : dict of functions by name, beside `methods`: (model, images (n, C, H, W), target layer (the module),
+        targets (n,) class indices) -> heatmaps (n, H, W) in [0, 1], tensor or array; the model is in eval mode
+    own_scores : dict of functions by name: the heatmaps of two models, (n, H, W) each -> (n,) finite numbers, tensor or
+        array; each becomes a column of its name
     target_layer : dotted name of the target layer in every model, or None for each one's last convolution
     target_class : the class that a heatmap explains: the model's "own" top class (pytorch-grad-cam's default), the
         "baseline"'s or the "label"
@@ -105,7 +118,7 @@ def score_many(
     DataFrame with a row per model, method and image
         `model`, `method`, `image` (position), `label` (-1 where none is known), the scores `ssim` (raw),
         `spectral_angle`, `sp2ps`, `iou` (binary), `soft_iou`, `confidence_variation`, `pe`; `baseline_prediction`,
-        `pruned_prediction`, `baseline_confidence`, `pruned_confidence`.
+        `pruned_prediction`, `baseline_confidence`, `pruned_confidence`. Own scores stand after `pe`.
 
     Raises
     ------
@@ -144,10 +157,23 @@ def _check(baseline: nn.Module, pruned: Mapping[str, nn.Module], options: Mappin
     check_methods(options["methods"], cams.METHODS, cams.ENGINES[0], cams.ENGINES)
     if len(set(options["methods"])) < len(options["methods"]):
         raise ValueError(f"methods must be different, got {shown(options['methods'])}")
+    _check_own("own_methods", options["own_methods"], cams.METHODS)
+    _check_own("own_scores", options["own_scores"], _COLUMNS)
     if not isinstance(options["target_layer"], str | None):
         raise TypeError(f"target_layer must be a dotted name or None, got {type(options['target_layer']).__name__}")
     check_choice("target class", options["target_class"], CLASSES_OF)
     check_choice("confidence class", options["confidence_class"], CLASSES_OF)
+
+
+def _check_own(what: str, functions: Mapping[str, Callable], taken: Sequence[str]) -> None:
+    """Refuse what is no dict of functions by a name that is still free."""
+    if not isinstance(functions, Mapping) or not all(isinstance(name, str) and name for name in functions):
+        raise TypeError(f"{what} must be a dict of functions by name, got {shown(functions)}")
+    for name, function in functions.items():
+        if name in taken:
+            raise ValueError(f"{what}: the name {name!r} is taken, choose another")
+        if not callable(function):
+            raise TypeError(f"{what}: {name!r} must be a function, got {type(function).__name__}")
 
 
 @dataclass(frozen=True)
@@ -160,7 +186,7 @@ class _Comparison:
 
     def pieces(self, batches: Batches) -> Iterator[pd.DataFrame]:
         """The rows of one batch and model at a time."""
-        kinds = {"model": list(self.pruned), "method": list(self.options["methods"])}
+        kinds = {"model": list(self.pruned), "method": [*self.options["methods"], *self.options["own_methods"]]}
         kinds = {column: pd.CategoricalDtype(values) for column, values in kinds.items()}
         bar = Progress("score", "image", self.options["progress"])
         if batches.total is not None:
@@ -185,8 +211,10 @@ class _Comparison:
             raise ValueError("there is no image to score: the loader gave no batch")
 
     def _explain(self, model: nn.Module, x: Tensor, targets: Tensor | None) -> cams.Explanation:
-        how = {name: self.options[name] for name in ("methods", "target_layer", "batch_size")}
-        return cams.explain(model, x, targets=targets, **how)
+        how = {name: self.options[name] for name in ("target_layer", "batch_size")}
+        found = cams.explain(model, x, methods=self.options["methods"], targets=targets, **how)
+        own = own_heatmaps(model, x, self.options["own_methods"], targets=found.targets, **how)
+        return found._replace(maps=found.maps | own)
 
     def _targets(self, top: Tensor | None, labels: Tensor) -> Tensor | None:
         """The classes that the heatmaps explain, None for the model's own."""
@@ -214,7 +242,8 @@ class _Comparison:
             found = {name: values.cpu() for name, values in found.items()} | {"confidence_variation": variation}
             found["sp2ps"] = metrics.combine_sp2ps(found["ssim"], found["spectral_angle"])
             found["pe"] = metrics.combine_pe(found["ssim"], found["iou"], variation)
-            values = {name: found[name].numpy() for name in SCORES}
+            found |= {name: _own(name, score, x, y) for name, score in self.options["own_scores"].items()}
+            values = {name: found[name].numpy() for name in (*SCORES, *self.options["own_scores"])}
             values |= {name: top.numpy() for name, top in predicted.items()}
             values |= {"baseline_confidence": c_x.numpy(), "pruned_confidence": c_y.numpy()}
             tables.append(pd.DataFrame({"model": facts["model"], "method": method} | facts | values))
@@ -226,19 +255,41 @@ class _Comparison:
         return logits.softmax(1).gather(1, asked[self.options["confidence_class"]][:, None])[:, 0]
 
 
+def _own(name: str, score: OwnScore, x: Tensor, y: Tensor) -> Tensor:
+    """What a user's score says of these pairs of heatmaps, refused where it is no finite number for each."""
+    found = score(x, y)
+    try:
+        values = torch.as_tensor(found).detach().double().cpu()
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"own score {name!r} must give one number per image, got {shown(found)}") from None
+    if values.shape != (len(x),):
+        raise ValueError(
+            f"own score {name!r} must give one number per image, shape ({len(x)},), got {tuple(values.shape)}"
+        )
+    if not values.isfinite().all():
+        raise ValueError(f"own score {name!r} must give finite numbers, got NaN or infinity")
+    return values
+
+
 def _check_labels(labels: Tensor, classes: int) -> None:
     if labels.max() >= classes:
         raise ValueError(f"labels must be classes 0 to {classes - 1} of the models, got {int(labels.max())}")
 
 
 def summarize(
-    rows: pd.DataFrame, *, counts: Sequence[int] | None = None, samples: int = 1000, seed: int = 0
+    rows: pd.DataFrame,
+    *,
+    scores: Sequence[str] = SCORES,
+    counts: Sequence[int] | None = None,
+    samples: int = 1000,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Means of every score with their bootstrap intervals over images, over all images and by group.
 
     Parameters
     ----------
     rows : what `score`, `score_many` or `stream` gave
+    scores : columns to summarize, own scores among them
     counts : images of each class in the whole test set, where the rows are a part of it; the shares of the class
         weighting (PE-score, Section 3); None takes those of the rows, so that the weighted mean is the plain one
     samples, seed : of the bootstrap; within classes for the class-weighted mean
@@ -256,7 +307,9 @@ def summarize(
     """
     if not isinstance(rows, pd.DataFrame):
         raise TypeError(f"summarize needs the rows that `score` gave, a DataFrame, got {type(rows).__name__}")
-    missing = sorted({"method", "label", "pruned_prediction", *SCORES} - set(rows.columns))
+    if isinstance(scores, str) or not scores:
+        raise ValueError(f"scores must be a list of one or more columns of the rows, got {shown(scores)}")
+    missing = sorted({"method", "label", "pruned_prediction", *scores} - set(rows.columns))
     if missing or rows.empty:
         what = f"no column {', '.join(missing)}" if missing else "no row"
         raise ValueError(f"summarize needs the rows that `score` gave: these have {what}")
@@ -264,15 +317,15 @@ def summarize(
     labels = rows["label"].to_numpy()
     if labels.dtype.kind not in "iu" or labels.min() < UNKNOWN:
         raise ValueError(f"summarize needs whole labels, from 0 or -1 where none is known, got {labels.dtype}")
-    absent = [name for name in SCORES if not np.isfinite(rows[name].to_numpy(dtype=float)).all()]
+    absent = [name for name in scores if not np.isfinite(rows[name].to_numpy(dtype=float)).all()]
     if absent:
         raise ValueError(f"summarize needs finite scores: {', '.join(absent)} has NaN or infinite rows, leave them out")
     keys = [name for name in ("model", "method") if name in rows]
     tables = []
     for key, part in rows.groupby(keys, observed=True, sort=False):
-        found = [_interval(part, group, chosen, samples, seed) for group, chosen in _groups(part)]
+        found = [_interval(part.loc[chosen, list(scores)], group, samples, seed) for group, chosen in _groups(part)]
         if (part["label"] != UNKNOWN).all():
-            found.insert(1, _weighted(part, counts, samples, seed))
+            found.insert(1, _weighted(part[list(scores)], part["label"].to_numpy(), counts, samples, seed))
         table = pd.concat(found, ignore_index=True)
         for place, (name, value) in enumerate(zip(keys, key, strict=True)):
             table.insert(place, name, value)
@@ -292,14 +345,14 @@ def _groups(rows: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
     yield from ((name, chosen) for name, chosen in groups.items() if chosen.any())
 
 
-def _interval(rows: pd.DataFrame, group: str, chosen: np.ndarray, samples: int, seed: int) -> pd.DataFrame:
-    values = rows.loc[chosen, list(SCORES)].to_numpy(dtype=float)
-    found = statistics.bootstrap_means(values, samples=samples, seed=seed)
-    return _summary(group, int(chosen.sum()), found)
+def _interval(scores: pd.DataFrame, group: str, samples: int, seed: int) -> pd.DataFrame:
+    found = statistics.bootstrap_means(scores.to_numpy(dtype=float), samples=samples, seed=seed)
+    return _summary(group, scores, found)
 
 
-def _weighted(rows: pd.DataFrame, counts: Sequence[int] | None, samples: int, seed: int) -> pd.DataFrame:
-    labels = rows["label"].to_numpy()
+def _weighted(
+    scores: pd.DataFrame, labels: np.ndarray, counts: Sequence[int] | None, samples: int, seed: int
+) -> pd.DataFrame:
     counts = np.bincount(labels) if counts is None else np.asarray(counts)
     if counts.dtype.kind not in "iuf" or counts.ndim != 1:
         raise ValueError(f"counts must be the number of images of each class, got {shown(counts)}")
@@ -307,15 +360,15 @@ def _weighted(rows: pd.DataFrame, counts: Sequence[int] | None, samples: int, se
     without = [k for k, weight in enumerate(weights) if weight > 0 and k not in labels]
     if labels.max() >= len(weights) or (weights[labels] == 0).any() or without:
         raise ValueError("counts must hold a number for every class of the labels, and no other class")
-    values = rows[list(SCORES)].to_numpy(dtype=float)
+    values = scores.to_numpy(dtype=float)
     found = statistics.bootstrap_means(values, samples=samples, seed=seed, strata=labels, weights=weights)
-    return _summary("class weighted", len(rows), found)
+    return _summary("class weighted", scores, found)
 
 
-def _summary(group: str, images: int, found: list[statistics.Interval]) -> pd.DataFrame:
+def _summary(group: str, scores: pd.DataFrame, found: list[statistics.Interval]) -> pd.DataFrame:
     rows = [
-        {"group": group, "images": images, "score": name, "mean": i.value, "low": i.low, "high": i.high}
-        for name, i in zip(SCORES, found, strict=True)
+        {"group": group, "images": len(scores), "score": name, "mean": i.value, "low": i.low, "high": i.high}
+        for name, i in zip(scores, found, strict=True)
     ]
     return pd.DataFrame(rows)
 
