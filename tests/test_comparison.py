@@ -36,6 +36,17 @@ def saved(tmp_path, monkeypatch):
         table.to_csv(tmp_path / "laptop" / study / "table_drops.csv", index=False)
     printed = {"place": range(1, 7), "acc_drop": 1.0, "sp2ps_drop": 2.0, "pe_paper_acc_drop": 3.0, "pe_drop": 4.0}
     printed |= {"flag": None, "acc_drop_ours": 5.0, "sp2ps_drop_ours": 6.0, "pe_drop_ours": 7.0}
+    for study, name, table in (
+        ("csg", "pe_3", {"half": ["MNIST", "CIFAR-10", "COVID-19"], "csg_test": [0.2, 4.0, 0.3]}),
+        (
+            "sweeps",
+            "sweep",
+            {"half": ["MNIST", "MNIST", "CIFAR-10"], "rate": [0.2, 0.3, 0.2], "baseline": [99, 99, 80]},
+        ),
+        ("pe_score", "models", {"half": ["CIFAR-10", "COVID-19"], "baseline": [85.0, 95.0]}),
+    ):
+        (tmp_path / "laptop" / study).mkdir(exist_ok=True)
+        pd.DataFrame(table).to_csv(tmp_path / "laptop" / study / f"table_{name}.csv", index=False)
     for key in comparison.METHODS:
         pd.DataFrame(printed).to_csv(tmp_path / "laptop" / "sp2ps" / f"table_{key}.csv", index=False)
     return tmp_path
@@ -62,6 +73,12 @@ def test_scores_are_compared_on_the_same_models(saved):
     assert table[table["network"] == "plain network, weights masked"]["spearman"].isna().all(), "four models are few"
 
 
+def test_complexity_stands_beside_the_accuracy_of_our_own_networks(saved):
+    table = comparison.compare("laptop").tables["pe_3"].set_index("half")
+    assert table["accuracy_ours"].to_dict() == {"MNIST": 99, "CIFAR-10": 80, "COVID-19": 95}
+    assert table["csg_test"].tolist() == [0.2, 4.0, 0.3]
+
+
 def test_a_comparison_is_saved_beside_its_studies(saved):
     folder = comparison.compare("laptop").save()
     assert folder == saved / "laptop" / "comparison"
@@ -73,7 +90,7 @@ def test_a_comparison_is_saved_beside_its_studies(saved):
 def test_what_was_not_run_is_named_and_the_rest_is_compared(saved):
     (saved / "laptop" / "sp2ps" / "table_3.csv").unlink()
     found = comparison.compare("laptop")
-    assert found.missing == ["Table 3 needs `make reproduce PROFILE=laptop STUDY=sp2ps`"] and "2" in found.tables
+    assert found.missing == ["table 3 needs `make reproduce PROFILE=laptop STUDY=sp2ps`"] and "2" in found.tables
     assert comparison.compare("paper").tables == {} and comparison.compare("paper").drawings == {}
     with pytest.raises(ValueError, match="unknown profile 'fast': choose one of quick, laptop, paper"):
         comparison.compare("fast")

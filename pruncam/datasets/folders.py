@@ -50,7 +50,7 @@ class FolderSet:
     mode: str = "RGB"  # Pillow's: "L" is grey
     showable: bool = True  # whether its pictures may be published
     boxes: str | None = None  # a CSV beside the splits with the objects' bounding boxes, in pixels
-    credits: Mapping[str, str] = field(default_factory=dict)  # by source, in manifest.csv: whom to name; others: unshown
+    credits: Mapping[str, str] = field(default_factory=dict)  # by source in manifest.csv; other pictures are not shown
     home: None = None
 
     @property

@@ -20,6 +20,7 @@ NEEDED = {  # the tables that each comparison is made of, by study
     "1": {"sp2ps": "1", "pe_score": "drops"},
     "2": {"sp2ps": "2", "pe_score": "drops"},
     "3": {"sp2ps": "3", "pe_score": "drops"},
+    "pe_3": {"csg": "pe_3", "sweeps": "sweep", "pe_score": "models"},
 }
 METHODS = {"1": "ablation-cam", "2": "grad-cam", "3": "grad-cam++"}  # by the number of the Sp2PS paper's table
 # The PE rows of these tables are models of CIFAR-10, in the order of their accuracy drops.
@@ -53,9 +54,10 @@ def compare(profile: str) -> Comparison:
     for key, needed in NEEDED.items():
         paths = {study: folder / study / f"table_{table}.csv" for study, table in needed.items()}
         absent = [study for study, path in paths.items() if not path.is_file()]
-        missing += [f"Table {key} needs `make reproduce PROFILE={profile} STUDY={study}`" for study in absent]
+        missing += [f"table {key} needs `make reproduce PROFILE={profile} STUDY={study}`" for study in absent]
         if not absent:
-            found[key] = _crossed(*map(pd.read_csv, paths.values()), METHODS[key])
+            parts = map(pd.read_csv, paths.values())
+            found[key] = _crossed(*parts, METHODS[key]) if key in METHODS else _complexity_and_accuracy(*parts)
     drops = {study: folder / study / "table_drops.csv" for study in ("sp2ps", "pe_score")}
     if all(path.is_file() for path in drops.values()):
         found["same_models"] = _same_models({study: pd.read_csv(path) for study, path in drops.items()})
@@ -85,6 +87,16 @@ def _crossed(printed: pd.DataFrame, drops: pd.DataFrame, method: str) -> pd.Data
     rows.columns = ["pe_rule", "pe_rate", "pe_paper_acc_drop_ours", "pe_drop_ours"]
     kept = printed.drop(columns="pe_drop_ours")  # there it is of the same models as Sp2PS: see `_same_models`
     return kept.merge(rows.assign(place=range(1, len(rows) + 1)), on="place", how="left")
+
+
+def _complexity_and_accuracy(printed: pd.DataFrame, sweep: pd.DataFrame, models: pd.DataFrame) -> pd.DataFrame:
+    """Table 3 of the PE-score paper: CSG, and the accuracy of our unpruned networks beside that of the literature.
+
+    Of a data set that both studies train on, the plain network's counts.
+    """
+    own = pd.concat([table[["half", "baseline"]].drop_duplicates("half") for table in (sweep, models)])
+    own = own.drop_duplicates("half").rename(columns={"baseline": "accuracy_ours"})
+    return printed.merge(own, on="half", how="left")
 
 
 def _same_models(drops: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

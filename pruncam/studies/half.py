@@ -109,7 +109,7 @@ class Half(ABC):
         # No cached_property: until Python 3.12 those of all halves share a lock, and would wait for each other.
         if BASELINE not in self.made:
             step = Step(f"{self.study}-baseline", self.versions["baseline"], self.training())
-            recipe = self.config.recipe("baseline")
+            recipe = self.recipe("baseline")
             self.made[BASELINE] = self.workshop.model(step, self.network(), recipe, self._train_baseline)
         return self.made[BASELINE]
 
@@ -144,6 +144,10 @@ class Half(ABC):
         models = f"a baseline and {len(self.variants)} models ({counts})"
         return f"{self.paper}: {models}, {len(self.test)} test images"
 
+    def recipe(self, phase: str) -> Recipe:
+        """How the "baseline" is trained here, or another model in "finetuning"."""
+        return self.config.recipe(phase)
+
     def prepared(self, images: Tensor) -> Tensor:
         """Images in [0, 1] as the networks take them."""
         return (images - self.inputs.mean) / self.inputs.std
@@ -156,7 +160,7 @@ class Half(ABC):
         if variant.rule == CHANCE:
             return models.randomized(self.baseline, derive(variant.seed, "chance")).to(self.workshop.device).eval()
         step = Step(f"{self.study}-tuned", self.versions["tuned"], self.made_by(variant))
-        return self.workshop.model(step, self.network(), self.config.recipe("finetuning"), partial(self._tune, variant))
+        return self.workshop.model(step, self.network(), self.recipe("finetuning"), partial(self._tune, variant))
 
     def _train_baseline(self) -> dict[str, Tensor]:
         return self._trained(self.initial(), "baseline", derive(self.config.seed, "baseline", self.paper))
@@ -166,7 +170,7 @@ class Half(ABC):
         return self._trained(model, "finetuning", derive(variant.seed, "finetuning", variant.rule, self.paper))
 
     def _trained(self, model: nn.Module, phase: str, seed: int) -> dict[str, Tensor]:
-        return self.workshop.train(model, self.train, self.config.recipe(phase), self.inputs, seed)
+        return self.workshop.train(model, self.train, self.recipe(phase), self.inputs, seed)
 
     def _groups(self) -> Iterator[list[Variant]]:
         """The variants that are scored in one pass, so that the baseline's maps are computed once for each."""

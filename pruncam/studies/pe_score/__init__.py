@@ -85,10 +85,9 @@ def _half(config: Config, machine: Machine, entry: tuple, bar: Progress) -> Half
 
 def _train(halves: list[Half], machine: Machine, bar: Progress) -> None:
     """Make every model: those that do not wait for each other side by side, so that all cores have work."""
-    c = halves[0].config
     tuned = [(half, variant) for half in halves for variant in half.tuned]
-    epochs = {phase: len(c.recipe(phase).learning_rates) for phase in ("baseline", "finetuning")}
-    bar.expect(epochs["baseline"] * len(halves) + epochs["finetuning"] * len(tuned))
+    phases = [(half, "baseline") for half in halves] + [(half, "finetuning") for half, _ in tuned]
+    bar.expect(sum(len(half.recipe(phase).learning_rates) for half, phase in phases))
     # Dropout draws from the one random state of the process.
     jobs = 1 if drops_out(halves[0].network()) else machine.parallel(len(tuned))
     study.in_threads(lambda half: half.baseline, halves, jobs, bar)

@@ -19,6 +19,7 @@ class Config:
     """
 
     halves: tuple[tuple[str, str, int, float], ...]  # (the paper's data set, ours, side, accuracy % that claims need)
+    prolonged: tuple[tuple[str, int, int], ...]  # (data set, so many times baseline's epochs, and fine-tuning's)
     train_images: int | None  # the first so many; None takes all
     test_images: int | None
     seed: int
@@ -53,6 +54,10 @@ class Config:
                 raise ValueError(f"{paper}: the accuracy that claims need is in %, 0 to 100, got {needed}")
         if not self.halves or len({half[0] for half in self.halves}) < len(self.halves):
             raise ValueError("halves must be different data sets, one or more")
+        for paper, *factors in self.prolonged:
+            check_choice("prolonged data set", paper, [half[0] for half in self.halves])
+            for factor in factors:
+                check_number(f"prolonged: {paper}'s factor", factor, whole=True, at_least=1)
         if not self.rates or list(self.rates) != sorted(set(self.rates)) or not all(0 < r < 1 for r in self.rates):
             raise ValueError(f"rates must rise within (0, 1), got {self.rates}")
         if not self.criteria or len(set(self.criteria)) < len(self.criteria):

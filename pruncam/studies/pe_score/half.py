@@ -1,6 +1,6 @@
 """One half of the PE-score study: a VGG11 whose filters are physically removed."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from pruncam.store import Step
 from pruncam.studies import half
 from pruncam.studies.half import Variant
 from pruncam.studies.pe_score.config import CRITERIA, INPUTS, Config
+from pruncam.training import Recipe
 
 PRUNED = 1  # version of the step, raised by hand when its code changes what it makes
 
@@ -36,6 +37,17 @@ class Half(half.Half):
     def rules(self) -> dict[str, tuple[int, ...]]:
         """The criteria, each with the study's seed."""
         return dict.fromkeys(self.config.criteria, (self.config.seed,))
+
+    @property
+    def factors(self) -> dict[str, int]:
+        """How many times as long as the configuration says each phase lasts here."""
+        found = next((factors for paper, *factors in self.config.prolonged if paper == self.paper), (1, 1))
+        return dict(zip(("baseline", "finetuning"), found, strict=True))
+
+    def recipe(self, phase: str) -> Recipe:
+        """The configuration's recipe, prolonged where the data set is small."""
+        recipe = self.config.recipe(phase)
+        return replace(recipe, schedule=tuple((self.factors[phase] * n, rate) for n, rate in recipe.schedule))
 
     def network(self) -> nn.Module:
         """A VGG11 for images of this size."""
@@ -87,8 +99,9 @@ class Half(half.Half):
     def training(self) -> dict[str, Any]:
         """Whatever the baseline depends on."""
         c = self.config
-        names = ("width", "classifier_width", "batch_norm", "dropout", "initial", "baseline", "baseline_batch", "moves")
+        names = ("width", "classifier_width", "batch_norm", "dropout", "initial", "baseline_batch", "moves")
         facts = {name: getattr(c, name) for name in (*names, "weight_decay", "seed")}
+        facts["baseline"] = self.recipe("baseline").schedule
         if c.initial not in ("none", "imagenet"):
             facts["file"] = Path(c.initial).stat().st_mtime_ns if Path(c.initial).is_file() else None
         return facts | {"train": self.train.checksum, "half": self.paper}
@@ -98,7 +111,11 @@ class Half(half.Half):
         c = self.config
         measured = {"samples_per_class": c.samples_per_class} if variant.rule in CRITERIA else {}
         pruned = {"layers": c.layers} if variant.rule in CRITERIA else {}
-        return {"finetuning": c.finetuning, "finetuning_batch": c.finetuning_batch} | measured | pruned
+        return (
+            {"finetuning": self.recipe("finetuning").schedule, "finetuning_batch": c.finetuning_batch}
+            | measured
+            | pruned
+        )
 
 
 def read_state(path: str) -> dict[str, Tensor]:
