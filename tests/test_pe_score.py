@@ -95,6 +95,19 @@ def test_a_run_on_a_fresh_cache_gives_the_same_to_the_bit(small, tmp_path):
         pd.testing.assert_frame_equal(again.tables[name], small.tables[name], check_exact=True)
 
 
+def test_a_small_data_set_may_be_trained_on_for_more_epochs(small, tmp_path):
+    config = pe_score.configure("quick", **(SMALL | {"prolonged": [["CIFAR-10", 3, 2]]}))
+    longer, plain = half_of(config, tmp_path), half_of(small.config, tmp_path)
+    assert longer.recipe("baseline").schedule == ((6, 0.02),) and longer.recipe("finetuning").schedule == ((2, 0.01),)
+    assert plain.recipe("baseline") == small.config.recipe("baseline")
+    variant = Variant(WEIGHT, 0.5, 1)
+    assert longer.training() != plain.training() and longer.tuning(variant) != plain.tuning(variant)
+    with pytest.raises(ValueError, match="unknown prolonged data set 'MNIST': choose one of CIFAR-10, COVID-19"):
+        pe_score.configure("quick", prolonged=[["MNIST", 2, 2]])
+    with pytest.raises(ValueError, match="COVID-19's factor must be at least 1, got 0"):
+        pe_score.configure("quick", prolonged=[["COVID-19", 2, 0]])
+
+
 @pytest.mark.parametrize("rule", [WEIGHT, FASTER])
 def test_every_layer_but_the_last_loses_the_same_share(cifar, rule):
     whole = [len(layer.weight) for layer in pruning.prunable(cifar.baseline).values()]
