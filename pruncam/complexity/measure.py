@@ -1,7 +1,9 @@
 """The cumulative spectral gradient (CSG) of Branchaud-Charron et al. 2019: how much the classes of a set overlap."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -10,11 +12,19 @@ from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from pruncam import seeds
-from pruncam.choices import check_number, shown
+from pruncam.choices import check_number
+from pruncam.complexity.checks import (
+    VOLUME_DIMENSIONS,
+    as_classes,
+    as_points,
+    check_sampling,
+    check_set,
+    check_volume,
+)
 from pruncam.complexity.neighbours import nearest
 
 _LOWEST_VOLUME = 1e-4  # spectral_metric's: it weighs a sample among its duplicates, which have no volume
-_VOLUME_DIMENSIONS = 3
+_ROWS = 4096  # of a search, between two reports of its progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,14 +118,90 @@ def csg(
     >>> result.value, result.foreign
     (0.333..., array([0. , 0. , 0.5, 0.5, 0. , 0. ]))
     """
-    points, (classes, codes) = _points(features), _classes(labels)
-    _check(points, classes, codes, samples_per_class, k, volume, seed)
+    points, (classes, codes) = as_points(features), as_classes(labels)
+    check_sampling(samples_per_class, volume, seed)
+    check_set(points, classes, codes, k)
+    if volume:
+        check_volume(points.shape[1])
     drawn = _drawn(codes, samples_per_class, seed)
-    samples = np.array([len(members) for members in drawn])
+    rows = torch.from_numpy(np.concatenate(drawn)).to(points.device)
+    found = nearest(points, rows, k).cpu()
+    return _measured(classes, codes, drawn, found, points.cpu() if volume else None)
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbourhoods:
+    """The nearest others of every point of a labelled set: one search for many CSGs, of any samples and smaller k.
+
+    Attributes
+    ----------
+    labels : array of shape (N,)
+    nearest : integer tensor of shape (N, k)
+        Each point's neighbours by their places in the set, the nearest first.
+    points : tensor of shape (N, D), D at most 3, or None
+        The features, which volumes need.
+    """
+
+    labels: np.ndarray
+    nearest: Tensor
+    points: Tensor | None = None
+
+    @cached_property
+    def _classes(self) -> tuple[np.ndarray, np.ndarray]:
+        return as_classes(self.labels)
+
+    def csg(self, *, samples_per_class: int | None = 250, k: int = 5, volume: bool = False, seed: int = 0) -> CSG:
+        """What the function `csg` gives for the same set and settings, without another search.
+
+        Raises TypeError or ValueError as it does, and where more than the k that were searched are asked for.
+        """
+        check_sampling(samples_per_class, volume, seed)
+        check_number("k", k, whole=True, at_least=1)
+        if k > self.nearest.shape[1]:
+            raise ValueError(f"k must be at most {self.nearest.shape[1]}, the neighbours that were searched, got {k}")
+        if volume and self.points is None:
+            raise ValueError(f"volume is for at most {VOLUME_DIMENSIONS} dimensions: leave it off")
+        classes, codes = self._classes
+        drawn = _drawn(codes, samples_per_class, seed)
+        found = self.nearest[torch.from_numpy(np.concatenate(drawn)), :k].long()
+        return _measured(classes, codes, drawn, found, self.points if volume else None)
+
+
+def neighbourhoods(
+    features: Tensor | ArrayLike,
+    labels: Tensor | ArrayLike,
+    *,
+    k: int,
+    after_rows: Callable[[int], None] = lambda count: None,
+) -> Neighbourhoods:
+    """Search the k nearest others of every point: worth it where CSG is asked for more than some ten times.
+
+    `features`, `labels` and `k` are those of `csg`, which tells what is refused. `after_rows` is called with the number
+    of points that were done; what it raises ends the search.
+
+    Examples
+    --------
+    >>> found = neighbourhoods([0, 1, 2, 3, 4, 5], ["cat", "cat", "cat", "dog", "dog", "dog"], k=4)
+    >>> [found.csg(k=k).value for k in (2, 4)]
+    [0.333..., 1.0]
+    """
+    points, (classes, codes) = as_points(features), as_classes(labels)
+    check_set(points, classes, codes, k)
+    parts = []
+    for rows in torch.arange(len(points), device=points.device).split(_ROWS):
+        parts.append(nearest(points, rows, k).cpu())
+        after_rows(len(rows))
+    low = points.shape[1] <= VOLUME_DIMENSIONS
+    return Neighbourhoods(classes[codes], torch.cat(parts), points.cpu() if low else None)
+
+
+def _measured(
+    classes: np.ndarray, codes: np.ndarray, drawn: list[np.ndarray], found: Tensor, points: Tensor | None
+) -> CSG:
+    """CSG from the neighbours `found` (S, k) of the samples `drawn`; weighed by density where `points` are given."""
     indices = np.concatenate(drawn)
-    found = nearest(points, torch.from_numpy(indices).to(points.device), k).cpu()
     own, others = codes[indices], codes[found.numpy()]
-    weights = _densities(points.cpu(), indices, found, own) if volume else np.ones(len(indices))
+    weights = np.ones(len(indices)) if points is None else _densities(points, indices, found, own)
     neighbours = _shares(own, others, weights, len(classes))
     # Rows that sum to 1 differ by Bray-Curtis' measure by half of what they differ in all.
     similarity = 1 - cdist(neighbours, neighbours, "cityblock") / 2
@@ -126,7 +212,7 @@ def csg(
         similarity=similarity,
         neighbours=neighbours,
         classes=classes,
-        samples=samples,
+        samples=np.array([len(members) for members in drawn]),
         indices=indices,
         foreign=(others != own[:, None]).mean(axis=1),
     )
@@ -174,70 +260,3 @@ def _cumulated(eigenvalues: np.ndarray) -> float:
     """Sum of the cumulated maximum of the gaps, each over the most that it could be."""
     gaps = np.diff(eigenvalues) / np.arange(len(eigenvalues), 1, -1)
     return float(np.maximum.accumulate(gaps).sum())
-
-
-# ------------------------------------------------------------------------------------------------ what a caller passes
-
-
-def _points(features: Tensor | ArrayLike) -> Tensor:
-    """Features as a finite float tensor of shape (N, D); whole numbers exactly, so that none wraps round."""
-    if not isinstance(features, Tensor):
-        array = np.asarray(features)
-        if array.dtype.kind not in "biuf":
-            raise TypeError(f"features must be numbers, got an array of {array.dtype}")
-        narrow = array.dtype.itemsize <= (4 if array.dtype.kind == "f" else 2)
-        # A copy where the array is read-only, strided backwards or of foreign byte order, which torch does not take.
-        features = torch.from_numpy(np.require(array, np.float32 if narrow else np.float64, ["C", "W"]))
-    features = features.detach()
-    if features.is_complex():
-        raise TypeError(f"features must be real numbers, got {features.dtype}")
-    if features.ndim == 0 or features.numel() == 0:
-        raise ValueError(f"features must have shape (N, ...) and not be empty, got {tuple(features.shape)}")
-    if features.device.type == "mps":  # it has no float64
-        features = features.cpu()
-    narrow = features.dtype.itemsize <= (4 if features.is_floating_point() else 2)
-    points = features.reshape(len(features), -1).to(torch.float32 if narrow else torch.float64)
-    if not all(end.isfinite() for end in points.aminmax()):
-        raise ValueError("features must be finite, got NaN or infinity: leave out or fill what has no value")
-    return points
-
-
-def _classes(labels: Tensor | ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """The sorted labels that occur, and each point's place among them."""
-    labels = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
-    if labels.ndim != 1:
-        raise ValueError(f"labels must be one per point, shape (N,), got {labels.shape}")
-    try:
-        classes, codes = np.unique(labels, return_inverse=True)
-        missing = bool((classes != classes).any())
-    except TypeError:
-        raise TypeError("labels must be of one kind that can be sorted, got a mixture") from None
-    if missing:
-        raise ValueError("labels must not be NaN: leave out the points that have none")
-    return classes, codes
-
-
-def _check(
-    points: Tensor,
-    classes: np.ndarray,
-    codes: np.ndarray,
-    samples_per_class: int | None,
-    k: int,
-    volume: bool,
-    seed: int,
-) -> None:
-    """Refuse what cannot be measured, each in one sentence."""
-    if samples_per_class is not None:
-        check_number("samples_per_class", samples_per_class, whole=True, at_least=1)
-    check_number("k", k, whole=True, at_least=1)
-    check_number("seed", seed, whole=True)
-    if not isinstance(volume, bool):
-        raise TypeError(f"volume must be True or False, got {shown(volume)}")
-    if len(codes) != len(points):
-        raise ValueError(f"each point needs its label, got {len(points)} points and {len(codes)} labels")
-    if len(classes) < 2:
-        raise ValueError(f"complexity is between classes, got only the label {shown(classes.tolist()[0])}")
-    if k >= len(points):
-        raise ValueError(f"k must be below the number of points, which is {len(points)}, got {k}")
-    if volume and points.shape[1] > _VOLUME_DIMENSIONS:
-        raise ValueError(f"volume is for at most {_VOLUME_DIMENSIONS} dimensions, got {points.shape[1]}: leave it off")

@@ -1,0 +1,127 @@
+"""The CSGs that two papers print, beside ours."""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from pruncam import places
+from pruncam.studies.csg.config import RAW
+
+CLASSES = {"CIFAR-100": 100}  # the others have 10, but for COVID-19
+CHOSEN_ON = ("MNIST", "CIFAR-10")  # whose values the settings were chosen by, before this study was written
+
+
+def published() -> pd.DataFrame:
+    """Data set, split (empty: not stated), printed CSG, label, accuracy in the literature, source, table's number."""
+    table = pd.read_csv(places.package_folder() / "published" / "csg.csv", keep_default_na=False)
+    return table.astype({"value": float}).assign(
+        accuracy=pd.to_numeric(table["accuracy"]), place=pd.to_numeric(table["place"])
+    )
+
+
+def beside(sets: pd.DataFrame) -> pd.DataFrame:
+    """Every printed CSG with ours and the difference; where the split is not stated, both of ours.
+
+    Where other pictures stand in for a data set, the quantity says which.
+    """
+    rows = []
+    for printed in published().itertuples():
+        for split in (printed.split,) if printed.split else ("train", "test"):
+            own = sets[(sets["half"] == printed.half) & (sets["split"] == split)]
+            notes = [] if printed.split else ["split not stated"]
+            if len(own) and not own["same_data"].iloc[0]:
+                notes.append(f"ours: {own['data'].iloc[0]}")
+            row = {
+                "quantity": f"CSG of {printed.half}, {split}" + (f" ({'; '.join(notes)})" if notes else ""),
+                "unit": "",
+                "published": printed.value,
+                "source": printed.source,
+                "ours": own["csg"].iloc[0] if len(own) else math.nan,
+                "sd": own["sd"].iloc[0] if len(own) else math.nan,
+                "seeds": int(own["draws"].iloc[0]) if len(own) else 0,
+            }
+            rows.append(row | {"difference": row["ours"] - printed.value})
+    return pd.DataFrame(rows)
+
+
+def table_1(sets: pd.DataFrame) -> pd.DataFrame:
+    """Table 1 of the complexity paper, and what CSG/(K-1) makes of its order."""
+    printed = published().query("place == 1").drop(columns=["accuracy", "source", "place"])
+    most = printed["half"].map(CLASSES).fillna(10) - 1
+    printed = printed.rename(columns={"value": "published"}).assign(published_relative=printed["value"] / most)
+    own = sets[["half", "split", "data", "images", "classes", "csg", "sd", "draws", "relative"]]
+    return printed.merge(own, on=["half", "split"], how="left")
+
+
+def table_3(sets: pd.DataFrame) -> pd.DataFrame:
+    """Table 3 of the PE-score paper; it does not state the split, so both of ours stand beside it."""
+    printed = published().query("place == 3").drop(columns=["split", "source", "place"])
+    printed = printed.rename(columns={"value": "published"})
+    for split in ("train", "test"):
+        own = sets.loc[sets["split"] == split, ["half", "csg", "sd"]]
+        printed = printed.merge(own.rename(columns={"csg": f"csg_{split}", "sd": f"sd_{split}"}), on="half", how="left")
+    return printed.merge(sets[["half", "data"]].drop_duplicates(), on="half", how="left")
+
+
+def distances(settings: pd.DataFrame) -> pd.DataFrame:
+    """Every setting's distance from every printed CSG that there are data for: a factor, and sd of one draw.
+
+    Of a value that is printed twice the longer one counts. Where the split is not stated there is a row for each.
+    """
+    printed = longest()
+    stated, open_ = printed[printed["split"] != ""], printed[printed["split"] == ""].drop(columns="split")
+    columns = ["half", "split", "value", "source"]
+    printed = pd.concat(
+        [
+            stated.assign(stated=True)[[*columns, "stated"]],
+            *(open_.assign(split=split, stated=False)[[*columns, "stated"]] for split in ("train", "test")),
+        ]
+    )
+    found = settings.merge(printed.rename(columns={"value": "published"}), on=["half", "split"])
+    gap = found["csg"] - found["published"]
+    spread = found["sd"].where(found["sd"] > 1e-9)  # where every image is a sample nothing is drawn
+    return found.assign(factor=found["csg"] / found["published"], sds=gap / spread)
+
+
+def longest(half: str | None = None) -> pd.DataFrame:
+    """Every printed value once, with most digits; of one data set or of all."""
+    table = published().drop_duplicates(["half", "split"], keep="last")
+    return table if half is None else table[table["half"] == half]
+
+
+def nearest(found: pd.DataFrame, halves: Iterable[str]) -> pd.DataFrame:
+    """Settings in the order of how far they are off the printed values: `off` is the typical factor, 1 at best.
+
+    It is the geometric mean of the factors over the printed values of `halves`; the nearer split counts where none is
+    stated. On the papers' own data sets where the profile has any, else on what stands in for them.
+    """
+    found = found[found["half"].isin(halves) & ((found["embedding"] != RAW) | found["whole"])]
+    found = found[found["same_data"]] if found["same_data"].any() else found
+    setting = ["embedding", "volume", "k", "samples"]
+    off = found["factor"].clip(lower=1e-6).map(math.log).abs()
+    sds = found["sds"].abs()
+    each = found.assign(off=off, near=(sds <= 2).astype(int))
+    by_value = each.sort_values("off", kind="stable").drop_duplicates([*setting, "half", "published"])
+    values = by_value["published"].nunique()
+    table = by_value.groupby(setting, sort=False).agg(
+        off=("off", "mean"), within_2_sd=("near", "sum"), values=("off", "size")
+    )
+    table = table[table["values"] == values].reset_index()
+    return table.assign(off=np.exp(table["off"])).sort_values("off", kind="stable", ignore_index=True)
+
+
+def agreement(found: pd.DataFrame, k: int, samples: int) -> pd.DataFrame:
+    """The study's own settings against every printed value, and what that is worth."""
+    part = found[(found["embedding"] == RAW) & (found["k"] == k) & (found["samples"] == samples)]
+    part = part[part["whole"]].sort_values(["half", "source", "split"], ascending=[True, True, False], kind="stable")
+    worth = [_worth(row) for row in part.itertuples()]
+    columns = ["half", "split", "stated", "published", "csg", "sd", "sds", "factor", "source"]
+    return part[columns].assign(worth=worth).reset_index(drop=True)
+
+
+def _worth(row) -> str:
+    if not row.same_data:
+        return "other pictures: no test"
+    return "settings were chosen on it" if row.half in CHOSEN_ON else "test"
