@@ -200,7 +200,7 @@ def test_pictures_that_may_not_be_published_are_not_shown(cifar):
 
 
 def test_the_last_convolution_of_every_size_is_found():
-    assert choices._last_convolutions(models.cifar_net(width=4).eval(), torch.zeros(1, 3, 32, 32)) == {
+    assert choices.last_convolutions(models.cifar_net(width=4).eval(), torch.zeros(1, 3, 32, 32)) == {
         "features.3": (32, 32),
         "features.10": (16, 16),
         "features.17": (8, 8),

@@ -108,10 +108,15 @@ class Half(ABC):
         """The unpruned network, trained."""
         # No cached_property: until Python 3.12 those of all halves share a lock, and would wait for each other.
         if BASELINE not in self.made:
-            step = Step(f"{self.study}-baseline", self.versions["baseline"], self.training())
             recipe = self.recipe("baseline")
-            self.made[BASELINE] = self.workshop.model(step, self.network(), recipe, self._train_baseline)
+            self.made[BASELINE] = self.workshop.model(self.step(BASELINE), self.network(), recipe, self._train_baseline)
         return self.made[BASELINE]
+
+    def step(self, variant: Variant) -> Step:
+        """What keeps the weights of a trained model in the store."""
+        if variant == BASELINE:
+            return Step(f"{self.study}-baseline", self.versions["baseline"], self.training())
+        return Step(f"{self.study}-tuned", self.versions["tuned"], self.made_by(variant))
 
     def model(self, variant: Variant) -> nn.Module:
         """The model of a variant: pruned and fine-tuned, only fine-tuned, or random."""
@@ -159,8 +164,8 @@ class Half(ABC):
     def _made(self, variant: Variant) -> nn.Module:
         if variant.rule == CHANCE:
             return models.randomized(self.baseline, derive(variant.seed, "chance")).to(self.workshop.device).eval()
-        step = Step(f"{self.study}-tuned", self.versions["tuned"], self.made_by(variant))
-        return self.workshop.model(step, self.network(), self.recipe("finetuning"), partial(self._tune, variant))
+        recipe = self.recipe("finetuning")
+        return self.workshop.model(self.step(variant), self.network(), recipe, partial(self._tune, variant))
 
     def _train_baseline(self) -> dict[str, Tensor]:
         return self._trained(self.initial(), "baseline", derive(self.config.seed, "baseline", self.paper))

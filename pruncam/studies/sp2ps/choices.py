@@ -33,7 +33,7 @@ def sensitivity(half: Half) -> pd.DataFrame:
 
 def _options(model: nn.Module, x: Tensor, labels: Tensor) -> dict[str, dict]:
     """Every choice: arguments of `cams.explain`, of `_sp2ps`, and the size of the map before it is enlarged."""
-    layers = _last_convolutions(model, x[:1])
+    layers = last_convolutions(model, x[:1])
     *others, (last, size) = layers.items()
     top = cams.explain(model, x, methods=["grad-cam"], target_layer=last).targets
     plain = {"explaining": {"target_layer": last}, "scoring": {}, "size": size}
@@ -48,7 +48,7 @@ def _options(model: nn.Module, x: Tensor, labels: Tensor) -> dict[str, dict]:
     return found
 
 
-def _last_convolutions(model: nn.Module, x: Tensor) -> dict[str, tuple[int, int]]:
+def last_convolutions(model: nn.Module, x: Tensor) -> dict[str, tuple[int, int]]:
     """The last convolution of every spatial size, with that size, from large to small."""
     names = {module: name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)}
     found = {}
