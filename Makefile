@@ -57,7 +57,7 @@ lab: .venv/.ready  ## JupyterLab, opened on the first notebook
 bench: .venv/.ready  ## our speed against the reference libraries, side by side
 	@$(VENV) -m benchmarks
 
-notebooks: .venv/.ready  ## run the notebooks again and refresh the committed ones
+notebooks: .venv/.ready  ## run the notebooks and worked solutions again and refresh the committed ones
 	@$(VENV) -m pruncam notebooks
 
 expected: .venv/.ready  ## write the quick profile's reference tables in tests/expected anew

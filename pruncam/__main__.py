@@ -39,7 +39,7 @@ def _parser() -> Parser:
     reproduce.add_argument("--data", metavar="DIR", help="where the data sets lie, before PRUNCAM_DATA and data/")
     reproduce.set_defaults(run=_reproduce)
     for name, run, text in (
-        ("notebooks", _notebooks, "execute the committed notebooks anew and write them back"),
+        ("notebooks", _notebooks, "execute the committed notebooks and solutions anew and write them back"),
         ("expected", _expected, "write the tables that the tests expect of the quick profile"),
         ("doctor", _doctor, "what is here, what is missing, how to cure it"),
     ):

@@ -79,8 +79,8 @@ def _refresh_pages(figures: Path, profile: str) -> None:
 
 
 def refresh_notebooks() -> int:
-    """Execute every notebook with its own defaults, on a fresh cache, and write it back to `notebooks/`."""
-    paths, runs = _chosen(None), _runs_folder() / "notebooks"
+    """Execute every notebook and every worked solution with its own defaults, on a fresh cache, and write it back."""
+    paths, runs = [*_chosen(None), *_numbered("notebooks/solutions")], _runs_folder() / "notebooks"
     with _fresh_folders() as environment:
         outcomes = _run_all(paths, {}, runs, environment, "quick")
     for path, outcome in zip(paths, outcomes, strict=True):
@@ -119,15 +119,15 @@ def committable(notebook: Any) -> Any:
 # ---------------------------------------------------------------- which notebooks, where
 
 
-def _notebooks() -> list[Path]:
-    """The numbered notebooks, in the order of their numbers."""
-    paths = (places.project_root() / "notebooks").glob("*.ipynb")
+def _numbered(folder: str) -> list[Path]:
+    """The numbered notebooks of a folder of the project, in the order of their numbers."""
+    paths = (places.project_root() / folder).glob("*.ipynb")
     return sorted((p for p in paths if re.match(r"\d+_", p.name)), key=lambda p: (int(p.name.split("_")[0]), p.name))
 
 
 def _chosen(study: str | None) -> list[Path]:
     """The notebooks to run: all, or the one of `study`."""
-    paths = _notebooks()
+    paths = _numbered("notebooks")
     if not paths:
         raise ValueError(f"no notebook named NN_*.ipynb in {places.project_root() / 'notebooks'}")
     if not study:

@@ -1,7 +1,8 @@
 """The guard: what makes nbval's look at the committed notebooks worth something, and keeps the notebooks thin.
 
 In lax mode nbval passes over a misspelt tag, a cell that never ran and a notebook without tagged cells. Each rule below
-is broken once, at the end of this file, to see that it is caught.
+is broken once, at the end of this file, to see that it is caught. Worked solutions keep the same rules, except they
+have no parameters and may be short; and they answer the exercises of their notebook, all of them, as they stand there.
 """
 
 import ast
@@ -10,15 +11,19 @@ import io
 import json
 import re
 import tokenize
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+FOLDER = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+SOLUTIONS = sorted((FOLDER / "solutions").glob("*.ipynb"))
 NBVAL_TAGS = {"nbval-check-output", "nbval-ignore-output", "nbval-skip"}
 CELLS = range(12, 26)
+SOLUTION_CELLS = range(6, 26)
 MARKDOWN = 0.35
 MEGABYTES = 4
 # From the root of a disk, at the start of a word; base64 images are cut out before.
@@ -39,18 +44,33 @@ REFUSED = {
 
 def problems(notebook: dict, size: int = 0) -> list[str]:
     """Everything that is wrong with a notebook."""
-    found = [*shape(notebook, size), *parameters(notebook), *checked_cells(notebook)]
+    return [*shape(notebook, size, CELLS), *parameters(notebook), *contents(notebook)]
+
+
+def solution_problems(solution: dict, notebook: dict, size: int = 0) -> list[str]:
+    """Everything that is wrong with the worked solutions of a notebook."""
+    return [
+        *shape(solution, size, SOLUTION_CELLS),
+        *contents(solution),
+        *executed(solution),
+        *answers(solution, notebook),
+    ]
+
+
+def contents(notebook: dict) -> list[str]:
+    """What is wrong with its cells."""
+    found = [*checked_cells(notebook)]
     for number, cell in enumerate(notebook["cells"], start=1):
         found += [f"cell {number} {problem}" for problem in cell_problems(cell)]
     return found
 
 
-def shape(notebook: dict, size: int) -> Iterator[str]:
+def shape(notebook: dict, size: int, allowed: range) -> Iterator[str]:
     """Its size, its title, the share of prose, its kernel."""
     cells = notebook["cells"]
     prose = sum(cell["cell_type"] == "markdown" for cell in cells)
-    if len(cells) not in CELLS:
-        yield f"has {len(cells)} cells, not {CELLS[0]} to {CELLS[-1]}"
+    if len(cells) not in allowed:
+        yield f"has {len(cells)} cells, not {allowed[0]} to {allowed[-1]}"
     if prose < MARKDOWN * len(cells):
         yield f"has {prose} markdown cells of {len(cells)}, less than {MARKDOWN:.0%}"
     if not (cells and cells[0]["cell_type"] == "markdown" and cells[0]["source"].startswith("# ")):
@@ -90,6 +110,48 @@ def checked_cells(notebook: dict) -> Iterator[str]:
         yield "has no cell tagged nbval-check-output: nothing would be compared"
     if not all(cell.get("execution_count") and cell.get("outputs") for cell in cells):
         yield "has a checked cell that never ran or shows nothing"
+
+
+def executed(solution: dict) -> Iterator[str]:
+    """Every cell has run, from top to bottom."""
+    counts = [cell.get("execution_count") for cell in solution["cells"] if cell["cell_type"] == "code"]
+    if counts != list(range(1, len(counts) + 1)):
+        yield "was not run from top to bottom"
+
+
+def answers(solution: dict, notebook: dict) -> Iterator[str]:
+    """The exercises of the notebook, by number and text, each quoted under a heading of its own."""
+    asked, quoted = exercises(notebook), exercises_quoted(solution)
+    if list(asked) != list(quoted):
+        yield f"answers exercises {list(quoted)}, the notebook has {list(asked)}"
+    for number in asked.keys() & quoted.keys():
+        if asked[number] != quoted[number]:
+            yield f"quotes exercise {number} otherwise than the notebook has it"
+
+
+def exercises(notebook: dict) -> dict[int, str]:
+    """The numbered paragraphs under "Try it yourself": number -> text."""
+    _, _, text = markdown(notebook).partition("## Try it yourself\n")
+    return {int(n): " ".join(item.split()) for n, item in re.findall(r"^(\d+)\. (.+(?:\n {3}.+)*)", text, re.MULTILINE)}
+
+
+def exercises_quoted(solution: dict) -> dict[int, str]:
+    """The block quotes under headings "Exercise N": number -> text."""
+    found = re.findall(r"^## Exercise (\d+)\n\n((?:>.*\n)+)", markdown(solution), re.MULTILINE)
+    return {int(number): " ".join(quote.replace("\n>", " ").lstrip("> ").split()) for number, quote in found}
+
+
+def markdown(notebook: dict) -> str:
+    return "\n\n".join(cell["source"] for cell in notebook["cells"] if cell["cell_type"] == "markdown") + "\n"
+
+
+def glossary_problems(text: str) -> list[str]:
+    """Terms stand in bold at the start of their paragraph, each once, in the order of the alphabet."""
+    terms = re.findall(r"^\*\*(.+?)\*\*", text, re.MULTILINE)
+    found = [] if terms else ["has no term"]
+    found += [f"explains {term} twice" for term, count in Counter(terms).items() if count > 1]
+    pairs = zip(terms, terms[1:], strict=False)
+    return found + [f"has {one} before {two}" for one, two in pairs if one.casefold() > two.casefold()]
 
 
 def cell_problems(cell: dict) -> Iterator[str]:
@@ -161,6 +223,27 @@ def test_there_are_notebooks():
 def test_a_committed_notebook_keeps_the_rules(path):
     assert re.match(r"\d\d_\w+\.ipynb", path.name), "the runner takes notebooks named NN_name.ipynb"
     assert problems(nbformat.read(path, 4), path.stat().st_size) == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_exercise_has_a_worked_solution(path):
+    notebook, solution = nbformat.read(path, 4), solution_of(path)
+    assert exercises(notebook), 'a notebook ends with exercises, under "## Try it yourself"'
+    assert solution.is_file(), f"the exercises of {path.name} have no {solution.relative_to(FOLDER)}"
+    assert solution_problems(nbformat.read(solution, 4), notebook, solution.stat().st_size) == []
+
+
+def test_every_solution_has_its_notebook():
+    assert set(SOLUTIONS) <= {solution_of(path) for path in NOTEBOOKS}
+
+
+def solution_of(path: Path) -> Path:
+    """notebooks/NN_name.ipynb -> notebooks/solutions/NN_solutions.ipynb."""
+    return path.parent / "solutions" / f"{path.name[:2]}_solutions.ipynb"
+
+
+def test_the_glossary_is_in_order():
+    assert glossary_problems((FOLDER / "GLOSSARY.md").read_text(encoding="utf-8")) == []
 
 
 # ---------------------------------------------------------------- the guard itself
@@ -243,3 +326,57 @@ def test_each_broken_rule_is_caught(problem):
 
 def test_a_notebook_that_is_too_large_is_caught():
     assert problems(good_notebook(), 4 * 2**20) == ["is larger than 4 MiB"]
+
+
+def good_solution() -> nbformat.NotebookNode:
+    """The smallest worked solution that keeps every rule."""
+    new = nbformat.v4
+    quotes = "## Exercise 1\n\n> Look at it,\n> well.\n\nSo:", "## Exercise 2\n\n> Why?"
+    cells = [new.new_markdown_cell(text) for text in ("# Solved", *quotes)]
+    cells += [new.new_code_cell("1", execution_count=count) for count in (1, 2)]
+    shown = new.new_output("execute_result", {"text/plain": "1"})
+    metadata = {"tags": ["nbval-check-output"]}
+    cells.append(new.new_code_cell("1", metadata=metadata, execution_count=3, outputs=[shown]))
+    return new.new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "x"}})
+
+
+def asking(text: str) -> nbformat.NotebookNode:
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(f"## What we learn\n\n1. It runs.\n\n{text}")])
+
+
+ASKED = "## Try it yourself\n\n1. Look at it,\n   well.\n2. Why?\n\nNext: another notebook."
+BROKEN_SOLUTIONS = {
+    "answers exercises [1], the notebook has [1, 2]": source("## Exercise two\n\n> Why?", 2),
+    "answers exercises [1, 2, 3], the notebook has [1, 2]": source(
+        "## Exercise 2\n\n> Why?\n\n## Exercise 3\n\n> No.", 2
+    ),
+    "quotes exercise 1 otherwise": source("## Exercise 1\n\n> Look at it.", 1),
+    "was not run from top to bottom": lambda solution: solution.cells[3].update(execution_count=None),
+    "has 26 cells": lambda solution: solution.cells.extend(copy.deepcopy(solution.cells[:1] * 20)),
+    "has a loop": source("for rate in (0.1, 0.2):\n    prune(rate)", 3),
+}
+
+
+def test_the_good_solution_has_no_problem():
+    assert solution_problems(good_solution(), asking(ASKED)) == []
+
+
+@pytest.mark.parametrize("problem", BROKEN_SOLUTIONS)
+def test_each_broken_rule_of_solutions_is_caught(problem):
+    solution = good_solution()
+    BROKEN_SOLUTIONS[problem](solution)
+    found = solution_problems(solution, asking(ASKED))
+    assert len(found) == 1 and problem in found[0], found
+
+
+@pytest.mark.parametrize(
+    "text, problem",
+    [
+        ("No terms.", "has no term"),
+        ("**CAM** is\n\n**CAM** is", "explains CAM twice"),
+        ("**mask** is **a** thing\n\n**CAM** is", "has mask before CAM"),
+    ],
+)
+def test_a_disordered_glossary_is_caught(text, problem):
+    assert glossary_problems(text) == [problem]
+    assert glossary_problems("**CAM** is\n\n**mask** is **a** thing") == []

@@ -348,6 +348,24 @@ def test_refreshed_notebooks_are_the_same_at_every_refresh(project):
     assert not (project / "figures").exists()
 
 
+def test_worked_solutions_are_refreshed_with_the_notebooks_and_not_reproduced(project, monkeypatch):
+    (project / "notebooks" / "solutions").mkdir()
+    paths, runs = [write(project, name) for name in ("05_mnist_iou", "solutions/05_solutions")], []
+
+    def execute(path, given, folder, **_):
+        runs.append(path)
+        notebook = nbformat.read(path, 4)
+        notebook.cells[-1].source += "  # executed"
+        folder.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook, folder / path.name)
+
+    monkeypatch.setattr(runner, "run_notebook", execute)
+    assert runner.reproduce() == runner.refresh_expected() == 0
+    assert runs == paths[:1] * 2
+    assert runner.refresh_notebooks() == 0
+    assert runs[2:] == paths and all("# executed" in path.read_text() for path in paths)
+
+
 def test_a_notebook_that_fails_is_not_written_back(project):
     path = write(project, "05_mnist_iou", "1 / 0")
     before = path.read_bytes()
