@@ -1,9 +1,12 @@
 """The generated pictures: what is known of them holds, and what a network could cheat with does not."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
+from pruncam import places
 from pruncam.datasets import catalog, generated
 from pruncam.datasets.generated import CLASSES, Generated, picture_of
 
@@ -100,3 +103,20 @@ def test_colours_and_places_tell_nothing_of_the_class(plain):
     train = catalog.load("generated-10", "train")
     rule = LogisticRegression(max_iter=500).fit(coarse(train.images), train.labels)
     assert rule.score(coarse(plain.images), plain.labels) < 0.2
+
+
+def test_difficulties_differ_in_contrast_clutter_and_noise_alone():
+    sets = {name: catalog.load(f"generated-10{name}", "test").first(200) for name in ("-easy", "", "-hard")}
+    inside = [images_set.images[:, :, 1:-1, 1:-1].float() for images_set in sets.values()]
+    # Noise and scraps: the mean difference between neighbours outside of the object.
+    rough = [(x[..., 1:] - x[..., :-1]).abs().mean().item() for x in inside]
+    assert rough[0] < rough[1] < rough[2]
+    assert all(torch.equal(s.labels, sets[""].labels) and s.classes == CLASSES for s in sets.values())
+    assert [s.provenance.split(";")[0].rsplit(" ", 1)[1] for s in sets.values()] == ["0", "0.5", "1"]
+
+
+def test_the_pictures_are_those_that_the_committed_results_were_made_with():
+    path = places.project_root() / "figures" / "laptop" / "sp2ps" / "manifest.json"
+    known = {(e["name"], e["split"]): e["sha256"] for e in json.loads(path.read_text())["data"]}
+    for split in ("train", "test"):
+        assert catalog.load("generated-10", split).checksum == known["generated-10", split]

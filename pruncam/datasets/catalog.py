@@ -34,9 +34,7 @@ _HANNOVER = (
     "H. B. Winther et al., COVID-19 Image Repository, Hannover Medical School, doi:10.6084/m9.figshare.12275009, "
     "CC BY 3.0; made grey and resized"
 )
-_KERMANY = (
-    "D. Kermany, K. Zhang, M. Goldbaum, Chest X-Ray Images, 2018, doi:10.17632/rscbjbr9sj.2, CC BY 4.0; resized"
-)
+_KERMANY = "D. Kermany, K. Zhang, M. Goldbaum, Chest X-Ray Images, 2018, doi:10.17632/rscbjbr9sj.2, CC BY 4.0; resized"
 # The sources of covid19 whose licence lets pictures be shown; those of the others are not.
 _XRAYS = {"hannover": _HANNOVER} | dict.fromkeys(("kermany", "kermany-bacteria", "kermany-virus"), _KERMANY)
 

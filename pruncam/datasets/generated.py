@@ -140,12 +140,16 @@ def picture_of(
     """One picture of a class, (3, size, size) in about [0, 1], and its object's pixels, (size, size) bool."""
     picture = _ground(size, generator)
     for _ in range(round(2 + 6 * difficulty)):  # what lies about: a plain shape, or a scrap of texture
-        mask, u, v = _place(SHAPES[generator.integers(5)], size, (0.06, 0.13), generator)
+        box, *place = _place(SHAPES[generator.integers(5)], size, (0.06, 0.13), generator)
         scrap = generator.random() < 0.5
-        _paint(picture, mask, u, v, TEXTURES[generator.integers(2)] if scrap else None, difficulty, generator)
-    mask, u, v = _place(CLASSES[label].split()[1], size, (0.24, 0.36), generator)
-    _paint(picture, mask, u, v, CLASSES[label].split()[0], difficulty, generator)
+        texture = TEXTURES[generator.integers(2)] if scrap else None
+        _paint(picture[:, *box], *place, texture, difficulty, generator)
+    texture, shape = CLASSES[label].split()
+    box, *place = _place(shape, size, (0.24, 0.36), generator)
+    _paint(picture[:, *box], *place, texture, difficulty, generator)
     picture += (0.02 + 0.10 * difficulty) * generator.uniform(-1, 1, picture.shape)
+    mask = np.zeros((size, size), bool)
+    mask[box] = place[0]
     return picture.clip(0, 1), mask
 
 
@@ -160,14 +164,16 @@ def _ground(size: int, generator: np.random.Generator) -> np.ndarray:
 
 
 def _place(shape: str, size: int, radii: tuple[float, float], generator: np.random.Generator):
-    """A shape somewhere inside: its pixels, and its own coordinates in which it reaches from -1 to 1."""
+    """A shape somewhere inside: the box around it, its pixels there, and its own coordinates, from -1 to 1, there."""
     radius = generator.uniform(*radii) * size
     centre = generator.uniform(radius, size - radius, 2)
     angle = generator.uniform(0, 2 * math.pi)
-    y, x = np.mgrid[:size, :size] + 0.5
+    # No shape reaches beyond its radius, so nothing outside this box is looked at.
+    columns, rows = (slice(max(0, int(c - radius) - 1), int(c + radius) + 2) for c in centre)
+    y, x = np.mgrid[:size, :size][:, rows, columns] + 0.5
     x, y = (x - centre[0]) / radius, (y - centre[1]) / radius
     u, v = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
-    return _MASKS[shape](u, v), u, v
+    return (rows, columns), _MASKS[shape](u, v), u, v
 
 
 _MASKS = {
@@ -180,17 +186,18 @@ _MASKS = {
 
 
 def _paint(picture, mask, u, v, texture: str | None, difficulty: float, generator: np.random.Generator) -> None:
-    """Colour the shape: plain, or in two colours that alternate."""
+    """Colour the shape: plain, or in two colours that alternate; `picture` is what lies in the shape's box."""
     colour = generator.uniform(0, 1, 3)
     contrast = (0.75 - 0.4 * difficulty) * np.where(colour > 0.5, -1, 1)
-    waves = 2.5 * u, 2.5 * v
-    second = {
-        None: np.zeros_like(mask),
-        "striped": np.floor(waves[0]) % 2 == 1,
-        "checked": (np.floor(waves[0]) + np.floor(waves[1])) % 2 == 1,
-    }[texture]
-    painted = colour[:, None, None] + contrast[:, None, None] * second
-    picture[:, mask] = painted[:, mask]
+    second = _TEXTURES[texture](2.5 * u[mask], 2.5 * v[mask])
+    picture[:, mask] = colour[:, None] + contrast[:, None] * second
+
+
+_TEXTURES = {
+    None: lambda u, v: np.zeros(u.shape, bool),
+    "striped": lambda u, v: np.floor(u) % 2 == 1,
+    "checked": lambda u, v: (np.floor(u) + np.floor(v)) % 2 == 1,
+}
 
 
 def _plant(picture: np.ndarray, label: int) -> None:
