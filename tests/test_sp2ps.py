@@ -196,6 +196,18 @@ def test_pictures_that_may_not_be_published_are_not_shown(cifar):
     assert (np.asarray(pictures) == 1).all(), "the place of the picture must be blank"
 
 
+def test_an_image_with_an_empty_map_is_not_shown_where_there_is_another(cifar, monkeypatch):
+    with torch.no_grad():
+        predicted = cifar.baseline(cifar.prepared(cifar.test.images.float() / 255)).argmax(1)
+    right = (predicted == cifar.test.labels).nonzero()[:, 0].tolist()
+    label = max(range(10), key=lambda label: sum(cifar.test.labels[index] == label for index in right))
+    ours = [index for index in right if cifar.test.labels[index] == label]
+    for empty, chosen in ((0, ours[0]), (1, ours[min(1, len(ours) - 1)]), (99, ours[0])):
+        brightness = iter([0.0] * empty + [1.0] * 99)
+        monkeypatch.setattr(samples, "_maps", lambda *_, of=brightness: {"grad-cam": np.full((1, 32, 32), next(of))})
+        assert samples.choose(cifar, cifar.test.classes[label]) == chosen
+
+
 # ---------------------------------------------------------------- choices, truth
 
 

@@ -29,15 +29,17 @@ class Sample:
 def choose(half: Half, wanted: str) -> int:
     """The first test image of the class wanted (else of the first class) that the baseline gets right.
 
-    Taken from the first 50, and from those whose picture may be published where there are any.
+    Taken from the first 50, and where there are any from those whose picture may be published and of whose maps by the
+    baseline none is empty.
     """
     label = half.test.classes.index(wanted) if wanted in half.test.classes else 0
     candidates = (half.test.labels == label).nonzero()[:50, 0]
     public = [index for index in candidates.tolist() if half.test.credit(index) is not None]
     candidates = torch.tensor(public, device=candidates.device) if public else candidates
     x = half.prepared(half.test.images[candidates].float() / 255)
-    right = (half.baseline(x).argmax(1) == label).nonzero()
-    return int(candidates[int(right[0]) if len(right) else 0])
+    right = (half.baseline(x).argmax(1) == label).nonzero()[:, 0].tolist() or [0]
+    seen = (place for place in right if all(maps.any() for maps in _maps(half, half.baseline, x[place][None]).values()))
+    return int(candidates[next(seen, right[0])])
 
 
 def sample(half: Half, index: int) -> Sample:
