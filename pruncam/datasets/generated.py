@@ -163,6 +163,12 @@ def _ground(size: int, generator: np.random.Generator) -> np.ndarray:
     return rows[..., low] * (1 - share) + rows[..., low + 1] * share
 
 
+@cache
+def _pixels(size: int) -> np.ndarray:
+    """The rows and the columns of the pixels' centres, (2, size, size)."""
+    return np.mgrid[:size, :size] + 0.5
+
+
 def _place(shape: str, size: int, radii: tuple[float, float], generator: np.random.Generator):
     """A shape somewhere inside: the box around it, its pixels there, and its own coordinates, from -1 to 1, there."""
     radius = generator.uniform(*radii) * size
@@ -170,7 +176,7 @@ def _place(shape: str, size: int, radii: tuple[float, float], generator: np.rand
     angle = generator.uniform(0, 2 * math.pi)
     # No shape reaches beyond its radius, so nothing outside this box is looked at.
     columns, rows = (slice(max(0, int(c - radius) - 1), int(c + radius) + 2) for c in centre)
-    y, x = np.mgrid[:size, :size][:, rows, columns] + 0.5
+    y, x = _pixels(size)[:, rows, columns]
     x, y = (x - centre[0]) / radius, (y - centre[1]) / radius
     u, v = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
     return (rows, columns), _MASKS[shape](u, v), u, v

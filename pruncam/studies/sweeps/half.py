@@ -1,6 +1,7 @@
 """One data set of the sweeps: its network with the smallest convolution weights pruned, as it is and fine-tuned."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from pruncam.studies.sweeps.config import INPUTS, NETWORKS, Config
 ANSWERS, COMPLEXITY = 1, 1
 
 L1, DROPPED, KEPT = "L1", "L1, masks dropped", "L1, masks kept"  # not fine-tuned, and fine-tuned in two ways
-BATCH = 250  # images that are classified at a time
+BATCH = 50  # images that are classified at a time: few, so that their feature maps stay in the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +113,7 @@ class Half(half.Half):
             zero = sum(int(((weights[name] == 0) & (mask == 0)).sum()) for name, mask in first.items())
             row = {"half": self.paper, "rule": variant.rule, "rate": variant.rate}
             row |= {"weights": sum(mask.numel() for mask in first.values()), "pruned": pruned, "still_zero": zero}
-            rows.append(row | {"still_zero_share": zero / pruned})
+            rows.append(row | {"still_zero_share": zero / pruned if pruned else math.nan})
         return pd.DataFrame(rows)
 
     def _made(self, variant: Variant) -> nn.Module:
