@@ -41,8 +41,7 @@ download: .venv/.ready  ## fetch a data set into data/ (or DATA): NAME=mnist or 
 test: lint  ## lint, unit tests, doctests, and the committed notebooks run anew (nbval)
 	@set -e; scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
 	export PRUNCAM_CACHE="$$scratch/cache" PRUNCAM_FIGURES="$$scratch/figures" IPYTHONDIR="$$scratch/ipython"; \
-	$(VENV) -m pytest $(WORKERS); \
-	$(VENV) -m pytest $(WORKERS) --nbval-lax --nbval-current-env --nbval-cell-timeout 300 notebooks
+	$(VENV) -m pytest $(WORKERS) --nbval-lax --nbval-current-env --nbval-cell-timeout 300 tests pruncam notebooks/*.ipynb
 
 lint: .venv/.ready  ## ruff: rules and formatting
 	@$(VENV) -m ruff check .
