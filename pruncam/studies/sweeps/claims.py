@@ -323,7 +323,7 @@ def _performance(known: Evidence) -> tuple:
         over = correlation(known.complexity.loc[halves, "csg"], accuracy, "spearman")
         estimate, words = Interval(over.value, over.low, over.high), f"{len(halves)} data sets: {over.value:.2f}"
     return _claim(
-        "C7b", halves, "CSG correlates with the performance of models.", "Section 2.3; PE-score, Table 3",
+        "C7c", halves, "CSG correlates with the performance of models.", "Section 2.3; PE-score, Table 3",
         "Spearman correlation of CSG and the unpruned network's accuracy over data sets", "at most", 0.0, estimate,
         f"{words}; interval over data sets" if estimate else words, len(halves),
     )  # fmt: skip
