@@ -15,11 +15,13 @@ import torch
 
 from pruncam.datasets.images import ImageSet
 from pruncam.seeds import derive
+from pruncam.store import Step, Store
 
 SHAPES = ("disc", "square", "triangle", "ring", "cross")
 TEXTURES = ("striped", "checked")
 CLASSES = tuple(f"{texture} {shape}" for shape in SHAPES for texture in TEXTURES)
 PER_CLASS = {"train": 300, "test": 60}
+_DRAWING = 1  # raised whenever a picture comes out otherwise
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,25 @@ class Generated:
         return int(label if own else (label + other) % len(CLASSES))
 
 
-@cache  # some seconds for large pictures; a process uses few sets
+@cache  # a process uses few sets
 def _drawn(entry: Generated, split: str) -> ImageSet:
+    inputs = {"split": split, "size": entry.size, "difficulty": entry.difficulty, "agreement": entry.agreement}
+    step = Step("generated-images", _DRAWING, inputs)
+    images, labels, objects = Store().get(step, lambda: _draw(entry, split)).value
+    mark = "" if entry.agreement is None else f", a mark in the corner agrees with {entry.agreement:.0%} of the labels"
+    return ImageSet(
+        name=entry.name,
+        split=split,
+        images=images,
+        labels=labels,
+        classes=CLASSES,
+        provenance=f"generated shapes of {entry.size}x{entry.size}, difficulty {entry.difficulty:g}{mark}",
+        objects=objects,
+    )
+
+
+def _draw(entry: Generated, split: str) -> list[torch.Tensor]:
+    """Pictures, labels, and which pixels are the object's: some seconds for large pictures."""
     generator = np.random.default_rng(derive(0, "generated", split, entry.size))
     labels = np.tile(np.arange(len(CLASSES)), PER_CLASS[split])
     images = np.empty((len(labels), 3, entry.size, entry.size), np.uint8)
@@ -71,16 +90,7 @@ def _drawn(entry: Generated, split: str) -> ImageSet:
         if entry.agreement is not None:
             _plant(picture, entry._marked_as(label, generator))
         images[number] = np.rint(255 * picture).clip(0, 255)
-    mark = "" if entry.agreement is None else f", a mark in the corner agrees with {entry.agreement:.0%} of the labels"
-    return ImageSet(
-        name=entry.name,
-        split=split,
-        images=torch.from_numpy(images),
-        labels=torch.from_numpy(labels),
-        classes=CLASSES,
-        provenance=f"generated shapes of {entry.size}x{entry.size}, difficulty {entry.difficulty:g}{mark}",
-        objects=torch.from_numpy(objects),
-    )
+    return [torch.from_numpy(values) for values in (images, labels, objects)]
 
 
 def planted(images: ImageSet, agreement: float) -> ImageSet:

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import PIL.Image
 from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pruncam.explorer.collections import Collection
 from pruncam.explorer.looking import SCORES, Look
-from pruncam.report import plots
+from pruncam.report import plots, rendering
 from pruncam.studies.figures import TITLES, overlay, score_against_rate
 
 DIFFERENCE = "RdBu_r"  # red: the pruned network looks there more
@@ -71,15 +70,9 @@ def curve(of: Collection, rule: str) -> Curve:
 
 
 def _drawn(of: Collection, rule: str) -> Curve:
-    drawn = curve_figure(of, rule)
-    canvas, file = FigureCanvasAgg(drawn), io.BytesIO()
-    drawn.set_dpi(DPI)
-    canvas.draw()
-    # A copy: the layout moves the axes whenever it is drawn again.
-    transform, size = drawn.axes[1].transData.frozen(), canvas.get_width_height()
-    pixels = PIL.Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    pixels.quantize(64, dither=PIL.Image.Dither.NONE).save(file, "PNG", optimize=True)
-    return Curve(file.getvalue(), transform, size)
+    drawn = rendering.laid_out(curve_figure(of, rule))
+    image = rendering.pixels(drawn, DPI)
+    return Curve(rendering.png(image, 64), drawn.axes[1].transData.frozen(), image.size)
 
 
 def with_marker(of: Collection, look: Look) -> Figure:

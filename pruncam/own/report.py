@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pruncam.own import page
+from pruncam.report import rendering
 from pruncam.report.result import Result
 
 PAGE = "report.html"
@@ -52,9 +53,8 @@ class Report(Result):
             table.to_csv(folder / f"table_{key}.csv", index=False, lineterminator="\n")
         pictures = {}
         for key, figure in self.figures().items():
-            path = folder / f"figure_{key}.png"
-            figure.savefig(path, dpi=150, metadata={"Software": None})
-            pictures[key] = path.read_bytes()
+            pictures[key] = rendering.for_file(figure)
+            (folder / f"figure_{key}.png").write_bytes(pictures[key])
         captions = {key: drawing.caption for key, drawing in self.drawings.items()}
         text = page.html(self.reading, self.tables, pictures, captions, self.manifest)
         (folder / PAGE).write_text(text, encoding="utf-8")

@@ -1,6 +1,5 @@
 """One function per kind of figure; figures are plain matplotlib objects that no global state knows of."""
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,9 +7,10 @@ from dataclasses import dataclass
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import PIL.Image
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from pruncam.report import rendering
 
 # Okabe and Ito's colours, told apart by everybody.
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#6E6E6E"
@@ -38,13 +38,10 @@ def style():
 
 
 def show(figure: Figure) -> None:
-    """Display a figure in a notebook, as PNG of 256 colours: a quarter of the bytes, and notebooks are committed."""
+    """Display a figure in a notebook."""
     from IPython.display import Image, display
 
-    full, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(full, dpi=110)
-    PIL.Image.open(full).convert("RGB").quantize(256, dither=PIL.Image.Dither.NONE).save(small, "PNG", optimize=True)
-    display(Image(small.getvalue()))
+    display(Image(rendering.for_notebook(figure)))
 
 
 def two_scales(

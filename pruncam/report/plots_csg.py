@@ -18,7 +18,8 @@ def classes(similarity: np.ndarray, names: Sequence[str]) -> Figure:
     """How alike classes are, (K, K) in [0, 1]: as a matrix, and as a graph in a plane.
 
     In the graph, classes lie at distances of 1 - similarity as well as a plane can show them (classical scaling), and
-    the wider a line the more alike its two ends. Up to 20 classes are named.
+    the wider a line the more alike its two ends. Up to 20 classes are named; of more, each is joined only to the two
+    that are most like it.
     """
     with style():
         figure = Figure(figsize=(8.4, 3.9), layout="constrained")
@@ -38,8 +39,9 @@ def _graph(axes: Axes, similarity: np.ndarray, names: Sequence[str]) -> None:
     points = plane(1 - similarity)
     first, second = np.triu_indices(len(points), 1)
     strength = similarity[first, second] / max(similarity[first, second].max(), 1e-12)
+    joined = _joined(similarity)
     for a, b, share in zip(first, second, strength, strict=True):
-        if share > 0.2:  # lines that are hardly there only hide the others
+        if share > 0.2 and joined[a, b]:  # lines that are hardly there only hide the others
             axes.plot(*points[[a, b]].T, color=BLUE, alpha=0.75 * share, linewidth=3 * share, zorder=1)
     axes.scatter(*points.T, s=26 if len(points) <= _NAMED else 10, color=ORANGE, zorder=2)
     for name, point in zip(names, points, strict=True) if len(points) <= _NAMED else ():
@@ -47,6 +49,15 @@ def _graph(axes: Axes, similarity: np.ndarray, names: Sequence[str]) -> None:
     axes.margins(0.16)
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_axis_off()
+
+
+def _joined(similarity: np.ndarray) -> np.ndarray:
+    """Which classes a line joins, (K, K): all of a few, of many those that are the most alike to one of them."""
+    if len(similarity) <= _NAMED:
+        return np.ones(similarity.shape, dtype=bool)
+    others = np.where(np.eye(len(similarity), dtype=bool), -np.inf, similarity)
+    nearest = others >= np.sort(others, axis=1)[:, [-2]]
+    return nearest | nearest.T
 
 
 def plane(distances: np.ndarray) -> np.ndarray:

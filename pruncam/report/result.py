@@ -7,15 +7,15 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
 from pruncam.choices import check_choice
-from pruncam.report import plots
+from pruncam.report import plots, rendering
 
 _WRITTEN = re.compile(r"table_.+\.csv|figure_.+\.(png|svg)|claims\.csv|captions\.json|manifest\.json")
 
@@ -27,6 +27,11 @@ class Drawing:
     draw: Callable[[], Figure]
     caption: str
     lines: bool = False  # made of lines and text alone: small as SVG, so it is saved as that too
+
+    @cached_property
+    def figure(self) -> Figure:
+        """The figure, drawn when it is first asked for."""
+        return rendering.laid_out(self.draw())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +54,14 @@ class Result(ABC):
 
     def figures(self) -> dict[str, Figure]:
         """Every figure, by the paper's number or, where it has none, by a name."""
-        return {key: drawing.draw() for key, drawing in self.drawings.items()}
+        return {key: drawing.figure for key, drawing in self.drawings.items()}
 
     def show(self, key: str) -> None:
         """Display one figure with its caption in a notebook."""
         from IPython.display import Markdown, display
 
         check_choice("figure", key, self.drawings)
-        plots.show(self.drawings[key].draw())
+        plots.show(self.drawings[key].figure)
         number = f"*Figure {key}.* " if key[0].isdigit() else ""
         display(Markdown(f"{number}{self.drawings[key].caption}"))
 
@@ -86,11 +91,10 @@ class Result(ABC):
         for stem, table in self.sheets.items():
             table.to_csv(folder / f"{stem}.csv", index=False, lineterminator="\n")
         for key, drawing in self.drawings.items():
-            figure, stem = drawing.draw(), f"figure_{_slug(key)}"
-            figure.savefig(folder / f"{stem}.png", dpi=150, metadata={"Software": None})
+            stem = f"figure_{_slug(key)}"
+            (folder / f"{stem}.png").write_bytes(rendering.for_file(drawing.figure))
             if drawing.lines:
-                with matplotlib.rc_context({"svg.hashsalt": stem}):  # the same figure is the same file
-                    figure.savefig(folder / f"{stem}.svg", metadata={"Date": None})
+                (folder / f"{stem}.svg").write_bytes(rendering.svg(drawing.figure, salt=stem))
         captions = {f"figure_{_slug(key)}": drawing.caption for key, drawing in self.drawings.items()}
         (folder / "captions.json").write_text(json.dumps(captions, indent=2, ensure_ascii=False) + "\n")
         (folder / "manifest.json").write_text(json.dumps(self.manifest, indent=2) + "\n")

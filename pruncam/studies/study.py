@@ -20,7 +20,6 @@ import yaml
 from pruncam import places
 from pruncam.choices import DEVICES, PROFILES, check_choice, check_number
 from pruncam.progress import Progress
-from pruncam.report.result import Drawing as Drawing
 from pruncam.report.result import Result
 
 _PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scipy", "scikit-learn", "matplotlib", "numba", "grad-cam")

@@ -10,11 +10,11 @@ from pruncam.complexity import CSG
 from pruncam.datasets import ImageSet
 from pruncam.report import diagrams_csg, plots_csg
 from pruncam.report.plots_csg import Curve, Mark
+from pruncam.report.result import Drawing
 from pruncam.studies.csg import printed
 from pruncam.studies.csg.collection import mean_of
 from pruncam.studies.csg.config import RAW, Config
 from pruncam.studies.csg.overlap import Overlap
-from pruncam.studies.study import Drawing
 
 
 def drawings(

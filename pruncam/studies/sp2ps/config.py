@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 from pruncam import scoring
 from pruncam.choices import check_choice
-from pruncam.training import Inputs, Recipe
+from pruncam.studies.plain import NETWORKS
+from pruncam.training import Recipe
 
-NETWORKS = {32: "cifar_net", 96: "stl_net"}  # by the images' side (Sp2PS, Figure 3)
-INPUTS = Inputs(mean=0.5, std=0.5)
 PRUNING = ("weights", "filters")
 PHASES = ("baseline", "finetuning", "misleading")
 

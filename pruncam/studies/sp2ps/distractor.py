@@ -17,7 +17,6 @@ from pruncam.datasets import ImageSet
 from pruncam.datasets.generated import marked_pixels, planted, told_by_marks
 from pruncam.seeds import derive
 from pruncam.store import Step
-from pruncam.studies.sp2ps.config import INPUTS
 from pruncam.studies.sp2ps.half import Half
 
 # Raised by hand when the code of a step changes what it makes.
@@ -60,7 +59,7 @@ class Distractor:
 
         def make():
             images = told_by_marks(self.half.train) if name == MISLED else self.half.train
-            return workshop.train(pruning.drop_masks(self.half.baseline), images, recipe, INPUTS, seed)
+            return workshop.train(pruning.drop_masks(self.half.baseline), images, recipe, self.half.inputs, seed)
 
         return workshop.model(
             Step("sp2ps-moved", MOVED, self._inputs() | {"model": name}), self.half.network(), recipe, make

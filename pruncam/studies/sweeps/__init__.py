@@ -82,7 +82,7 @@ def _half(config: Config, machine: Machine, entry: tuple, bar: Progress) -> Half
             raise ValueError(f"the networks take square images, {ours} has {tuple(found.images.shape[1:])}")
     train, test = (_ready(whole[split], count, side, machine) for split, count in counts.items())
     pool = _ready(whole["train"], config.csg_images, side, machine)
-    return Half(config, paper, train, test, Workshop(Store(), machine.torch_device, bar), pool, width, needed)
+    return Half(config, paper, train, test, Workshop(Store(), machine.torch_device, bar), width, pool, needed)
 
 
 def _ready(images: ImageSet, count: int | None, side: int, machine: Machine) -> ImageSet:

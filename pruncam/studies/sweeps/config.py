@@ -4,10 +4,8 @@ from dataclasses import dataclass
 
 from pruncam import scoring
 from pruncam.choices import check_number
-from pruncam.training import Inputs, Recipe
-
-NETWORKS = {32: "cifar_net", 96: "stl_net"}  # by the images' side (complexity paper, Figures 2 and 3)
-INPUTS = Inputs(mean=0.5, std=0.5)
+from pruncam.studies.plain import NETWORKS
+from pruncam.training import Recipe
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pruncam.report import diagrams_sweeps, plots
+from pruncam.report.result import Drawing
 from pruncam.studies.figures import TITLES
 from pruncam.studies.half import FLOOR
-from pruncam.studies.study import Drawing
 from pruncam.studies.sweeps import printed
 from pruncam.studies.sweeps.choice import safe_rate
 from pruncam.studies.sweeps.config import Config

@@ -10,14 +10,15 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from pruncam import models, pruning
+from pruncam import pruning
 from pruncam.complexity import csg
 from pruncam.datasets import ImageSet
 from pruncam.store import Step
 from pruncam.studies import half
 from pruncam.studies.half import CHANCE, FLOOR, Variant
+from pruncam.studies.plain import PlainHalf
 from pruncam.studies.sweeps.answers import Answers
-from pruncam.studies.sweeps.config import INPUTS, NETWORKS, Config
+from pruncam.studies.sweeps.config import Config
 
 # Versions of the steps, raised by hand when their code changes what they make.
 ANSWERS, COMPLEXITY = 1, 1
@@ -27,16 +28,14 @@ BATCH = 50  # images that are classified at a time: few, so that their feature m
 
 
 @dataclass(frozen=True, eq=False)
-class Half(half.Half):
+class Half(PlainHalf):
     """A data set, and the models, answers and scores made for it."""
 
     study = "sweeps"
     versions = {"baseline": 1, "tuned": 1, "scores": 1}
-    inputs = INPUTS
 
     config: Config
     pool: ImageSet  # training images, whether trained on or not, that complexity is measured in
-    width: int
     needed: float  # baseline accuracy, %, below which claims are not tested
 
     @property
@@ -57,27 +56,10 @@ class Half(half.Half):
         few.made.update(self.made)
         return few
 
-    def network(self) -> nn.Module:
-        """The paper's network for images of this size."""
-        build = getattr(models, NETWORKS[self.test.images.shape[-1]])
-        return build(len(self.test.classes), width=self.width)
-
     def pruned(self, variant: Variant) -> nn.Module:
         """The baseline without its smallest convolution weights; with DROPPED they may grow back."""
         masked = pruning.global_unstructured(pruning.drop_masks(self.baseline), variant.rate, layers=("conv",))
         return pruning.drop_masks(masked) if variant.rule == DROPPED else masked
-
-    def training(self) -> dict[str, Any]:
-        """Whatever the baseline depends on."""
-        c = self.config
-        return {
-            "train": self.train.checksum,
-            "width": self.width,
-            "baseline": c.baseline,
-            "batch": c.baseline_batch,
-            "seed": c.seed,
-            "half": self.paper,
-        }
 
     def tuning(self, variant: Variant) -> dict[str, Any]:
         """Whatever fine-tuning depends on; nothing where there is none."""

@@ -1,0 +1,72 @@
+"""Figures as files, against matplotlib's own savefig."""
+
+import io
+from xml.etree import ElementTree
+
+import numpy as np
+import PIL.Image
+import pytest
+from matplotlib.figure import Figure
+
+from pruncam.report import rendering
+
+
+def curves(layout: str | None = None) -> Figure:
+    figure = Figure(figsize=(4, 3), layout=layout)
+    axes = figure.subplots()
+    axes.plot([0, 1, 3], [2.0, 5.5, 1.0], "C1o-", label="a")
+    axes.set(xlabel="pruned, %", ylabel="accuracy")
+    figure.legend(loc="outside lower center" if layout else "lower center")
+    return figure
+
+
+def photograph() -> Figure:
+    figure = Figure(figsize=(2, 2))
+    figure.add_axes((0, 0, 1, 1)).imshow(np.random.default_rng(1).random((40, 40, 3)), interpolation="bilinear")
+    return figure
+
+
+def decoded(data: bytes) -> np.ndarray:
+    return np.asarray(PIL.Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+def saved(figure: Figure, dpi: int) -> np.ndarray:
+    file = io.BytesIO()
+    figure.savefig(file, dpi=dpi)
+    return decoded(file.getvalue())
+
+
+@pytest.mark.parametrize("draw", [curves, photograph])
+@pytest.mark.parametrize("dpi", [72, 110, 150])
+def test_pixels_are_those_of_savefig(draw, dpi):
+    assert np.array_equal(np.asarray(rendering.pixels(draw(), dpi)), saved(draw(), dpi))
+
+
+def test_a_figure_that_is_laid_out_once_stays_so():
+    figure, by_hand = rendering.laid_out(curves("constrained")), curves("constrained")
+    before = figure.axes[0].get_position().bounds
+    by_hand.draw_without_rendering()
+    assert before == by_hand.axes[0].get_position().bounds
+    rendering.for_file(figure)
+    rendering.svg(figure, "salt")
+    rendering.for_notebook(figure)
+    assert figure.axes[0].get_position().bounds == before
+    assert figure.axes[0].get_position().y0 > 0.15  # the legend has got its place below
+
+
+def test_photographs_keep_their_colours_and_curves_are_smaller():
+    kept, fewer = rendering.for_file(photograph()), rendering.for_file(curves())
+    assert np.array_equal(decoded(kept), saved(photograph(), 150))
+    full = io.BytesIO()
+    curves().savefig(full, dpi=150)
+    assert len(fewer) < len(full.getvalue()) / 2
+    assert PIL.Image.open(io.BytesIO(fewer)).mode == "P"
+    assert np.abs(decoded(fewer).astype(int) - saved(curves(), 150)).mean() < 1
+    assert PIL.Image.open(io.BytesIO(rendering.for_notebook(photograph()))).mode == "P"
+
+
+def test_the_same_figure_is_the_same_svg():
+    first, second, other = (rendering.svg(curves(), salt) for salt in ("one", "one", "two"))
+    assert first == second != other
+    root = ElementTree.fromstring(first)
+    assert root.tag.endswith("svg") and root.get("width") == "288pt"
