@@ -14,7 +14,8 @@ _EXTRA = 8  # candidates beyond k: few points are so close to the k-th that floa
 _GROUP = 64
 _SCORES = 2**24  # of one block of the product: 64 MiB
 _CHUNK = 512  # points centred at once
-_PAIRS = 2**21  # numbers of one block of exact distances: 16 MiB
+_PAIRS = 2**18  # numbers of one block of exact distances: 2 MiB, which stay in a processor's cache
+_PAIRS_ON_DEVICE = 2**24  # there a small block is mostly waiting
 _UNIT = 2.0**-24  # relative rounding of float32
 _VANISHING = 2.0**-90  # far more than what float32 loses where it underflows, for numbers up to 2**30
 
@@ -152,6 +153,6 @@ def _ranked(points: Tensor, rows: Tensor, candidates: Tensor, k: int) -> tuple[T
 
 def _squared_distances(points: Tensor, rows: Tensor, others: Tensor) -> Tensor:
     """Squared distance in float64 of each pair, from differences: exact for whole numbers as pixels are."""
-    step = max(1, _PAIRS // points.shape[1])
+    step = max(1, (_PAIRS if points.device.type == "cpu" else _PAIRS_ON_DEVICE) // points.shape[1])
     pairs = zip(rows.split(step), others.split(step), strict=True)
     return torch.cat([(points[a].double() - points[b].double()).square_().sum(1) for a, b in pairs])
