@@ -1,8 +1,8 @@
 """`python -m benchmarks [NAME ...]`: run all or the named benchmarks, print their tables, keep them.
 
 A benchmark is a module of this folder with a function `run() -> pandas.DataFrame`. Tables are written to
-`results/<device>.csv`, with the machine in `<device>.json`, and shown in README.md. A named benchmark takes the place
-of its last table; those of another machine of the same name are dropped.
+`results/<device>.csv`, with the machine in `<device>.json`, and shown in this folder's README.md. A named benchmark
+takes the place of its last table; those of another machine of the same name are dropped.
 """
 
 import importlib
@@ -31,8 +31,9 @@ def main(names: list[str]) -> int:
         print(f"benchmarks: unknown {', '.join(unknown)}: choose from {', '.join(known)}", file=sys.stderr)
         return 2
     tables = {name: run(name) for name in names or known}
-    print(f"written to {os.path.relpath(keep(tables, RESULTS))} and README.md")
-    readme.refresh(RESULTS.parents[1] / "README.md", readme.SPEED, readme.speed(RESULTS))
+    page = RESULTS.parent / "README.md"
+    print(f"written to {os.path.relpath(keep(tables, RESULTS))} and {os.path.relpath(page)}")
+    readme.refresh(page, readme.SPEED, readme.speed(RESULTS))
     return 0
 
 

@@ -21,6 +21,12 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """An empty cache, which the tests of a file share."""
+    return tmp_path_factory.mktemp("cache")
+
+
 class Finished(NamedTuple):
     """A study that was run, and what its run left."""
 

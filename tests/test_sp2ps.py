@@ -36,11 +36,6 @@ SMALL = {
 MODELS = {L1: 4, RANDOM: 8, FLOOR: 1, CHANCE: 1}  # of one half under SMALL
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
 def run(cache, **overrides):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PRUNCAM_CACHE", str(cache))

@@ -40,11 +40,6 @@ SMALL = {
 }
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
 def run(cache, **overrides):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PRUNCAM_CACHE", str(cache))

@@ -41,7 +41,7 @@ def show(figure: Figure) -> None:
     """Display a figure in a notebook."""
     from IPython.display import Image, display
 
-    display(Image(rendering.for_notebook(figure)))
+    display(Image(rendering.for_notebook(rendering.laid_out(figure))))
 
 
 def two_scales(

@@ -45,7 +45,11 @@ def _graph(axes: Axes, similarity: np.ndarray, names: Sequence[str]) -> None:
             axes.plot(*points[[a, b]].T, color=BLUE, alpha=0.75 * share, linewidth=3 * share, zorder=1)
     axes.scatter(*points.T, s=26 if len(points) <= _NAMED else 10, color=ORANGE, zorder=2)
     for name, point in zip(names, points, strict=True) if len(points) <= _NAMED else ():
-        axes.annotate(name, point, xytext=(4, 4), textcoords="offset points", fontsize=8)
+        apart = point - points
+        right, up = apart[np.where(apart.any(1), (apart**2).sum(1), np.inf).argmin()] >= 0  # away from the nearest one
+        sides = {"ha": "left" if right else "right", "va": "bottom" if up else "top"}
+        offset = (4 if right else -4, 3 if up else -3)
+        axes.annotate(name, point, xytext=offset, textcoords="offset points", fontsize=8, **sides)
     axes.margins(0.16)
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_axis_off()

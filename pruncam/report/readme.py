@@ -1,7 +1,6 @@
-"""The numbers in README.md, written between marks from what the runs wrote: none is typed by hand."""
+"""The numbers on README pages, written between marks from what the runs wrote: none is typed by hand."""
 
 import json
-import re
 from pathlib import Path
 
 import pandas as pd
@@ -24,7 +23,7 @@ def refresh(readme: Path, marks: tuple[str, str], content: str) -> None:
 
 
 def results(figures: Path) -> str:
-    """How every study's claims fared, in Markdown: a count of verdicts, and each claim; paper results first."""
+    """How every study's claims fared, in Markdown; of a study with several profiles the paper's, else the laptop's."""
     folders = [*sorted(figures.glob("paper/*/")), *sorted(figures.glob("laptop/*/"))]
     shown: dict[str, tuple[Path, pd.DataFrame]] = {}
     for folder in folders:
@@ -33,8 +32,7 @@ def results(figures: Path) -> str:
     if not shown:
         return "No results are committed yet.\n"
     counts = [{"study": _link(figures, folder)} | _counted(claims) for folder, claims in shown.values()]
-    parts = [pd.DataFrame(counts).to_markdown(index=False) + "\n", *(_folded(*entry) for entry in shown.values())]
-    return "\n".join(parts)
+    return pd.DataFrame(counts).to_markdown(index=False) + "\n"
 
 
 def _link(figures: Path, folder: Path) -> str:
@@ -45,13 +43,6 @@ def _link(figures: Path, folder: Path) -> str:
 
 def _counted(claims: pd.DataFrame) -> dict[str, int]:
     return {verdict: int((claims["verdict"] == verdict).sum()) for verdict in VERDICTS}
-
-
-def _folded(folder: Path, claims: pd.DataFrame) -> str:
-    """A study's claims, which GitHub unfolds at a click."""
-    claims = claims.assign(sentence=[re.sub(r"\|", "/", sentence) for sentence in claims["sentence"]])
-    table = claims[["claim", "sentence", "verdict"]].to_markdown(index=False)
-    return f"<details><summary>{folder.name}: {len(claims)} claims</summary>\n\n{table}\n\n</details>\n"
 
 
 def speed(folder: Path) -> str:
