@@ -79,6 +79,16 @@ def test_complexity_stands_beside_the_accuracy_of_our_own_networks(saved):
     assert table["csg_test"].tolist() == [0.2, 4.0, 0.3]
 
 
+def test_complexity_of_the_papers_profile_serves_the_laptop_as_well_and_the_manifest_says_so(saved):
+    (saved / "paper").mkdir()
+    (saved / "laptop" / "csg").rename(saved / "paper" / "csg")
+    (saved / "paper" / "csg" / "manifest.json").write_text('{"profile": "paper", "git": "abc"}')
+    found = comparison.compare("laptop")
+    assert found.tables["pe_3"]["csg_test"].tolist() == [0.2, 4.0, 0.3] and found.missing == []
+    assert found.manifest["made_of"]["csg"] == {"profile": "paper", "git": "abc"}
+    assert len(comparison.compare("quick").missing) == 9, "and no other profile borrows"
+
+
 def test_a_comparison_is_saved_beside_its_studies(saved):
     folder = comparison.compare("laptop").save()
     assert folder == saved / "laptop" / "comparison"

@@ -32,6 +32,40 @@ def test_every_study_stands_in_readme_with_its_verdicts_counted():
         assert sum(counts) == len(claims)
 
 
+def test_what_the_runs_say_is_what_the_tables_say():
+    text = " ".join((ROOT / "README.md").read_text().partition("## What the runs say")[2].partition("<!--")[0].split())
+    tables = {
+        name: pd.read_csv(ROOT / "figures" / f"{name}.csv")
+        for name in (
+            "laptop/sweeps/table_moves", "laptop/sweeps/table_correlations", "laptop/sp2ps/table_curves",
+            "paper/mnist_iou/claims", "paper/csg/table_pools",
+        )
+    }  # fmt: skip
+
+    moves = tables["laptop/sweeps/table_moves"].set_index("half")["maps_move_first"]
+    assert moves[["CIFAR-10", "CIFAR-100", "STL-10", "MNIST", "Fashion-MNIST"]].all() and "all five real" in text
+
+    curves = tables["laptop/sp2ps/table_curves"].query("half == 'CIFAR-10' and method == 'grad-cam++'")
+    little = curves.query("rule == 'L1' and rate <= 0.6")["sp2ps"]
+    floor = curves.set_index("rule").loc["fine-tuned, not pruned", "sp2ps"]
+    assert f"up to 60 % score {little.min():.2f} to {little.max():.2f}" in text
+    assert f"only fine-tuned, not pruned, scores {floor:.2f}" in text
+
+    claim = tables["paper/mnist_iou/claims"].set_index("claim").loc["I1"]
+    assert claim["verdict"] == "reproduced" and "Pearson 0.96" in claim["evidence"]
+    assert "above 90 % accuracy 0.24" in claim["evidence"] and "0.96 of IoU and accuracy reproduces" in text
+    assert "still classify it is 0.24" in text
+
+    mean = tables["laptop/sweeps/table_correlations"].query("rate.str.startswith('mean') and loss == 'points'")
+    rho = mean.set_index(["source", "reading"])["spearman"]
+    printed = f"CSG correlates at {rho['printed', 'CSG']:.1f} and CSG/(K-1) at {rho['printed', 'CSG / (K - 1)']:.1f}"
+    assert printed in text and f"sets of ours CSG stands at {rho['ours', 'CSG']:.2f}" in text
+
+    pools = tables["paper/csg/table_pools"].query("half == 'CIFAR-10'").set_index(["split", "pool"])["csg"]
+    assert f"test split has a CSG of {pools['test', 1000]:.2f}, its training split {pools['train', 5000]:.2f}" in text
+    assert f"but {pools['train', 1000]:.2f} in a pool as small" in text
+
+
 def test_a_readme_without_its_marks_is_refused(tmp_path):
     page = tmp_path / "README.md"
     page.write_text("no marks here")

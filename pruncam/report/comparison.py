@@ -49,16 +49,15 @@ def compare(profile: str) -> Comparison:
     an unknown profile.
     """
     check_choice("profile", profile, PROFILES)
-    folder = places.figures_folder(profile)
     found, missing = {}, []
     for key, needed in NEEDED.items():
-        paths = {study: folder / study / f"table_{table}.csv" for study, table in needed.items()}
+        paths = {study: _folder(profile, study) / f"table_{table}.csv" for study, table in needed.items()}
         absent = [study for study, path in paths.items() if not path.is_file()]
         missing += [f"table {key} needs `make reproduce PROFILE={profile} STUDY={study}`" for study in absent]
         if not absent:
             parts = map(pd.read_csv, paths.values())
             found[key] = _crossed(*parts, METHODS[key]) if key in METHODS else _complexity_and_accuracy(*parts)
-    drops = {study: folder / study / "table_drops.csv" for study in ("sp2ps", "pe_score")}
+    drops = {study: _folder(profile, study) / "table_drops.csv" for study in ("sp2ps", "pe_score")}
     if all(path.is_file() for path in drops.values()):
         found["same_models"] = _same_models({study: pd.read_csv(path) for study, path in drops.items()})
         found["agreement"] = _agreement(found["same_models"])
@@ -67,15 +66,23 @@ def compare(profile: str) -> Comparison:
         profile=profile,
         tables=found,
         drawings=_drawings(profile, found),
-        manifest={"profile": profile, "made_of": {study: _origin(folder / study) for study in studies}},
+        manifest={"profile": profile, "made_of": {study: _origin(profile, study) for study in studies}},
         missing=missing,
     )
 
 
-def _origin(folder: Path) -> dict[str, str] | None:
-    """What a study's manifest says of the revision that wrote its tables; None where it was not run."""
-    path = folder / "manifest.json"
-    return {"git": json.loads(path.read_text()).get("git")} if path.is_file() else None
+def _folder(profile: str, study: str) -> Path:
+    """Where the study's results lie; of CSG, for which little is trained, `paper` serves `laptop` as well."""
+    folder = places.figures_folder(profile) / study
+    borrowed = study == "csg" and profile == "laptop" and not folder.is_dir()
+    return places.figures_folder("paper") / study if borrowed else folder
+
+
+def _origin(profile: str, study: str) -> dict[str, str] | None:
+    """Profile and revision that a study's tables were written by, from its manifest; None where it was not run."""
+    path = _folder(profile, study) / "manifest.json"
+    found = json.loads(path.read_text()) if path.is_file() else None
+    return None if found is None else {"profile": found["profile"], "git": found.get("git")}
 
 
 def _crossed(printed: pd.DataFrame, drops: pd.DataFrame, method: str) -> pd.DataFrame:
