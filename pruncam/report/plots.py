@@ -147,7 +147,7 @@ def grid(
         beside = 0.9 if any(labels) else 0.1  # what the rows' names need
         size = (0.86 * scale * len(columns) + beside, 0.86 * scale * len(rows) + 0.4)
         figure = Figure(figsize=size, layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
+        figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
         field = figure.subplots(len(rows), len(columns), squeeze=False)
         for (row, column), axes in np.ndenumerate(field):
             axes.imshow(rows[row][column], cmap="gray" if grey(row, column) else HEAT, vmin=0, vmax=1)

@@ -18,6 +18,7 @@ _NEARLY = 99.9  # % of the pixels
 
 def laid_out(figure: Figure) -> Figure:
     """The figure with every part in its final place."""
+    figure.set_dpi(_DPI["file"])  # letters do not scale exactly
     engine = figure.get_layout_engine()
     for _ in range(
         2 if engine else 0
