@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from pruncam import __main__ as command_line
 from pruncam import places, runner
 from pruncam.execution import NotebookFailed, declared_parameters, run_notebook
+from pruncam.studies import study
 
 PARAMETERS = 'profile: str = "quick"  # the profile\ndevice: str = "auto"  # where\ndata_dir: str | None = None  # a=b'
 CLAIMS = """
@@ -381,3 +383,25 @@ def test_expected_tables_are_those_of_a_fresh_quick_run(project):
     assert runner.refresh_expected() == 0
     assert [p.name for p in stale.parent.iterdir()] == ["claims.csv"]
     assert not (project / "figures").exists()
+
+
+def test_a_run_is_dirty_where_code_differs_but_not_where_it_wrote_results(tmp_path, monkeypatch):
+    def git(*command):
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True, capture_output=True)
+
+    monkeypatch.setattr(study.places, "project_root", lambda: tmp_path)
+    assert study._revision() is None, "no checkout"
+    (tmp_path / "figures").mkdir()
+    names = ("code.py", "README.md", "figures/table.csv")
+    for name in names:
+        (tmp_path / name).write_text("before")
+    git("init", "-q")
+    git("add", ".")
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "all")
+    clean = study._revision()
+    assert re.fullmatch("[0-9a-f]{12}", clean)
+    for name in ("README.md", "figures/table.csv"):
+        (tmp_path / name).write_text("after")
+    assert study._revision() == clean
+    (tmp_path / "code.py").write_text("after")
+    assert study._revision() == f"{clean}-dirty"

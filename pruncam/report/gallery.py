@@ -27,9 +27,10 @@ def write_gallery(figures_root: str | os.PathLike) -> Path:
     """Write `README.md` beside the folders of results, from what they hold; the same results give the same page."""
     root = Path(figures_root)
     root.mkdir(parents=True, exist_ok=True)
-    sections = ["\n".join(_section(root, folder)) for folder in _result_folders(root)]
+    folders = _result_folders(root)
+    parts = ["\n".join(_contents(folders)), *("\n".join(_section(root, folder)) for folder in folders)]
     page = root / "README.md"
-    page.write_text(HEAD + ("\n" + "\n".join(sections) if sections else EMPTY), encoding="utf-8")
+    page.write_text(HEAD + ("\n" + "\n".join(parts) if folders else EMPTY), encoding="utf-8")
     return page
 
 
@@ -37,6 +38,16 @@ def _result_folders(root: Path) -> list[Path]:
     """`<profile>/<study>` of every result that is committed."""
     folders = [f for f in root.glob("*/*") if f.is_dir() and f.parent.name != "quick" and any(f.iterdir())]
     return sorted(folders, key=lambda f: (ORDER.get(f.parent.name, len(ORDER)), f.parent.name, f.name))
+
+
+def _contents(folders: list[Path]) -> Iterator[str]:
+    """Where to find what."""
+    for folder in folders:
+        study, profile = folder.name, folder.parent.name
+        claims = len(_read_csv(folder / "claims.csv"))
+        counted = f": {claims} claims" if claims else ""
+        yield f"- [{study}, profile {profile}](#{study}-profile-{profile}){counted}"
+    yield ""
 
 
 def _section(root: Path, folder: Path) -> Iterator[str]:

@@ -209,9 +209,17 @@ def _device_name(device: torch.device) -> str:
 
 
 def _revision() -> str | None:
-    """The checkout's commit, with "-dirty" where the working tree differs from it; None outside a checkout."""
-    command = ["git", "-C", str(places.project_root()), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    """The checkout's commit, with "-dirty" where code or settings differ from it; None outside a checkout."""
+    git = ["git", "-C", str(places.project_root())]
+    made = [":!figures", ":!README.md"]  # what a run itself writes is no difference
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+        commit, changed = (
+            subprocess.run([*git, *rest], capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+            for rest in (
+                ["rev-parse", "--short=12", "HEAD"],
+                ["status", "--porcelain", "--untracked-files=no", "--", ":/", *made],
+            )
+        )
     except (OSError, subprocess.SubprocessError):
         return None
+    return f"{commit}-dirty" if changed else commit
