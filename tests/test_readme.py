@@ -38,7 +38,7 @@ def test_what_the_runs_say_is_what_the_tables_say():
         name: pd.read_csv(ROOT / "figures" / f"{name}.csv")
         for name in (
             "laptop/sweeps/table_moves", "laptop/sweeps/table_correlations", "laptop/sp2ps/table_curves",
-            "paper/mnist_iou/claims", "paper/csg/table_pools",
+            "laptop/comparison/table_agreement", "paper/mnist_iou/claims", "paper/csg/table_pools",
         )
     }  # fmt: skip
 
@@ -50,6 +50,9 @@ def test_what_the_runs_say_is_what_the_tables_say():
     floor = curves.set_index("rule").loc["fine-tuned, not pruned", "sp2ps"]
     assert f"up to 60 % score {little.min():.2f} to {little.max():.2f}" in text
     assert f"only fine-tuned, not pruned, scores {floor:.2f}" in text
+
+    agreement = tables["laptop/comparison/table_agreement"].set_index(["of", "and"]).loc[("sp2ps_drop", "pe_drop")]
+    assert len(agreement) == 6 and f"Spearman {int(100 * agreement['spearman'].min()) / 100:.2f} or more" in text
 
     claim = tables["paper/mnist_iou/claims"].set_index("claim").loc["I1"]
     assert claim["verdict"] == "reproduced" and "Pearson 0.96" in claim["evidence"]
