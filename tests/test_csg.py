@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -9,6 +11,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 from spectral_metric.estimator import CumulativeGradientEstimator
+from threadpoolctl import threadpool_info
 from torch import nn
 
 from pruncam import complexity, models, places
@@ -204,6 +207,28 @@ def test_t_sne_keeps_clusters_apart_and_follows_its_seed():
     neighbours = nearest(found, torch.arange(60), 3)
     assert (neighbours % 2 == (torch.arange(60) % 2)[:, None]).all()
     assert torch.equal(embeddings.plane(points, seed=3), found)
+
+
+class Slow:
+    """Counts the threads of NumPy's library of linear algebra when it begins and when it ends."""
+
+    def __init__(self, seconds):
+        self.seconds, self.threads = seconds, []
+
+    def fit_transform(self, points):
+        for pause in (0, self.seconds):
+            time.sleep(pause)
+            self.threads += [info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"]
+        return points
+
+
+def test_an_embedding_that_ends_does_not_hand_threads_back_to_one_that_counts_on_one():
+    methods = [Slow(0.1), Slow(0.3)]
+    before = [info["num_threads"] for info in threadpool_info()]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda method: embeddings._fitted(method, torch.zeros(2, 2)), methods))
+    assert [set(method.threads) for method in methods] == [{1}, {1}]
+    assert [info["num_threads"] for info in threadpool_info()] == before
 
 
 def test_an_autoencoder_learns_to_give_back_its_pictures():

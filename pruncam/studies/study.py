@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import pandas as pd
 import torch
 import yaml
+from threadpoolctl import threadpool_limits
 
 from pruncam import places
 from pruncam.choices import DEVICES, PROFILES, check_choice, check_number
@@ -129,10 +130,10 @@ def in_threads(work: Callable[[Task], Made], tasks: list[Task], jobs: int, progr
     After an error or Ctrl-C the others are told to stop (`progress.check`), and the error is raised once they have.
     """
     threads = torch.get_num_threads()
-    # One thread each: the same sums in the same order, however many cores there are.
+    # One thread each, of NumPy's too: the same sums in the same order, however many cores there are.
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(jobs) as pool:
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(jobs) as pool:
             futures = [pool.submit(work, task) for task in tasks]
             try:
                 finished, unfinished = wait(futures, return_when=FIRST_EXCEPTION)

@@ -4,6 +4,8 @@ None of the papers says which it took. Everything here runs on one thread and fo
 """
 
 from collections.abc import Callable
+from threading import Lock
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from pruncam.training import Inputs, Recipe, fit
 
 SIDE = 32  # of the pictures that the networks take
 _BATCH = 500  # pictures that are encoded at once
+_ALONE = Lock()
 
 
 def pixels(images: ImageSet) -> Tensor:
@@ -29,18 +32,27 @@ def principal_components(points: Tensor, dimensions: int, seed: int) -> Tensor:
     from sklearn.decomposition import PCA  # here: the import alone takes seconds
 
     count = min(dimensions, *points.shape)
-    found = PCA(count, svd_solver="randomized", random_state=seed % 2**32)
-    return torch.from_numpy(np.ascontiguousarray(found.fit_transform(points.float().numpy())))
+    return _fitted(PCA(count, svd_solver="randomized", random_state=seed % 2**32), points)
 
 
 def plane(points: Tensor, seed: int) -> Tensor:
     """t-SNE (van der Maaten and Hinton 2008) of points (N, D) in a plane (N, 2), perplexity 30, by scikit-learn."""
     from sklearn.manifold import TSNE
+
+    perplexity = min(30, (len(points) - 1) / 3)
+    return _fitted(TSNE(2, init="pca", perplexity=perplexity, random_state=seed % 2**32, n_jobs=1), points)
+
+
+def _fitted(method: Any, points: Tensor) -> Tensor:
+    """What scikit-learn's `method` makes of the points, always summed up in the same order.
+
+    That wants one thread. How many there are is a setting of the process, so embeddings wait for each other: who ended
+    first would hand the threads back while the others still count on one.
+    """
     from threadpoolctl import threadpool_limits
 
-    found = TSNE(2, init="pca", perplexity=min(30, (len(points) - 1) / 3), random_state=seed % 2**32, n_jobs=1)
-    with threadpool_limits(1):  # on several threads it sums in an order of its own
-        return torch.from_numpy(found.fit_transform(points.float().numpy()))
+    with _ALONE, threadpool_limits(1):
+        return torch.from_numpy(np.ascontiguousarray(method.fit_transform(points.float().numpy())))
 
 
 class Autoencoder(nn.Module):
