@@ -10,9 +10,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 _DPI = {"file": 150, "notebook": 110}
-_UNSEEN = (
-    10  # of 255: an error that nobody sees; in 256 colours curves stay below nearly everywhere, photographs do not
-)
+_UNSEEN = 10  # of 255: an error that nobody sees; in 256 colours curves stay below it, photographs do not
 _NEARLY = 99.9  # % of the pixels
 _CURVES = 0.3  # of 255: the mean error of 256 colours that tells curves from photographs
 
@@ -21,9 +19,7 @@ def laid_out(figure: Figure) -> Figure:
     """The figure with every part in its final place."""
     figure.set_dpi(_DPI["file"])  # letters do not scale exactly
     engine = figure.get_layout_engine()
-    for _ in range(
-        2 if engine else 0
-    ):  # the second pass sees axes of fixed aspect, and their labels, where they came to lie
+    for _ in range(2 if engine else 0):  # the second pass sees where axes of fixed aspect came to lie
         engine.execute(figure)
     figure.set_layout_engine("none")
     return figure
