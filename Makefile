@@ -34,7 +34,7 @@ setup: .venv/.ready  ## the virtual environment in .venv, from requirements.lock
 reproduce: .venv/.ready  ## every notebook, table, figure and claim of PROFILE (quick), or of one STUDY
 	@$(VENV) -m pruncam reproduce $(RUN_OPTIONS)
 
-download: .venv/.ready  ## fetch a data set into data/ (or DATA): NAME=mnist or fashion-mnist
+download: .venv/.ready  ## fetch a data set into data/ (or DATA): NAME=mnist, fashion-mnist, cifar10, cifar100 or stl10
 	@$(VENV) -m pruncam download $(if $(DATA),--data "$(DATA)") "$(NAME)"
 
 # A fresh cache, or a run would be compared with itself; figures of their own, or a test would overwrite results.

@@ -239,6 +239,18 @@ def test_the_difference_is_red_where_the_pruned_network_looks_more(found):
     assert (red[more] > blue[more]).all() and (blue[less] > red[less]).all()
 
 
+def test_rows_of_a_figure_are_named_by_what_tells_them_apart(found):
+    def names(*choices):
+        drawn = drawing.figure([found.look(choice) for choice in choices])
+        return [axes.get_ylabel() for axes in drawn.axes if axes.get_ylabel()]
+
+    one = choice_of(found, rule="L1", rate=0.4, method="grad-cam")
+    assert names(one, dataclasses.replace(one, rate=0.8)) == ["L1, 40 %", "L1, 80 %"]
+    assert names(one, dataclasses.replace(one, method="grad-cam++")) == ["Grad-CAM", "Grad-CAM++"]
+    other = dataclasses.replace(one, rule="Random", layer="features.10")
+    assert names(one, other) == ["L1, 40 %\nfeatures.21", "Random, 40 %\nfeatures.10"]
+
+
 def test_the_diamond_lies_where_the_curve_has_that_score(made):
     drawn, curves = drawing.curve(made, "L1"), made.curves["curves"]
     pixels = np.asarray(PIL.Image.open(io.BytesIO(drawn.png)).convert("RGB")) / 255

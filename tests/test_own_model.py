@@ -9,6 +9,7 @@ import os
 import pickle
 import re
 import shutil
+import sys
 import tarfile
 import zipfile
 from html.parser import HTMLParser
@@ -700,3 +701,14 @@ def test_the_example_reads_digits_and_is_made_once(tmp_path):
     assert [len(m.weight) for m in pruning.prunable(pair.pruned).values()] == [2, 4, 10]
     stamp = found.baseline.stat().st_mtime_ns
     assert own.example(tmp_path / "example") == found and found.baseline.stat().st_mtime_ns == stamp
+
+
+def test_files_are_a_pair_of_ones_own_or_the_example_and_nothing_between(monkeypatch):
+    monkeypatch.setattr(sys.modules[own.named.__module__], "example", lambda: "the example")
+    assert own.named(None, None, "torchvision:resnet18", None) == "the example"
+    whole = own.named("a.pt", "b.pt", "pruncam:vgg11", "pictures", "more")
+    assert whole == own.Files("a.pt", "b.pt", "pruncam:vgg11", "pictures", "more")
+    with pytest.raises(ValueError, match="this is None: baseline, pictures; name all three, or leave all"):
+        own.named(None, "b.pt", "pruncam:vgg11", None)
+    with pytest.raises(ValueError, match="this is None: baseline, pruned, pictures;"):
+        own.named(None, None, "pruncam:vgg11", None, "more")

@@ -203,6 +203,17 @@ def test_an_image_with_an_empty_map_is_not_shown_where_there_is_another(cifar, m
         assert samples.choose(cifar, cifar.test.classes[label]) == chosen
 
 
+def test_the_surest_image_is_the_right_answer_of_the_highest_confidence(cifar, monkeypatch):
+    with torch.no_grad():
+        confidence, predicted = cifar.baseline(cifar.prepared(cifar.test.images.float() / 255)).softmax(1).max(1)
+    right = (predicted == cifar.test.labels).nonzero()[:, 0].tolist()
+    first, second, *_ = sorted(right, key=lambda index: -confidence[index])
+    for empty, chosen in ((0, first), (1, second), (99, first)):
+        brightness = iter([0.0] * empty + [1.0] * 99)
+        monkeypatch.setattr(samples, "_maps", lambda *_, of=brightness: {"grad-cam": np.full((1, 32, 32), next(of))})
+        assert samples.surest(cifar) == chosen
+
+
 # ---------------------------------------------------------------- choices, truth
 
 

@@ -27,12 +27,10 @@ def panels(look: Look) -> dict[str, np.ndarray]:
     more, blue where it looks less.
     """
     blank = np.ones((*look.baseline.shape, 3))
-    # Grey under the heatmap: its colours must not be taken for those of the picture.
-    grey = None if look.image is None else look.image.mean(2, keepdims=True)
     pictures = (
         blank if look.image is None else look.image,
-        overlay(grey, look.baseline),
-        overlay(grey, look.pruned),
+        overlay(look.image, look.baseline),
+        overlay(look.image, look.pruned),
         colormaps[DIFFERENCE]((look.difference + 1) / 2)[..., :3],
     )
     return dict(zip(PANELS, pictures, strict=True))
@@ -41,8 +39,15 @@ def panels(look: Look) -> dict[str, np.ndarray]:
 def figure(looks: list[Look]) -> Figure:
     """The panels of several looks, a row each."""
     rows = [list(panels(look).values()) for look in looks]
-    labels = [look.network for look in looks]
-    return plots.grid(rows, columns=PANELS, labels=labels, grey=plots.first_rows(0), scale=1.9)
+    return plots.grid(rows, columns=PANELS, labels=_names(looks), grey=plots.first_rows(0), scale=1.9)
+
+
+def _names(looks: list[Look]) -> list[str]:
+    """What tells the looks apart: how the networks were pruned, the CAMs, the target layers."""
+    parts = [[look.network for look in looks], [TITLES[look.choice.method] for look in looks]]
+    parts.append([look.choice.layer for look in looks])
+    telling = [names for names in parts if len(set(names)) > 1] or parts[:1]
+    return ["\n".join(names) for names in zip(*telling, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)

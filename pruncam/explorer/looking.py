@@ -110,14 +110,14 @@ class Explorer:
     def first(self, title: str | None = None) -> Choice:
         """Where to begin in a collection (None: the first): the middle rate of its first rule, the last layer.
 
-        The image is the first one of its first class that the unpruned network gets right.
+        The image is the one that the unpruned network is surest of, of those that it gets right.
         """
         title = title or next(iter(self.collections))
         check_choice("data set", title, self.collections)
         of = self.collections[title]
         methods = of.half.config.methods
         method = "grad-cam++" if "grad-cam++" in methods else methods[0]
-        image = of.once(("first",), lambda: samples.choose(of.half, ""))
+        image = of.once(("first",), lambda: samples.surest(of.half))
         rule, layer = next(iter(of.half.rules)), list(of.layers)[-1]
         return Choice(title, image, rule, of.rates[len(of.rates) // 2], method, layer)
 

@@ -1,7 +1,7 @@
 """Your own model: two checkpoints and a folder of pictures in, the whole report out.
 
-`load` reads the files, `compare` gives a `Report` of what it found, `example` makes a pair to try it on. Networks and
-pictures that are in memory go into a `Pair` directly.
+`load` reads the files, `compare` gives a `Report` of what it found, `example` makes a pair to try it on, and `named`
+chooses between your files and those. Networks and pictures that are in memory go into a `Pair` directly.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import Any
 from pruncam import scoring
 from pruncam.cams.own import OwnMethod
 from pruncam.own import ends, figures, networks, reading, report, tables
-from pruncam.own.example import example
+from pruncam.own.example import example, named
 from pruncam.own.pair import Files, Pair, check, load
 from pruncam.own.pictures import Pictures
 from pruncam.own.report import Report
@@ -22,7 +22,7 @@ from pruncam.scoring import OwnScore
 from pruncam.studies import study
 from pruncam.studies.study import Machine
 
-__all__ = ["Files", "Pair", "Pictures", "Report", "Settings", "compare", "example", "load"]
+__all__ = ["Files", "Pair", "Pictures", "Report", "Settings", "compare", "example", "load", "named"]
 
 
 def compare(

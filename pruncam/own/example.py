@@ -38,6 +38,26 @@ def example(folder: str | os.PathLike | None = None, seed: int = 0) -> Files:
     return Files(*files, MODEL, folder / "test", folder / "train")
 
 
+def named(
+    baseline: str | os.PathLike | None,
+    pruned: str | os.PathLike | None,
+    model: str,
+    data: str | os.PathLike | None,
+    train: str | os.PathLike | None = None,
+) -> Files:
+    """The files that are named, or the example's where none is; ValueError where only some are."""
+    asked = {"baseline": baseline, "pruned": pruned, "pictures": data}
+    if not any((*asked.values(), train)):
+        return example()
+    missing = [name for name, value in asked.items() if not value]
+    if missing:
+        raise ValueError(
+            "a pair of your own needs a baseline, a pruned network and pictures, and this is None: "
+            f"{', '.join(missing)}; name all three, or leave all (and train_pictures) at None for the built-in example"
+        )
+    return Files(baseline, pruned, model, data, train)
+
+
 def _write(folder: Path, seed: int) -> None:
     sets = {split: catalog.load("digits", split) for split in ("train", "test")}
     for split, images in sets.items():

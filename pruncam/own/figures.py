@@ -54,8 +54,8 @@ def drawings(tables: Mapping[str, pd.DataFrame], scores: Sequence[str], moved: S
         "moved": Drawing(
             partial(pictures, moved),
             f"The images whose {_title(method)} maps are least alike by Sp2PS: the image, the baseline's map, the "
-            "pruned network's, and the difference (red: brighter after pruning, blue: darker). Beside them what the "
-            "baseline and the pruned network say.",
+            "pruned network's, and the difference (red: brighter after pruning, blue: darker). Beside each its file, "
+            "what the baseline and the pruned network say (before → after), and its score.",
         ),
         "scale": Drawing(
             partial(on_the_scale, tables["summary"], drawn),
@@ -63,11 +63,13 @@ def drawings(tables: Mapping[str, pd.DataFrame], scores: Sequence[str], moved: S
         ),
         "distributions": Drawing(
             partial(distributions, tables["images"], drawn),
-            "The share of images (upwards) whose score is at most so high.",
+            "Height of a curve: the share of images whose score is at most the value below. It begins above 0 where "
+            "there are scores of 0, as Sp2PS and PE are where the SSIM is not above 0.",
         ),
         "classes": Drawing(
             partial(classes, tables["classes"]),
-            f"Mean Sp2PS of each class with its 95 % interval, the lowest first, {CLASSES} classes at most.",
+            "Mean Sp2PS of each class with its 95 % interval, the class with the lowest mean of all CAMs first, "
+            f"{CLASSES} classes at most.",
         ),
     }
 
@@ -183,6 +185,7 @@ def classes(table: pd.DataFrame) -> Figure:
 
 def _from_0_to_1(axes: Axes, score: str) -> None:
     """Ours lie in [0, 1], a user's own anywhere."""
+    axes.use_sticky_edges = False  # or a bar that ends at 1 would end the axis there
     axes.margins(y=0.08)
     if score in scoring.SCORES:
         axes.set_ylim(0, 1.02)

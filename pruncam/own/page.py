@@ -6,6 +6,7 @@ from html import escape
 from typing import Any
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from pruncam.own.figures import NAMES
 from pruncam.studies.figures import TITLES
@@ -23,9 +24,11 @@ h1 { line-height: 1.2 } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--
 img { max-width: 100%; height: auto; background: #fff; border-radius: .3rem }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
-th { position: sticky; top: 0; background: var(--back) } td:first-child, th:first-child { text-align: left }
+th { position: sticky; top: 0; background: var(--back) }
 dt { color: var(--soft); float: left; clear: left; width: 11rem } dd { margin-left: 11.5rem; overflow-wrap: anywhere }
 """
+# Columns of words begin on the left; a table's classes say which columns those are.
+_STYLE += "".join(f".words{n} :is(th, td):nth-child({n}) {{ text-align: left }}\n" for n in range(1, 10))
 _SECTIONS = (  # heading, table, figure, what to know about them
     (
         "The scores, and what they are worth",
@@ -101,7 +104,9 @@ def _table(table: pd.DataFrame, name: str) -> str:
     """A table with names as they are written; the first rows of a long one."""
     shown = table.head(_ROWS).replace({"method": TITLES, "score": NAMES})
     shown = shown.dropna(axis="columns", how="all").rename(columns=NAMES)
-    text = shown.to_html(index=False, border=0, escape=True, na_rep="", float_format=lambda value: f"{value:.4g}")
+    words = [f"words{n}" for n, column in enumerate(shown, start=1) if not is_numeric_dtype(shown[column])]
+    how = {"index": False, "border": 0, "escape": True, "na_rep": "", "classes": words}
+    text = shown.to_html(**how, float_format=lambda value: f"{value:.4g}")
     more = f"the first {_ROWS} of {len(table)} rows; " if len(table) > _ROWS else ""
     return f'<div class="wide">{text}</div><p class="note">{more}table_{name}.csv</p>'
 

@@ -54,6 +54,7 @@ def _section(root: Path, folder: Path) -> Iterator[str]:
     """Lines of one study's results."""
     yield f"## {folder.name}, profile {folder.parent.name}\n"
     yield from _facts(_read_json(folder / "manifest.json"))
+    yield from _claims(folder / "claims.csv")
     yield from _published(folder / "table_published.csv")
     captions = _read_json(folder / "captions.json")
     for figure in sorted(folder.glob("*.png"), key=_natural):
@@ -68,11 +69,12 @@ def _section(root: Path, folder: Path) -> Iterator[str]:
             text = _one_line(captions.get(table.stem, ""))
             yield f"- [{_title(table)}]({table.relative_to(root).as_posix()}){': ' if text else ''}{text}"
         yield ""
-    yield from _claims(folder / "claims.csv")
 
 
 def _facts(manifest: Mapping[str, Any]) -> Iterator[str]:
-    """The manifest's key facts as a list; what a manifest does not say is left out."""
+    """The manifest's key facts as a list that opens on a click; what a manifest does not say is left out."""
+    if manifest:
+        yield "<details><summary>Where these numbers come from</summary>\n"
     for key, label in FACTS.items():
         if manifest.get(key) is not None:
             value = manifest[key]
@@ -80,7 +82,7 @@ def _facts(manifest: Mapping[str, Any]) -> Iterator[str]:
     for part in manifest.get("data", []):
         yield _one_line(f"- data: {part['name']}, {part['split']}, {part['images']:,} images: {part['provenance']}")
     if manifest:
-        yield ""
+        yield "\n</details>\n"
 
 
 def _published(path: Path) -> Iterator[str]:
@@ -106,8 +108,12 @@ def _published(path: Path) -> Iterator[str]:
 def _ours(row: Mapping[str, str]) -> str:
     if not row["ours"]:
         return "not tested"
-    spread = f" ± {float(row['sd']):.2g} ({row['seeds']} seeds)" if row["sd"] else ""
-    return f"{float(row['ours']):.4g}{spread}"
+    value = float(row["ours"])
+    if not row["sd"]:
+        return f"{value:.4g}"
+    # Equal values have a standard deviation of some 1e-16 times their size.
+    sd = 0 if float(row["sd"]) < 1e-12 * abs(value) else float(row["sd"])
+    return f"{value:.4g} ± {sd:.2g} ({row['seeds']} seeds)"
 
 
 def _claims(path: Path) -> Iterator[str]:

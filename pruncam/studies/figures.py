@@ -21,9 +21,12 @@ def percent(rates: Sequence[float]) -> str:
 
 
 def overlay(image: np.ndarray | None, heatmap: np.ndarray) -> np.ndarray:
-    """The heatmap in colours over its picture; alone where the picture may not be published."""
+    """The heatmap in colours over its picture, made grey; alone where the picture may not be published."""
     coloured = colormaps["jet"](heatmap)[..., :3]
-    return coloured if image is None else 0.5 * image + 0.5 * coloured
+    if image is None:
+        return coloured
+    # Grey under the heatmap: its colours must not be taken for those of the picture.
+    return 0.5 * image.mean(2, keepdims=True) + 0.5 * coloured
 
 
 def three_cams(sample: Sample) -> Figure:

@@ -25,7 +25,6 @@ class Sample:
         return f" Picture: {self.credit}." if self.credit else ""
 
 
-@torch.no_grad()
 def choose(half: Half, wanted: str) -> int:
     """The first test image of the class wanted (else of the first class) that the baseline gets right.
 
@@ -33,13 +32,42 @@ def choose(half: Half, wanted: str) -> int:
     baseline none is empty.
     """
     label = half.test.classes.index(wanted) if wanted in half.test.classes else 0
-    candidates = (half.test.labels == label).nonzero()[:50, 0]
-    public = [index for index in candidates.tolist() if half.test.credit(index) is not None]
-    candidates = torch.tensor(public, device=candidates.device) if public else candidates
-    x = half.prepared(half.test.images[candidates].float() / 255)
-    right = (half.baseline(x).argmax(1) == label).nonzero()[:, 0].tolist() or [0]
-    seen = (place for place in right if all(maps.any() for maps in _maps(half, half.baseline, x[place][None]).values()))
-    return int(candidates[next(seen, right[0])])
+    candidates = _public(half, (half.test.labels == label).nonzero()[:50, 0])
+    return _seen(half, candidates, _certainty(half, candidates) > 0)
+
+
+def surest(half: Half) -> int:
+    """Of the test images that the baseline gets right, the one that it is surest of.
+
+    Taken from the first 200, with the same preference as in `choose`.
+    """
+    candidates = _public(half, torch.arange(min(200, len(half.test)), device=half.test.labels.device))
+    return _seen(half, candidates, _certainty(half, candidates))
+
+
+def _public(half: Half, candidates: torch.Tensor) -> torch.Tensor:
+    """Those whose picture may be published, or all where none may."""
+    public = [half.test.credit(index) is not None for index in candidates.tolist()]
+    return candidates[torch.tensor(public, device=candidates.device)] if any(public) else candidates
+
+
+@torch.no_grad()
+def _certainty(half: Half, candidates: torch.Tensor) -> torch.Tensor:
+    """The baseline's confidence in each image's class where it gets it right, else 0."""
+    confidence, answer = half.baseline(_prepared(half, candidates)).softmax(1).max(1)
+    return confidence * (answer == half.test.labels[candidates])
+
+
+def _seen(half: Half, candidates: torch.Tensor, preference: torch.Tensor) -> int:
+    """The candidate most preferred, the earliest of equal ones, of those above 0 that have no empty map."""
+    order = candidates[preference.argsort(descending=True, stable=True)].tolist()
+    right = order[: int((preference > 0).sum())] or order[:1]
+    maps = ((index, _maps(half, half.baseline, _prepared(half, torch.tensor([index])))) for index in right)
+    return next((index for index, found in maps if all(one.any() for one in found.values())), right[0])
+
+
+def _prepared(half: Half, indices: torch.Tensor) -> torch.Tensor:
+    return half.prepared(half.test.images[indices].float() / 255)
 
 
 def sample(half: Half, index: int) -> Sample:

@@ -10,7 +10,7 @@ from pruncam.report import diagrams, plots
 from pruncam.report.result import Drawing
 from pruncam.studies.mnist_iou.config import Config
 from pruncam.studies.mnist_iou.samples import Sample
-from pruncam.studies.mnist_iou.tables import WORKING
+from pruncam.studies.mnist_iou.tables import BASE, WORKING
 
 _TITLES = ("image", "with noise", "heatmap")
 
@@ -19,7 +19,8 @@ def drawings(
     config: Config, tables: dict[str, pd.DataFrame], samples: dict[str, list[Sample]], data: str
 ) -> dict[str, Drawing]:
     """Every figure of the study; `data` names the data set in captions."""
-    by_level = tables["figure_3_1"]
+    by_level, levels = tables["figure_3_1"], tables["levels"]
+    first = levels[(levels["variant"] == BASE) & (levels["seed"] == config.seeds[0])]
     where = f"Profile {config.profile}, {data}."
     bands = f"Means of {len(config.seeds)} seeds, bands one standard deviation, not below 0. {where}"
     found = {
@@ -65,9 +66,10 @@ def drawings(
         lines=True,
     )
     found["gallery"] = Drawing(
-        partial(_gallery, config, samples["classes"]),
-        "One digit of each class and its heatmap (each scaled to its own maximum) as the network gets sparser; "
-        f"seed {config.seeds[0]}. {where}",
+        partial(_gallery, first, samples["classes"]),
+        "One digit of each class and its heatmap as the network gets sparser: the share of weights that is left, and "
+        "of the test images that it gets right. Each heatmap is scaled to its own maximum; one that is all black is "
+        f"empty. Seed {config.seeds[0]}. {where}",
     )
     return found
 
@@ -132,8 +134,14 @@ def _control(by_level: pd.DataFrame) -> Figure:
     return plots.curves_small(panels, by_level, "level", xlabel="pruning level")
 
 
-def _gallery(config: Config, samples: list[Sample]) -> Figure:
-    levels = [level for level in (0, 5, 10, 15, 17, 20, 25) if level <= config.levels]
-    rows = [[s.image, s.noisy, *(s.maps[level] for level in levels)] for s in samples]
-    columns = ["image", "noisy", *(f"level {level}" for level in levels)]
-    return plots.grid(rows, columns=columns, labels=[s.label for s in samples], grey=plots.first_columns(2))
+def _gallery(levels: pd.DataFrame, samples: list[Sample]) -> Figure:
+    """A column per digit, a row per level; `levels` are those of the network that is shown."""
+    shown = levels[levels["level"].isin((0, 5, 8, 10, 12, 15, 17, 20))]
+    rows = [[s.image for s in samples], [s.noisy for s in samples]]
+    rows += [[s.maps[level] for s in samples] for level in shown["level"]]
+    labels = [
+        f"level {row.level}\n{100 * row.density:.2g} % left\n{row.accuracy_noisy:.0f} % right"
+        for row in shown.itertuples()
+    ]
+    columns = [s.label for s in samples]
+    return plots.grid(rows, columns=columns, labels=["image", "with noise", *labels], grey=plots.first_rows(2))

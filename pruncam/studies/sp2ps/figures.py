@@ -69,6 +69,7 @@ def distractor(
     caption = (
         "A picture with a mark in its upper left corner, and where three models look: the baseline, the baseline "
         "trained on without marks, and the baseline moved to the mark, which tells the class when the object does not. "
+        "Of the first 50 test pictures, the one whose mark the baseline looks at least. "
         f"{_where(config, data)}"
     )
     return Drawing(partial(_misled, sample), caption)
