@@ -35,6 +35,19 @@ def test_the_same_pictures_every_time_and_others_in_the_other_split(plain):
     assert not repeated and len({image.numpy().tobytes() for image in train}) == len(train)
 
 
+@pytest.mark.parametrize("name", ["generated-10", "generated-10-marked"])
+def test_a_part_is_the_beginning_of_the_whole(name):
+    whole = catalog.load(name, "test")
+    for count in (1, 25):
+        part, expected = catalog.load(name, "test", at_most=count), whole.first(count)
+        assert part.checksum == expected.checksum and part.provenance == expected.provenance
+        assert torch.equal(part.objects, expected.objects) and torch.equal(part.labels, expected.labels)
+    assert catalog.load(name, "test", at_most=9999).checksum == whole.checksum
+    assert catalog.load("digits", "test", at_most=7).checksum == catalog.load("digits", "test").first(7).checksum
+    with pytest.raises(ValueError, match="at_most must be"):
+        catalog.load(name, "test", at_most=0)
+
+
 def area(shape):
     """Of a shape that reaches from -1 to 1, by the formulas of school."""
     side = 2 * (1 + 0.5) / 1.732  # the triangle's, at its base v = -0.5

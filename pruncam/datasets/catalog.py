@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pruncam import places
-from pruncam.choices import check_choice
+from pruncam.choices import check_choice, check_number
 from pruncam.datasets.digits import Digits
 from pruncam.datasets.folders import FolderSet
 from pruncam.datasets.generated import Generated
@@ -108,17 +108,23 @@ def names() -> tuple[str, ...]:
     return tuple(_SOURCES)
 
 
-def load(name: str, split: str, *, data_dir: str | os.PathLike | None = None) -> ImageSet:
+def load(name: str, split: str, *, data_dir: str | os.PathLike | None = None, at_most: int | None = None) -> ImageSet:
     """A split ("train" or "test") in memory; looked for in `data_dir`, then PRUNCAM_DATA, then `data/`.
 
-    Raises ValueError for an unknown name or split, DataError where the set is missing or one of its files is damaged.
+    Of a split with more than `at_most` images the first so many. Raises ValueError for an unknown name or split or a
+    number below 1, DataError where the set is missing or one of its files is damaged.
     """
     source = _source(name)
     check_choice("split", split, SPLITS)
+    if at_most is not None:
+        check_number("at_most", at_most, whole=True, at_least=1)
     folder = find(name, data_dir)
     if folder is None:
         raise DataError(_missing(source, places.data_folders(data_dir)))
-    return source.load(split, folder)
+    if isinstance(source, Generated):
+        return source.load(split, folder, at_most)  # those that nobody asks for are not even drawn
+    found = source.load(split, folder)
+    return found if at_most is None or at_most >= len(found) else found.first(at_most)
 
 
 def find(name: str, data_dir: str | os.PathLike | None = None) -> Path | None:

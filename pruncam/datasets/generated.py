@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pruncam.datasets.images import ImageSet
+from pruncam.datasets.images import ImageSet, the_first
 from pruncam.seeds import derive
 from pruncam.store import Step, Store
 
@@ -49,9 +49,10 @@ class Generated:
         """Nothing: there are no files."""
         return ""
 
-    def load(self, split: str, folder: Path) -> ImageSet:
-        """The split: the same pictures every time, train and test drawn apart."""
-        return _drawn(self, split)
+    def load(self, split: str, folder: Path, at_most: int | None = None) -> ImageSet:
+        """The split, or its first pictures: the same ones every time, train and test drawn apart."""
+        whole = len(CLASSES) * PER_CLASS[split]
+        return _drawn(self, split, min(at_most or whole, whole))
 
     def download(self, folder: Path) -> None:
         """Nothing to do."""
@@ -63,10 +64,12 @@ class Generated:
 
 
 @cache  # a process uses few sets
-def _drawn(entry: Generated, split: str) -> ImageSet:
+def _drawn(entry: Generated, split: str, count: int) -> ImageSet:
     inputs = {"split": split, "size": entry.size, "difficulty": entry.difficulty, "agreement": entry.agreement}
-    step = Step("generated-images", _DRAWING, inputs)
-    images, labels, objects = Store().get(step, lambda: _draw(entry, split)).value
+    step = Step("generated-images", _DRAWING, inputs | {"images": count})
+    images, labels, objects = Store().get(step, lambda: _draw(entry, split, count)).value
+    whole = len(CLASSES) * PER_CLASS[split]
+    part = f"; {the_first(count, whole, split)}" if count < whole else ""
     mark = "" if entry.agreement is None else f", a mark in the corner agrees with {entry.agreement:.0%} of the labels"
     return ImageSet(
         name=entry.name,
@@ -74,15 +77,15 @@ def _drawn(entry: Generated, split: str) -> ImageSet:
         images=images,
         labels=labels,
         classes=CLASSES,
-        provenance=f"generated shapes of {entry.size}x{entry.size}, difficulty {entry.difficulty:g}{mark}",
+        provenance=f"generated shapes of {entry.size}x{entry.size}, difficulty {entry.difficulty:g}{mark}{part}",
         objects=objects,
     )
 
 
-def _draw(entry: Generated, split: str) -> list[torch.Tensor]:
-    """Pictures, labels, and which pixels are the object's: some seconds for large pictures."""
+def _draw(entry: Generated, split: str, count: int) -> list[torch.Tensor]:
+    """The first pictures of a split, labels, and which pixels are the object's: a second for 1,500 small ones."""
     generator = np.random.default_rng(derive(0, "generated", split, entry.size))
-    labels = np.tile(np.arange(len(CLASSES)), PER_CLASS[split])
+    labels = np.tile(np.arange(len(CLASSES)), PER_CLASS[split])[:count]
     images = np.empty((len(labels), 3, entry.size, entry.size), np.uint8)
     objects = np.empty((len(labels), entry.size, entry.size), bool)
     for number, label in enumerate(labels):

@@ -13,6 +13,11 @@ class DataError(RuntimeError):
     """A data set is missing, damaged or could not be downloaded; the message says what to do."""
 
 
+def the_first(n: int, of: int, split: str) -> str:
+    """What the provenance says of a part."""
+    return f"the first {n:,} of {of:,} {split} images"
+
+
 @dataclass(frozen=True, eq=False)  # eq: tensors have no single truth value; compare `checksum`
 class ImageSet:
     """One split of a data set; raises ValueError in one sentence when its parts do not fit together."""
@@ -80,7 +85,7 @@ class ImageSet:
             raise ValueError(f"n must be 1 to {len(self)}, the {self.split} images of {self.name}, got {n}")
         if n == len(self):
             return self
-        provenance = f"{self.provenance}; the first {n:,} of {len(self):,} {self.split} images"
+        provenance = f"{self.provenance}; {the_first(n, len(self), self.split)}"
         objects, credits = (None if part is None else part[:n] for part in (self.objects, self.credits))
         parts = {"images": self.images[:n], "labels": self.labels[:n], "objects": objects, "credits": credits}
         return replace(self, provenance=provenance, **parts)

@@ -84,8 +84,8 @@ class Collection:
         if isinstance(self.unloaded.test, ImageSet):
             return self.unloaded
         _, ours, side, _ = self.entry
-        found = catalog.load(ours, "test", data_dir=self.data_dir)
-        shown = found.first(min(IMAGES, len(found))).coloured().resized(side).to(self.unloaded.workshop.device)
+        found = catalog.load(ours, "test", data_dir=self.data_dir, at_most=IMAGES)
+        shown = found.coloured().resized(side).to(self.unloaded.workshop.device)
         return dataclasses.replace(self.unloaded, test=shown)
 
     @property
@@ -139,7 +139,8 @@ def made(machine: Machine, progress: bool = True) -> Collection:
     workshop = Workshop(Store(), machine.torch_device, bar)
     counts = {"train": config.train_images, "test": config.test_images}
     sets = [
-        catalog.load(ours, split).first(count).resized(side).to(machine.torch_device) for split, count in counts.items()
+        catalog.load(ours, split, at_most=count).resized(side).to(machine.torch_device)
+        for split, count in counts.items()
     ]
     half = Sp2psHalf(config, paper, *sets, workshop, width)
     tuned = half.tuned

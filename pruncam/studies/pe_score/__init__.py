@@ -74,9 +74,7 @@ def _half(config: Config, machine: Machine, entry: tuple, bar: Progress) -> Half
     paper, ours, side, needed = entry
     sets = []
     for split in ("train", "test"):
-        found = catalog.load(ours, split, data_dir=machine.data_dir)
-        count = getattr(config, f"{split}_images")
-        found = found if count is None or count >= len(found) else found.first(count)
+        found = catalog.load(ours, split, data_dir=machine.data_dir, at_most=getattr(config, f"{split}_images"))
         # The X-rays come as pictures, without a checksum: their names and counts must do.
         original = found.original or ours == "covid19"
         sets.append(found.coloured().resized(side).to(machine.torch_device))

@@ -79,11 +79,9 @@ def _half(config: Config, machine: Machine, entry: tuple, bar: Progress) -> Half
     paper, ours, side, width = entry
     sets = []
     for split in ("train", "test"):
-        found = catalog.load(ours, split, data_dir=machine.data_dir)
+        found = catalog.load(ours, split, data_dir=machine.data_dir, at_most=getattr(config, f"{split}_images"))
         if found.images.shape[1] != 3 or found.images.shape[2] != found.images.shape[3]:
             raise ValueError(f"the networks take square colour images, {ours} has {tuple(found.images.shape[1:])}")
-        count = getattr(config, f"{split}_images")
-        found = found if count is None or count >= len(found) else found.first(count)
         sets.append(found.resized(side).to(machine.torch_device))
     return Half(config, paper, *sets, Workshop(Store(), machine.torch_device, bar), width)
 

@@ -76,19 +76,17 @@ def run(config: Config, progress: bool = True, *, machine: Machine | None = None
 def _half(config: Config, machine: Machine, entry: tuple, bar: Progress) -> Half:
     paper, ours, side, width, needed = entry
     counts = {"train": config.train_images, "test": config.test_images}
-    whole = {split: catalog.load(ours, split, data_dir=machine.data_dir) for split in counts}
-    for found in whole.values():
-        if found.images.shape[2] != found.images.shape[3]:
-            raise ValueError(f"the networks take square images, {ours} has {tuple(found.images.shape[1:])}")
-    train, test = (_ready(whole[split], count, side, machine) for split, count in counts.items())
-    pool = _ready(whole["train"], config.csg_images, side, machine)
+    train, test = (_ready(ours, split, count, side, machine) for split, count in counts.items())
+    pool = _ready(ours, "train", config.csg_images, side, machine)
     return Half(config, paper, train, test, Workshop(Store(), machine.torch_device, bar), width, pool, needed)
 
 
-def _ready(images: ImageSet, count: int | None, side: int, machine: Machine) -> ImageSet:
-    """The first so many, as the networks take them."""
-    chosen = images if count is None or count >= len(images) else images.first(count)
-    return chosen.coloured().resized(side).to(machine.torch_device)
+def _ready(name: str, split: str, count: int | None, side: int, machine: Machine) -> ImageSet:
+    """The first so many images, as the networks take them."""
+    found = catalog.load(name, split, data_dir=machine.data_dir, at_most=count)
+    if found.images.shape[2] != found.images.shape[3]:
+        raise ValueError(f"the networks take square images, {name} has {tuple(found.images.shape[1:])}")
+    return found.coloured().resized(side).to(machine.torch_device)
 
 
 def _train(halves: list[Half], machine: Machine, bar: Progress) -> None:
