@@ -46,9 +46,18 @@ def global_unstructured(
         importance = torch.rand(weights.shape, generator=generator).to(weights.device)
     importance = importance.masked_fill(kept == 0, math.inf)  # already pruned: never counted again
     count = round(amount * int(kept.sum()))
-    new = kept.clone()
-    new[importance.argsort(stable=True)[:count]] = 0
-    return attach_masks(pruned, _by_layer(pruned, new, layers))
+    return attach_masks(pruned, _by_layer(pruned, kept.masked_fill(_smallest(importance, count), 0), layers))
+
+
+def _smallest(values: Tensor, count: int) -> Tensor:
+    """Which `count` of the values (n,) are the smallest, as booleans; of equal ones the first. Faster than sorting."""
+    if not count:
+        return torch.zeros_like(values, dtype=torch.bool)
+    limit = values.kthvalue(count).values
+    chosen = values < limit
+    equal = (values == limit).nonzero()[:, 0]
+    chosen[equal[: count - int(chosen.sum())]] = True
+    return chosen
 
 
 def check_global(model: nn.Module, amount: float, method: str, seed: int, what: str) -> None:

@@ -1,5 +1,6 @@
 """One data set of the sweeps: its network with the smallest convolution weights pruned, as it is and fine-tuned."""
 
+import copy
 import dataclasses
 import math
 from dataclasses import dataclass
@@ -58,8 +59,10 @@ class Half(PlainHalf):
 
     def pruned(self, variant: Variant) -> nn.Module:
         """The baseline without its smallest convolution weights; with DROPPED they may grow back."""
-        masked = pruning.global_unstructured(pruning.drop_masks(self.baseline), variant.rate, layers=("conv",))
-        return pruning.drop_masks(masked) if variant.rule == DROPPED else masked
+        if variant.rule == L1:
+            return pruning.global_unstructured(pruning.drop_masks(self.baseline), variant.rate, layers=("conv",))
+        masked = self.model(dataclasses.replace(variant, rule=L1))
+        return pruning.drop_masks(masked) if variant.rule == DROPPED else copy.deepcopy(masked)
 
     def tuning(self, variant: Variant) -> dict[str, Any]:
         """Whatever fine-tuning depends on; nothing where there is none."""
@@ -89,7 +92,7 @@ class Half(PlainHalf):
         """How many of the weights that were pruned are still zero in each model."""
         rows = []
         for variant in (v for v in self.variants if v.rule not in (FLOOR, CHANCE)):
-            first = pruning.masks(self.pruned(dataclasses.replace(variant, rule=L1)))
+            first = pruning.masks(self.model(dataclasses.replace(variant, rule=L1)))
             weights = dict(self.model(variant).named_parameters())
             pruned = sum(int((mask == 0).sum()) for mask in first.values())
             zero = sum(int(((weights[name] == 0) & (mask == 0)).sum()) for name, mask in first.items())
