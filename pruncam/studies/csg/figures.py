@@ -27,6 +27,9 @@ def drawings(
     """Every figure of the study; `data` has the training split behind each of the papers' data sets."""
     where = {half: f"Profile {config.profile}, {images.provenance}." for half, images in data.items()}
     own = f"raw pixels, k = {config.k}, M = {config.samples_per_class}"
+    sets = tables["sets"].drop_duplicates("half").query("not same_data")
+    stand_ins = "; ".join(f"{row.data} for {row.half}" for row in sets.itertuples())
+    profile = f"Profile {config.profile}" + (f", stand-ins: {stand_ins}." if stand_ins else ".")
     found = {
         "1": Drawing(diagrams_csg.outline, "Complexity and pruning of the same data sets.", lines=True),
         "method": Drawing(diagrams_csg.steps, "From pictures to one number.", lines=True),
@@ -39,7 +42,7 @@ def drawings(
     found["eigenvalues"] = Drawing(
         partial(plots_csg.spectra, spectra),
         f"Eigenvalues of the Laplacian (left) and what CSG sums up from their gaps (right): a curve ends at CSG/(K-1). "
-        f"Training splits, means over the draws ({own}). Profile {config.profile}.",
+        f"Training splits, means over the draws ({own}). {profile}",
         lines=True,
     )
     for half, overlaps in shown.items():
@@ -50,14 +53,13 @@ def drawings(
         found[f"overlap_{half}"] = Drawing(partial(_overlap, overlaps), caption)
     found["k_and_M"] = Drawing(
         partial(_settings, config, tables["settings"]),
-        f"CSG over its value at {own}, by k (left) and by M (right), training splits; bars: sd of one draw. "
-        f"Profile {config.profile}.",
+        f"CSG over its value at {own}, by k (left) and by M (right), training splits; bars: sd of one draw. " + profile,
         lines=True,
     )
     found["pools"] = Drawing(
         partial(_pools, tables["pools"]),
         "CSG/(K-1) against the images of a class among which neighbours are searched; dashed: test splits; bars: "
-        f"sd ({own}; of pools smaller than M every image is a sample). Profile {config.profile}.",
+        f"sd ({own}; of pools smaller than M every image is a sample). {profile}",
         lines=True,
     )
     if len(tables["distances"]):
@@ -65,7 +67,7 @@ def drawings(
             partial(_embeddings, config, tables["distances"]),
             f"CSG of embeddings at k = {config.k}, M = {config.samples_per_class}, full for train, hollow for test; "
             "bars: sd of one draw; orange: printed values (full: split not stated, dashed: train, dotted: test). "
-            f"Profile {config.profile}.",
+            + profile,
             lines=True,
         )
     return found
