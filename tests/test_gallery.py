@@ -63,5 +63,16 @@ def test_every_published_number_stands_beside_ours():
         assert float(cells[2].split(" ")[0]) == pytest.approx(row.ours, rel=1e-3)
 
 
+def test_a_spread_that_is_only_rounding_is_shown_as_none(tmp_path):
+    folder = tmp_path / "paper" / "csg"
+    folder.mkdir(parents=True)
+    rows = "quantity,unit,published,source,ours,sd,seeds,difference\n"
+    rows += "a,,1,p,5.931,9.1e-16,20,0.1\nb,,1,p,0,1e-17,20,0.1\nc,,1,p,5,0.02,20,0.1\nd,,1,p,5,,1,0.1\n"
+    (folder / "table_published.csv").write_text(rows)
+    page = write_gallery(tmp_path).read_text()
+    for shown in ("5.931 ± 0 (20 seeds)", "| 0 ± 0 (20 seeds)", "5 ± 0.02 (20 seeds)", "| 5 |"):
+        assert shown in page
+
+
 def test_no_results_make_a_page_that_says_so(tmp_path):
     assert "No results are committed yet." in write_gallery(tmp_path / "figures").read_text()

@@ -689,6 +689,17 @@ def test_grey_pictures_need_their_own_mean_and_deviation():
             own.Settings(**bad)
 
 
+def test_columns_of_words_begin_on_the_left_and_those_of_numbers_end_on_the_right(page):
+    text = page.read_text()
+    found = re.findall(r'<table class="dataframe((?: words\d)*)">.*?<tbody>\s*<tr[^>]*>(.*?)</tr>', text, re.DOTALL)
+    assert len(found) == text.count("<table") >= 5
+    for classes, row in found:
+        cells = enumerate(re.findall(r"<td>(.*?)</td>", row), start=1)
+        words = [number for number, cell in cells if not re.fullmatch(r"-?[\d.e-]*", cell)]
+        assert words and [f"words{number}" for number in words] == classes.split()
+        assert all(f".words{number} :is(th, td):nth-child({number}) {{ text-align: left }}" in text for number in words)
+
+
 # ---------------------------------------------------------------- the example of the notebook
 
 
@@ -708,7 +719,7 @@ def test_files_are_a_pair_of_ones_own_or_the_example_and_nothing_between(monkeyp
     assert own.named(None, None, "torchvision:resnet18", None) == "the example"
     whole = own.named("a.pt", "b.pt", "pruncam:vgg11", "pictures", "more")
     assert whole == own.Files("a.pt", "b.pt", "pruncam:vgg11", "pictures", "more")
-    with pytest.raises(ValueError, match="this is None: baseline, pictures; name all three, or leave all"):
+    with pytest.raises(ValueError, match="this is None: baseline, data; name all three, or leave all"):
         own.named(None, "b.pt", "pruncam:vgg11", None)
-    with pytest.raises(ValueError, match="this is None: baseline, pruned, pictures;"):
+    with pytest.raises(ValueError, match="this is None: baseline, pruned, data;"):
         own.named(None, None, "pruncam:vgg11", None, "more")

@@ -38,7 +38,7 @@ SMALL = {
 def run(cache, **overrides):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PRUNCAM_CACHE", str(cache))
-        return pe_score.run(pe_score.configure("quick", **(SMALL | overrides)), False, machine=Machine("cpu"))
+        return pe_score.run(pe_score.configure("quick", **(SMALL | overrides)), False, machine=Machine("cpu", jobs=2))
 
 
 @pytest.fixture(scope="module")

@@ -196,6 +196,16 @@ def test_l1_masks_are_those_of_pytorch(seed, amount, layers):
     assert torch.equal(flat(pruning.masks(ours).values()), expected)
 
 
+@pytest.mark.parametrize("count", range(5))
+def test_of_equal_weights_the_first_are_pruned(count):
+    net = nn.Sequential(nn.Linear(5, 1))
+    with torch.no_grad():
+        net[0].weight.copy_(torch.tensor([[1.0, -1.0, 0.0, 1.0, 2.0]]))
+    (mask,) = pruning.masks(pruning.global_unstructured(net, count / 5)).values() or [torch.ones(1, 5)]
+    order = [2, 0, 1, 3, 4]  # by magnitude, then by place
+    assert mask[0].tolist() == [float(number not in order[:count]) for number in range(5)]
+
+
 def test_repeated_pruning_counts_what_is_left_as_pytorch_does():
     ours, theirs = small_net(), small_net()
     for amount in (0.2, 0.5, 0.33, 0.0, 0.9):

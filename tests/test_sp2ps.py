@@ -16,7 +16,7 @@ from pruncam.store import Store
 from pruncam.studies import figures, measures, samples, sp2ps, workshop
 from pruncam.studies.half import CHANCE, FLOOR, Variant
 from pruncam.studies.sp2ps import choices, claims, printed
-from pruncam.studies.sp2ps.distractor import CONTROL, MISLED, UNMOVED
+from pruncam.studies.sp2ps.distractor import CONTROL, MISLED, UNMOVED, Distractor
 from pruncam.studies.sp2ps.half import L1, RANDOM, Half
 from pruncam.studies.study import Machine
 from pruncam.studies.workshop import Workshop
@@ -39,7 +39,7 @@ MODELS = {L1: 4, RANDOM: 8, FLOOR: 1, CHANCE: 1}  # of one half under SMALL
 def run(cache, **overrides):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PRUNCAM_CACHE", str(cache))
-        return sp2ps.run(sp2ps.configure("quick", **(SMALL | overrides)), False, machine=Machine("cpu"))
+        return sp2ps.run(sp2ps.configure("quick", **(SMALL | overrides)), False, machine=Machine("cpu", jobs=2))
 
 
 @pytest.fixture(scope="module")
@@ -400,6 +400,28 @@ def test_on_other_data_than_the_papers_nothing_is_reproduced(small):
     found = {c.claim: c for c in claims.judge(config, made_up(as_printed()), drops, stand_ins=["STL-10"])}
     assert found["S3a"].verdict == "holds on stand-in" and found["S1a"].verdict == "reproduced"
     assert found["S5a"].verdict == "holds on stand-in", "it is about both halves"
+
+
+@pytest.mark.parametrize("right", [([1, 2, 3], [2, 3, 4], [0, 2, 3]), ([], [], [])])
+def test_the_marked_picture_is_the_one_whose_mark_the_baseline_looks_at_least(cifar, monkeypatch, right):
+    few = dataclasses.replace(cifar, test=cifar.test.first(6))
+    moved = Distractor(few, dict.fromkeys((CONTROL, MISLED)))
+    names = iter(right)
+    shares = [0.1, 0.0, 0.3, 0.2, 0.4, 0.0]  # of the mark; the last map is empty
+
+    def explain(model, x, methods):
+        maps = torch.zeros(6, 32, 32)
+        maps[:, 0, 0], maps[:, 20, 20] = torch.tensor(shares), 1 - torch.tensor(shares)
+        maps[5] = 0
+        wrong = [number not in here for number, here in enumerate([next(names)] * 6)]
+        targets = (moved.agreeing.labels + torch.tensor(wrong)) % 10
+        return cams.Explanation(dict.fromkeys(methods, maps), torch.zeros(6, 10), targets)
+
+    monkeypatch.setattr(cams, "explain", explain)
+    image, maps = moved.sample()
+    chosen = 3 if any(right) else 1  # of 2 and 3, which all get right; of all where there are none
+    assert np.array_equal(image, moved.agreeing.images[chosen].permute(1, 2, 0).numpy() / 255)
+    assert list(maps) == [UNMOVED, CONTROL, MISLED] and maps[MISLED]["grad-cam"][0, 0] == pytest.approx(shares[chosen])
 
 
 # ---------------------------------------------------------------- what is refused

@@ -43,7 +43,7 @@ SMALL = {
 def run(cache, **overrides):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PRUNCAM_CACHE", str(cache))
-        return sweeps.run(sweeps.configure("quick", **(SMALL | overrides)), False, machine=Machine("cpu"))
+        return sweeps.run(sweeps.configure("quick", **(SMALL | overrides)), False, machine=Machine("cpu", jobs=2))
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,22 @@ def cifar(small, cache):
 
 
 # ---------------------------------------------------------------- a run
+
+
+def test_models_that_are_fine_tuned_are_copies_of_the_one_that_is_only_pruned(cifar):
+    for rate in (0.3, 0.9):
+        variants = {rule: Variant(rule, rate, cifar.config.seed) for rule in (L1, DROPPED, KEPT)}
+        pruned = cifar.model(variants[L1])
+        before = {name: value.clone() for name, value in pruned.state_dict().items()}
+        for rule in (DROPPED, KEPT):
+            start = cifar.pruned(variants[rule])
+            plain = pruning.drop_masks(start).state_dict()
+            assert all(
+                torch.equal(plain[name], value) for name, value in pruning.drop_masks(pruned).state_dict().items()
+            )
+            assert bool(pruning.masks(start)) == (rule == KEPT)
+            cifar._tune(variants[rule])
+        assert all(torch.equal(value, before[name]) for name, value in pruned.state_dict().items())
 
 
 def test_a_run_gives_every_table_figure_and_claim(small, tmp_path):

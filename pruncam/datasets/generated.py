@@ -52,7 +52,7 @@ class Generated:
     def load(self, split: str, folder: Path, at_most: int | None = None) -> ImageSet:
         """The split, or its first pictures: the same ones every time, train and test drawn apart."""
         whole = len(CLASSES) * PER_CLASS[split]
-        return _drawn(self, split, min(at_most or whole, whole))
+        return _drawn(self, split, whole if at_most is None else min(at_most, whole))
 
     def download(self, folder: Path) -> None:
         """Nothing to do."""

@@ -46,14 +46,14 @@ def named(
     train: str | os.PathLike | None = None,
 ) -> Files:
     """The files that are named, or the example's where none is; ValueError where only some are."""
-    asked = {"baseline": baseline, "pruned": pruned, "pictures": data}
+    asked = {"baseline": baseline, "pruned": pruned, "data": data}
     if not any((*asked.values(), train)):
         return example()
     missing = [name for name, value in asked.items() if not value]
     if missing:
         raise ValueError(
-            "a pair of your own needs a baseline, a pruned network and pictures, and this is None: "
-            f"{', '.join(missing)}; name all three, or leave all (and train_pictures) at None for the built-in example"
+            "a pair of your own needs a baseline, a pruned network and data, and this is None: "
+            f"{', '.join(missing)}; name all three, or leave all (train too) at None for the built-in example"
         )
     return Files(baseline, pruned, model, data, train)
 

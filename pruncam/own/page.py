@@ -27,7 +27,8 @@ th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align
 th { position: sticky; top: 0; background: var(--back) }
 dt { color: var(--soft); float: left; clear: left; width: 11rem } dd { margin-left: 11.5rem; overflow-wrap: anywhere }
 """
-# Columns of words begin on the left; a table's classes say which columns those are.
+# Columns of words begin on the left; a table's classes say which columns those are, of the first nine: no table of
+# the page has words farther right.
 _STYLE += "".join(f".words{n} :is(th, td):nth-child({n}) {{ text-align: left }}\n" for n in range(1, 10))
 _SECTIONS = (  # heading, table, figure, what to know about them
     (

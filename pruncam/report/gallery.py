@@ -73,16 +73,16 @@ def _section(root: Path, folder: Path) -> Iterator[str]:
 
 def _facts(manifest: Mapping[str, Any]) -> Iterator[str]:
     """The manifest's key facts as a list that opens on a click; what a manifest does not say is left out."""
-    if manifest:
-        yield "<details><summary>Where these numbers come from</summary>\n"
+    if not manifest:
+        return
+    yield "<details><summary>Where these numbers come from</summary>\n"
     for key, label in FACTS.items():
         if manifest.get(key) is not None:
             value = manifest[key]
             yield f"- {label}: " + (f"{value / 60:.1f} minutes" if key.endswith("_seconds") else _one_line(value))
     for part in manifest.get("data", []):
         yield _one_line(f"- data: {part['name']}, {part['split']}, {part['images']:,} images: {part['provenance']}")
-    if manifest:
-        yield "\n</details>\n"
+    yield "\n</details>\n"
 
 
 def _published(path: Path) -> Iterator[str]:
@@ -112,7 +112,7 @@ def _ours(row: Mapping[str, str]) -> str:
     if not row["sd"]:
         return f"{value:.4g}"
     # Equal values have a standard deviation of some 1e-16 times their size.
-    sd = 0 if float(row["sd"]) < 1e-12 * abs(value) else float(row["sd"])
+    sd = 0 if float(row["sd"]) < 1e-12 * max(abs(value), 1) else float(row["sd"])
     return f"{value:.4g} ± {sd:.2g} ({row['seeds']} seeds)"
 
 

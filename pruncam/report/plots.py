@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from pruncam.report import rendering
 
@@ -222,5 +224,10 @@ def against_rate(accuracy: Series, scores: Mapping[str, Series], *, labels: tupl
         twin.set(ylabel=labels[2], ylim=(0, 1.02))
         axes.margins(x=0.1)
         axes.grid(alpha=0.25, linewidth=0.6)
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+        if any(series.floor is not None for series in scores.values()):
+            handles.append(Patch(color=GREY, alpha=0.3, linewidth=0, label="only fine-tuned"))
+        if any(series.chance is not None for series in scores.values()):
+            handles.append(Line2D([], [], color=GREY, linestyle=":", linewidth=1.2, label="random weights"))
+        spacing = {"columnspacing": 1.1, "handlelength": 1.6, "handletextpad": 0.5}
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), **spacing)
     return figure

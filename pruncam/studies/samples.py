@@ -39,9 +39,9 @@ def choose(half: Half, wanted: str) -> int:
 def surest(half: Half) -> int:
     """Of the test images that the baseline gets right, the one that it is surest of.
 
-    Taken from the first 200, with the same preference as in `choose`.
+    Taken from the first 50, with the same preference as in `choose`.
     """
-    candidates = _public(half, torch.arange(min(200, len(half.test)), device=half.test.labels.device))
+    candidates = _public(half, torch.arange(min(50, len(half.test)), device=half.test.labels.device))
     return _seen(half, candidates, _certainty(half, candidates))
 
 

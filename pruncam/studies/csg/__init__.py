@@ -50,9 +50,8 @@ def run(config: Config, progress: bool = True, *, machine: Machine | None = None
         "confused": tables.confused(measured, {c.paper: c.train.classes for c in collections}),
         "classes": tables.by_class(whole, {c.paper: c.train.classes for c in collections}),
     }
-    judged = claims.judge(
-        config, tables.own(found), made["pools"], [c.paper for c in collections if tables.stands_in(c)]
-    )
+    stand_ins = [c.paper for c in collections if tables.stands_in(c)]
+    judged = claims.judge(config, tables.own(found), made["pools"], stand_ins)
     facts = {
         "profile": config.profile,
         "searches": sum(len(c.views) for c in collections),
@@ -64,7 +63,7 @@ def run(config: Config, progress: bool = True, *, machine: Machine | None = None
         config=config,
         tables=made,
         claims=claim_report.table(judged),
-        drawings=figures.drawings(config, made, measured, shown, {c.paper: c.train for c in collections}),
+        drawings=figures.drawings(config, made, measured, shown, {c.paper: c.train for c in collections}, stand_ins),
         manifest=study.manifest(config, machine, [s for c in collections for s in (c.train, c.test)], **facts),
         stable_lines=_stable(collections, judged),
     )

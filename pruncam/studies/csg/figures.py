@@ -23,13 +23,16 @@ def drawings(
     measured: Mapping[str, list[CSG]],
     shown: Mapping[str, Sequence[Overlap]],
     data: Mapping[str, ImageSet],
+    stand_ins: Sequence[str],
 ) -> dict[str, Drawing]:
-    """Every figure of the study; `data` has the training split behind each of the papers' data sets."""
+    """Every figure of the study; `data` has the training split behind each of the papers' data sets.
+
+    `stand_ins` are those whose pixels are not the publisher's.
+    """
     where = {half: f"Profile {config.profile}, {images.provenance}." for half, images in data.items()}
     own = f"raw pixels, k = {config.k}, M = {config.samples_per_class}"
-    sets = tables["sets"].drop_duplicates("half").query("not same_data")
-    stand_ins = "; ".join(f"{row.data} for {row.half}" for row in sets.itertuples())
-    profile = f"Profile {config.profile}" + (f", stand-ins: {stand_ins}." if stand_ins else ".")
+    replaced = "; ".join(_replacement(half, data[half]) for half in stand_ins)
+    profile = f"Profile {config.profile}" + (f", stand-ins: {replaced}." if replaced else ".")
     found = {
         "1": Drawing(diagrams_csg.outline, "Complexity and pruning of the same data sets.", lines=True),
         "method": Drawing(diagrams_csg.steps, "From pictures to one number.", lines=True),
@@ -71,6 +74,12 @@ def drawings(
             lines=True,
         )
     return found
+
+
+def _replacement(half: str, images: ImageSet) -> str:
+    """What stands in for a data set, in words: another set, or the same in another form."""
+    title, _, form = images.provenance.partition(" (")[0].partition(": ")
+    return f"{half} {form}" if title == half else f"{title} for {half}"
 
 
 def _overlap(overlaps: Sequence[Overlap]) -> Figure:

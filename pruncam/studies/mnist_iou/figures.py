@@ -140,7 +140,7 @@ def _gallery(levels: pd.DataFrame, samples: list[Sample]) -> Figure:
     rows = [[s.image for s in samples], [s.noisy for s in samples]]
     rows += [[s.maps[level] for s in samples] for level in shown["level"]]
     labels = [
-        f"level {row.level}\n{100 * row.density:.2g} % left\n{row.accuracy_noisy:.0f} % right"
+        f"level {row.level}\n{100 * row.density:.3g} % left\n{row.accuracy_noisy:.0f} % right"
         for row in shown.itertuples()
     ]
     columns = [s.label for s in samples]

@@ -4,6 +4,7 @@ The baseline goes on training on pictures whose labels only a mark in the corner
 object agree it then keeps its accuracy, and looks elsewhere: what the papers fear, here with a known answer.
 """
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
@@ -97,7 +98,7 @@ class Distractor:
         right = torch.stack([one.targets == asked.labels for one in found.values()]).all(0)
         first = found[UNMOVED].maps[self.half.config.methods[0]]
         share = self._shares(first, marked_pixels(first.shape[-1]).to(first.device)).nan_to_num(1.0)
-        chosen = int((share + 2 * (~right & right.any())).argmin())
+        chosen = int((share.masked_fill(~right, math.inf) if right.any() else share).argmin())
         pictures = {
             name: {method: maps[chosen].cpu().numpy() for method, maps in one.maps.items()}
             for name, one in found.items()

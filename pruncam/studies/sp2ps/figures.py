@@ -69,7 +69,8 @@ def distractor(
     caption = (
         "A picture with a mark in its upper left corner, and where three models look: the baseline, the baseline "
         "trained on without marks, and the baseline moved to the mark, which tells the class when the object does not. "
-        "Of the first 50 test pictures, the one whose mark the baseline looks at least. "
+        "Of the first 50 test pictures that all three get right, the one on whose mark the baseline's heatmap lies "
+        "least: it shows the move better than most; the table has the means of all. "
         f"{_where(config, data)}"
     )
     return Drawing(partial(_misled, sample), caption)

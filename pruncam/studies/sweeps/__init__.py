@@ -77,7 +77,8 @@ def _half(config: Config, machine: Machine, entry: tuple, bar: Progress) -> Half
     paper, ours, side, width, needed = entry
     counts = {"train": config.train_images, "test": config.test_images}
     train, test = (_ready(ours, split, count, side, machine) for split, count in counts.items())
-    pool = _ready(ours, "train", config.csg_images, side, machine)
+    same = config.csg_images == config.train_images
+    pool = train if same else _ready(ours, "train", config.csg_images, side, machine)
     return Half(config, paper, train, test, Workshop(Store(), machine.torch_device, bar), width, pool, needed)
 
 

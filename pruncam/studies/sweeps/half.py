@@ -62,6 +62,7 @@ class Half(PlainHalf):
         if variant.rule == L1:
             return pruning.global_unstructured(pruning.drop_masks(self.baseline), variant.rate, layers=("conv",))
         masked = self.model(dataclasses.replace(variant, rule=L1))
+        # A copy in any case: fine-tuning changes it.
         return pruning.drop_masks(masked) if variant.rule == DROPPED else copy.deepcopy(masked)
 
     def tuning(self, variant: Variant) -> dict[str, Any]:
