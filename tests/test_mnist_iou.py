@@ -442,7 +442,7 @@ def study_of_its_own(values, folder, cache):
     os.environ["PRUNCAM_CACHE"] = str(cache)
     torch.set_num_threads(1)
     try:
-        result = mnist_iou.run(mnist_iou.configure("quick", **values), progress=False)
+        result = mnist_iou.run(mnist_iou.configure("quick", **values), progress=False, machine=Machine(jobs=2))
     except BaseException as error:
         (folder / "error").write_text(repr(error))
         raise
