@@ -5,6 +5,7 @@ import json
 import math
 import multiprocessing
 import os
+import re
 import signal
 import time
 from contextlib import contextmanager
@@ -676,6 +677,21 @@ def test_every_row_of_table_3_1_is_the_correlation_that_it_names(quick):
             points = points[points[row.accuracy] > 90]
         assert (row.points, row.df) == (len(points), len(points) - 2)
         assert row.value == pytest.approx(points["iou"].corr(points[row.accuracy], method=row.method))
+
+
+def test_the_gallery_says_beside_each_level_what_is_left_and_how_much_is_right(quick):
+    levels = quick.result.tables["levels"]
+    labels = [axes.get_ylabel() for axes in quick.result.drawings["gallery"].figure.axes if axes.get_ylabel()]
+    assert labels[:2] == ["image", "with noise"] and labels[2].startswith("level 0\n100 % left\n")
+    for label in labels[2:]:
+        level, left, right = (
+            float(number) for number in re.fullmatch(r"level (\d+)\n(.+) % left\n(\d+) % right", label).groups()
+        )
+        row = levels[
+            (levels["variant"] == "as configured") & (levels["seed"] == 333) & (levels["level"] == level)
+        ].iloc[0]
+        assert left == pytest.approx(100 * row["remaining"] / 2324, rel=6e-3)
+        assert right == pytest.approx(row["accuracy_noisy"], abs=0.51)
 
 
 def test_losses_are_differences_from_level_zero(quick):

@@ -167,11 +167,6 @@ def first_rows(count: int) -> Callable[[int, int], bool]:
     return lambda row, column: row < count
 
 
-def first_columns(count: int) -> Callable[[int, int], bool]:
-    """For `grid`: the first columns are images."""
-    return lambda row, column: column < count
-
-
 def curves_small(
     panels: Mapping[str, Mapping[str, tuple[str, str]]], table: pd.DataFrame, x: str, *, xlabel: str
 ) -> Figure:
