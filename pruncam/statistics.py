@@ -10,6 +10,7 @@ from scipy import stats
 from pruncam.choices import check_choice, check_number
 
 METHODS = ("pearson", "spearman", "kendall")
+_DRAWN = 2**15  # rows that are drawn at a time: they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -118,13 +119,23 @@ def bootstrap_means(
             continue
         part = values[group]
         estimate = estimate + weight * part.mean(0)
-        for k in range(samples):
-            drawn = np.bincount(generator.integers(0, len(part), len(part)), minlength=len(part))
-            means[k] += weight * (drawn @ part) / len(part)
+        means += weight * resampled_sums(part, samples, generator) / len(part)
     lows, highs = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
     return [
         Interval(float(value), float(low), float(high)) for value, low, high in zip(estimate, lows, highs, strict=True)
     ]
+
+
+def resampled_sums(values: np.ndarray, samples: int, generator: np.random.Generator) -> np.ndarray:
+    """Sums of the columns of (n, columns) over n rows that are drawn with replacement, (samples, columns)."""
+    n, sums = len(values), []
+    for left in range(samples, 0, -(step := max(1, _DRAWN // n))):
+        drawn = generator.integers(0, n, (min(step, left), n))
+        drawn += n * np.arange(len(drawn))[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(float)
+        # Row by row: a product of matrices may sum in another order where there are more rows.
+        sums += [row @ values for row in counts]
+    return np.stack(sums)
 
 
 def t_interval(values: ArrayLike, *, confidence: float = 0.95) -> Interval:

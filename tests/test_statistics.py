@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pruncam.statistics import bootstrap_mean, bootstrap_means, correlation, t_interval
+from pruncam.statistics import bootstrap_mean, bootstrap_means, correlation, resampled_sums, t_interval
 
 REFERENCES = {"pearson": stats.pearsonr, "spearman": stats.spearmanr, "kendall": stats.kendalltau}
 
@@ -185,6 +185,14 @@ def test_rows_are_drawn_within_their_stratum():
         with pytest.raises(ValueError, match=message):
             rows = random if "400" in message else values
             bootstrap_means(rows, samples=100, seed=0, **wrong)
+
+
+@pytest.mark.parametrize(("n", "samples"), [(3, 20_000), (250, 300), (40_000, 3), (1, 100)])
+def test_resampled_sums_are_those_of_rows_picked_one_by_one(n, samples):
+    values = np.random.default_rng(n).integers(-9, 9, (n, 2)).astype(float)  # whole numbers: their sums are exact
+    found = resampled_sums(values, samples, np.random.default_rng(5))
+    generator = np.random.default_rng(5)
+    assert np.array_equal(found, [values[generator.integers(0, n, n)].sum(0) for _ in range(samples)])
 
 
 def test_a_bootstrap_of_few_samples_is_refused():

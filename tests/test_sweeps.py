@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -49,6 +50,16 @@ def run(cache, **overrides):
 @pytest.fixture(scope="module")
 def small(cache):
     return run(cache)
+
+
+def test_threads_that_need_a_baseline_wait_for_the_one_that_trains_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("PRUNCAM_CACHE", str(tmp_path))
+    config = sweeps.configure("quick", **SMALL)
+    half = sweeps._half(config, Machine("cpu"), config.halves[0], Progress("", "epoch", False))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: half.baseline, range(8)))
+    assert all(model is found[0] for model in found)
+    assert len(half.workshop.steps) == 1
 
 
 @pytest.fixture(scope="module")

@@ -111,8 +111,7 @@ def explain(
     Arguments and errors are those of `heatmaps`. Besides the maps, `explain` gives what the pass found anyway: the
     logits, and the class that each map explains (`targets` if given, else the top class: the prediction).
 
-    Ablation-CAM first has `torch.fx` follow the model's graph, which patches module calls for a moment: models must
-    not run in other threads then. The other methods may be used in threads, each with a model of its own.
+    It may be used in threads, each with a model of its own.
     """
     check_methods(methods, METHODS, engine, ENGINES)
     check_images(images)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from pruncam.cams.channelwise import ChannelwiseHead, recognize
+from pruncam.tracing import Tracer
 
 
 @dataclass
@@ -120,7 +121,7 @@ def split(model: nn.Module, layer: nn.Module, image: Tensor) -> Traced | Hooked:
     return traced
 
 
-class _Tracer(fx.Tracer):
+class _Tracer(Tracer):
     """Follows a forward pass, and keeps the value that one layer gives at its first use."""
 
     def __init__(self, layer: nn.Module):
@@ -131,9 +132,9 @@ class _Tracer(fx.Tracer):
         # A module is followed inside its forward only, so what has hooks must stay whole.
         return super().is_leaf_module(module, name) or _has_hooks(module)
 
-    def call_module(self, module, forward, args, kwargs):
-        value = super().call_module(module, forward, args, kwargs)
-        if module is self._layer and self.value is None:
+    def call_module(self, m, forward, args, kwargs):
+        value = super().call_module(m, forward, args, kwargs)
+        if m is self._layer and self.value is None:
             self.value = value
         return value
 

@@ -36,6 +36,7 @@ from pruncam.cams.passes import rows_within
 from pruncam.metrics import ssim
 from pruncam.pruning.coupling import Group, silenced
 from pruncam.pruning.small_maps import faster
+from pruncam.tracing import Tracer
 
 SIGMA = 1.0  # standard deviations above the mean from which a pair of filters is alike
 ATTENUATION = 0.9
@@ -192,7 +193,7 @@ def _chain(model: nn.Module, images: Tensor) -> list[Step] | None:
         return None
     try:
         # A copy, for it leaves constants on the model; its nodes know their modules by name.
-        nodes = list(fx.symbolic_trace(copy.deepcopy(model)).graph.nodes)
+        nodes = list(Tracer().trace(copy.deepcopy(model)).nodes)
         steps = _steps(model, nodes)
         value = images.clone()
         for step in steps or []:

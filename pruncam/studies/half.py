@@ -1,5 +1,6 @@
 """One half of a pruning study: a data set, its network, and the models that are compared with it, kept in the store."""
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -68,6 +69,7 @@ class Half(ABC):
     test: ImageSet
     workshop: Workshop
     made: dict[Variant, nn.Module] = field(default_factory=dict, init=False)  # models that were asked for before
+    _turn: Any = field(default_factory=threading.RLock, init=False, repr=False)  # who needs the baseline waits for it
 
     @property
     @abstractmethod
@@ -107,10 +109,11 @@ class Half(ABC):
     def baseline(self) -> nn.Module:
         """The unpruned network, trained."""
         # No cached_property: until Python 3.12 those of all halves share a lock, and would wait for each other.
-        if BASELINE not in self.made:
-            recipe = self.recipe("baseline")
-            self.made[BASELINE] = self.workshop.model(self.step(BASELINE), self.network(), recipe, self._train_baseline)
-        return self.made[BASELINE]
+        with self._turn:
+            if BASELINE not in self.made:
+                step, recipe = self.step(BASELINE), self.recipe("baseline")
+                self.made[BASELINE] = self.workshop.model(step, self.network(), recipe, self._train_baseline)
+            return self.made[BASELINE]
 
     def step(self, variant: Variant) -> Step:
         """What keeps the weights of a trained model in the store."""

@@ -69,8 +69,6 @@ def run(config: Config, progress: bool = True, *, machine: Machine | None = None
 
 
 def _parallel(config: Config, machine: Machine, chains: list[Chain]) -> int:
-    if config.method.startswith("ablation"):
-        return 1  # while Ablation-CAM follows a model's graph, no other thread may run a model (`cams.explain`)
     trains = Machine("cpu", jobs=machine.jobs) if chains[0].workshop.engine == "fused" else machine
     return trains.parallel(len(chains))
 

@@ -16,7 +16,7 @@ from pruncam.store import Store
 from pruncam.studies import measures, samples, study, tables, workshop
 from pruncam.studies.pe_score import claims, crossing, figures, marks, printed
 from pruncam.studies.pe_score.choice import Choice, choose_rate
-from pruncam.studies.pe_score.config import CRITERIA, Config
+from pruncam.studies.pe_score.config import Config
 from pruncam.studies.pe_score.half import Half
 from pruncam.studies.study import Machine, StudyResult
 from pruncam.studies.workshop import Workshop
@@ -45,12 +45,12 @@ def run(config: Config, progress: bool = True, *, machine: Machine | None = None
     halves = [_half(config, machine, entry, bar) for entry in config.halves]
     try:
         _train(halves, machine, bar)
-        rows = pd.concat([half.scores() for half in halves], ignore_index=True)
-        found = _tables(config, halves, rows)
-        chosen = {half: samples.choose(half, SHOWN.get(half.paper, "")) for half in halves}
-        shown = {half.paper: samples.sample(half, index) for half, index in chosen.items()}
+        measured = study.in_threads(_measured, halves, machine.parallel(len(halves)), bar)
+        rows = pd.concat([own["rows"] for own in measured], ignore_index=True)
+        found = _tables(config, halves, rows, measured)
     finally:
         bar.close()
+    shown = {half.paper: own["sample"] for half, own in zip(halves, measured, strict=True)}
     weak = _weak(halves, found["models"])
     judged = claims.judge(config, rows, weak, [half.paper for half in halves if _stands_in(half)])
     facts = {
@@ -86,13 +86,22 @@ def _train(halves: list[Half], machine: Machine, bar: Progress) -> None:
     tuned = [(half, variant) for half in halves for variant in half.tuned]
     phases = [(half, "baseline") for half in halves] + [(half, "finetuning") for half, _ in tuned]
     bar.expect(sum(len(half.recipe(phase).learning_rates) for half, phase in phases))
-    # Dropout draws from the one random state of the process.
-    jobs = 1 if drops_out(halves[0].network()) else machine.parallel(len(tuned))
-    study.in_threads(lambda half: half.baseline, halves, jobs, bar)
-    # One after the other: removing filters follows a network's graph, and no other thread may run one meanwhile.
-    removed = [partial(half.pruned, variant) for half, variant in tuned if variant.rule in CRITERIA]
-    study.in_threads(lambda task: task(), removed, 1, bar)
-    study.in_threads(lambda task: task(), [partial(half.model, variant) for half, variant in tuned], jobs, bar)
+    # The baselines first: what is made from one waits for it, while others go on.
+    tasks = [*(partial(getattr, half, "baseline") for half in halves), *(partial(h.model, v) for h, v in tuned)]
+    # Dropout draws from the one random state of the process, and SeNPIS sets a GPU's precision for all of it.
+    alone = drops_out(halves[0].network()) or machine.torch_device.type == "cuda"
+    study.in_threads(lambda make: make(), tasks, 1 if alone else machine.parallel(len(tasks)), bar)
+
+
+def _measured(half: Half) -> dict[str, Any]:
+    """What is asked of a data set's models once they are trained."""
+    return {
+        "rows": half.scores(),
+        "sample": samples.sample(half, samples.choose(half, SHOWN.get(half.paper, ""))),
+        "truth": measures.truth(half),
+        "marks": marks.table(half),
+        "sensitivity_to_the_class": crossing.table(half),
+    }
 
 
 def _weak(halves: list[Half], models: pd.DataFrame) -> dict[str, str]:
@@ -112,17 +121,17 @@ def _stands_in(half: Half) -> bool:
     return not (same and half.original and half.test.images.shape[-1] == 224)
 
 
-def _tables(config: Config, halves: list[Half], rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def _tables(
+    config: Config, halves: list[Half], rows: pd.DataFrame, measured: list[dict[str, Any]]
+) -> dict[str, pd.DataFrame]:
     accuracy = tables.accuracies(config, rows)
     drops = pd.concat([tables.drops(config, rows, accuracy, half.paper).assign(half=half.paper) for half in halves])
     curves = tables.curves(config, rows, accuracy)
     everywhere = {
         "costs": [measures.costs(half, rule) for half in halves for rule in config.criteria],
         "times": [measures.times(half, rule) for half in halves for rule in config.criteria],
-        "truth": [measures.truth(half) for half in halves],
-        "marks": [marks.table(half) for half in halves],
-        "sensitivity_to_the_class": [crossing.table(half) for half in halves],
     }
+    everywhere |= {name: [own[name] for own in measured] for name in ("truth", "marks", "sensitivity_to_the_class")}
     parts = {name: [part for part in found if part is not None] for name, found in everywhere.items()}
     return {
         "published": printed.beside(curves),

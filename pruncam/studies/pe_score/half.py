@@ -1,6 +1,6 @@
 """One half of the PE-score study: a VGG11 whose filters are physically removed."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,10 @@ from torch import Tensor, nn
 from pruncam import models, pruning
 from pruncam.datasets import DataError
 from pruncam.seeds import derive, generator
-from pruncam.store import Step
 from pruncam.studies import half
 from pruncam.studies.half import Variant
 from pruncam.studies.pe_score.config import CRITERIA, INPUTS, Config
 from pruncam.training import Recipe
-
-PRUNED = 1  # version of the step, raised by hand when its code changes what it makes
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +28,6 @@ class Half(half.Half):
     config: Config
     needed: float  # baseline accuracy, %, below which claims are not tested
     original: bool = False  # whether the pictures are the publisher's, before they were resized
-    cut: dict[Variant, dict[str, Tensor]] = field(default_factory=dict, init=False)  # what `pruned` has made before
 
     @property
     def rules(self) -> dict[str, tuple[int, ...]]:
@@ -78,14 +74,8 @@ class Half(half.Half):
         return self.prepared(self.train.images[rows].float() / 255), self.train.labels[rows]
 
     def pruned(self, variant: Variant) -> nn.Module:
-        """A smaller copy of the baseline; made before any thread trains, for it follows the network's graph."""
-        if variant not in self.cut:
-            step = Step("pe_score-pruned", PRUNED, self.made_by(variant))
-            self.cut[variant] = self.workshop.keep(step, lambda: self._removed(variant))
-        return pruning.load_state(self.network(), self.cut[variant]).to(self.workshop.device)
-
-    def _removed(self, variant: Variant) -> dict[str, Tensor]:
-        smaller = pruning.remove_filters(
+        """A smaller copy of the baseline."""
+        return pruning.remove_filters(
             self.baseline,
             variant.rate,
             importance=CRITERIA[variant.rule],
@@ -94,7 +84,6 @@ class Half(half.Half):
             layers=self.config.layers,
             seed=derive(variant.seed, "pruning", self.paper),
         )
-        return {name: value.cpu() for name, value in smaller.state_dict().items()}
 
     def training(self) -> dict[str, Any]:
         """Whatever the baseline depends on."""

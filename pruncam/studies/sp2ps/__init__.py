@@ -93,8 +93,9 @@ def _train(halves: list[Half], distinct: list[Half], moved: Distractor, machine:
     misled = [partial(moved.moved, name) for name in (CONTROL, MISLED)]
     epochs = {phase: len(c.recipe(phase).learning_rates) for phase in PHASES}
     bar.expect(epochs["baseline"] * len(distinct) + epochs["finetuning"] * len(tuned) + epochs["misleading"] * 2)
-    for tasks in ([partial(getattr, half, "baseline") for half in distinct], [*tuned, *misled]):
-        study.in_threads(lambda make: make(), tasks, machine.parallel(len(tasks)), bar)
+    # The baselines first: what is made from one waits for it, while others go on.
+    tasks = [*(partial(getattr, half, "baseline") for half in distinct), *tuned, *misled]
+    study.in_threads(lambda make: make(), tasks, machine.parallel(len(tasks)), bar)
 
 
 def _stands_in(half: Half) -> bool:

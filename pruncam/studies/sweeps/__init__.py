@@ -75,10 +75,10 @@ def run(config: Config, progress: bool = True, *, machine: Machine | None = None
 
 def _half(config: Config, machine: Machine, entry: tuple, bar: Progress) -> Half:
     paper, ours, side, width, needed = entry
-    counts = {"train": config.train_images, "test": config.test_images}
-    train, test = (_ready(ours, split, count, side, machine) for split, count in counts.items())
-    same = config.csg_images == config.train_images
-    pool = train if same else _ready(ours, "train", config.csg_images, side, machine)
+    counts = (config.train_images, config.csg_images)
+    largest = _ready(ours, "train", None if None in counts else max(counts), side, machine)
+    train, pool = (largest.first(min(count or len(largest), len(largest))) for count in counts)
+    test = _ready(ours, "test", config.test_images, side, machine)
     return Half(config, paper, train, test, Workshop(Store(), machine.torch_device, bar), width, pool, needed)
 
 
@@ -96,8 +96,9 @@ def _train(halves: list[Half], machine: Machine, bar: Progress) -> None:
     tuned = [partial(half.model, variant) for half in halves for variant in half.tuned]
     epochs = {phase: len(c.recipe(phase).learning_rates) for phase in ("baseline", "finetuning")}
     bar.expect(epochs["baseline"] * len(halves) + epochs["finetuning"] * len(tuned))
-    for tasks in ([partial(getattr, half, "baseline") for half in halves], tuned):
-        study.in_threads(lambda make: make(), tasks, machine.parallel(len(tasks)), bar)
+    # The baselines first: what is made from one waits for it, while others go on.
+    tasks = [*(partial(getattr, half, "baseline") for half in halves), *tuned]
+    study.in_threads(lambda make: make(), tasks, machine.parallel(len(tasks)), bar)
 
 
 def _measured(half: Half) -> dict[str, Any]:

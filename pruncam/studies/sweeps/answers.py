@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pruncam.statistics import resampled_sums
 from pruncam.studies.half import Variant
 
 
@@ -31,8 +32,4 @@ class Answers:
 
 def resampled(values: np.ndarray, samples: int, seed: int) -> np.ndarray:
     """Means of the columns of (images, columns) over images that are drawn with replacement, (samples, columns)."""
-    generator, means = np.random.default_rng(seed), []
-    for _ in range(samples):
-        drawn = np.bincount(generator.integers(0, len(values), len(values)), minlength=len(values))
-        means.append(drawn @ values / len(values))
-    return np.array(means)
+    return resampled_sums(values, samples, np.random.default_rng(seed)) / len(values)
