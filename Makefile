@@ -20,6 +20,8 @@ VENV := .venv/bin/python
 CANDIDATES = "$(PYTHON)" $(if $(filter file,$(origin PYTHON)),python3.13 python3.12 python3.11)
 # --version: a uv that is found is not yet a uv that runs (shims of version managers).
 UV = $$(if uv --version >/dev/null 2>&1; then echo uv; else echo $(VENV) -m uv; fi)
+# Where Python must not keep what it compiles, as in many containers, every notebook would compile all packages anew.
+COMPILED = $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)
 # Tests of one file, and cells of one notebook, stay together.
 WORKERS = -n "$(JOBS)" --dist loadfile
 RUN_OPTIONS = --profile "$(PROFILE)" $(if $(STUDY),--study "$(STUDY)") --device "$(DEVICE)" $(if $(DATA),--data "$(DATA)")
@@ -100,7 +102,7 @@ endif
 
 .venv/.ready: .venv/pyvenv.cfg requirements.lock pyproject.toml
 	@set -e; quiet=$$([ -t 2 ] || echo -q); if $(UV) --version >/dev/null 2>&1; then \
-	  $(UV) pip sync $$quiet --python $(VENV) --require-hashes requirements.lock; \
+	  $(UV) pip sync $$quiet $(COMPILED) --python $(VENV) --require-hashes requirements.lock; \
 	  $(UV) pip install -q --python $(VENV) --no-deps -e .; \
 	else \
 	  $(VENV) -m pip install $$quiet --disable-pip-version-check --require-hashes -r requirements.lock; \
