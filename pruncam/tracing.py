@@ -17,12 +17,13 @@ class Tracer(fx.Tracer):
             self._thread = threading.get_ident()
             return super().trace(root, concrete_args)
 
+    @property
+    def follows(self) -> bool:
+        """Whether whoever asks is in the thread that is followed."""
+        return threading.get_ident() == self._thread
+
     def call_module(self, m, forward, args, kwargs):
-        if threading.get_ident() != self._thread:
-            return forward(*args, **kwargs)
-        return super().call_module(m, forward, args, kwargs)
+        return super().call_module(m, forward, args, kwargs) if self.follows else forward(*args, **kwargs)
 
     def getattr(self, attr, attr_val, parameter_proxy_cache):
-        if threading.get_ident() != self._thread:
-            return attr_val
-        return super().getattr(attr, attr_val, parameter_proxy_cache)
+        return super().getattr(attr, attr_val, parameter_proxy_cache) if self.follows else attr_val

@@ -1,6 +1,7 @@
 """SeNPIS against a literal oracle: zero a filter, run the whole network, read each class's loss, restore."""
 
 import copy
+import threading
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 
 from pruncam import pruning
 from pruncam.models import cifar_net, stl_net, vgg11
-from pruncam.pruning import small_maps
+from pruncam.pruning import senpis, small_maps
 from pruncam.pruning.structured import importances
 
 
@@ -385,6 +386,29 @@ def test_convolutions_of_small_maps_round_about_as_pytorchs_do(size):
     quick = small_maps.faster(layer, x[:1])(x)
     exact = layer.double()(x.double()).detach()
     assert float((quick.detach() - exact).abs().max() / exact.abs().max()) < 6e-6
+
+
+def test_full_precision_lasts_until_the_last_thread_has_left():
+    convolutions, inside, leave = torch.backends.cudnn.conv, threading.Barrier(2), threading.Event()
+    before = convolutions.fp32_precision
+
+    def stays():
+        with senpis._full_precision:
+            inside.wait(60)
+            leave.wait(60)
+
+    try:
+        convolutions.fp32_precision = "tf32"
+        other = threading.Thread(target=stays)
+        with senpis._full_precision:
+            other.start()
+            inside.wait(60)
+        assert convolutions.fp32_precision == "ieee"
+        leave.set()
+        other.join()
+        assert convolutions.fp32_precision == "tf32"
+    finally:
+        convolutions.fp32_precision = before
 
 
 def test_resnet18_is_ranked_too():

@@ -3,10 +3,12 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 import torch
 from torch import fx, nn
 
 from pruncam import cams, pruning
+from pruncam.cams.splitting import split
 from pruncam.models import cifar_net, initialize, vgg11
 from pruncam.tracing import Tracer
 
@@ -23,31 +25,50 @@ class Scaled(nn.Module):
         return self.net(x) * self.scale + self.shift
 
 
-def test_models_run_in_other_threads_as_if_nobody_followed_one():
-    follows, runs, x = Scaled(), Scaled(), torch.rand(3, 4)
-    expected, wrong, over, passes = runs(x), [], threading.Event(), []
+class Watched(Scaled):
+    """Lets other threads run a model right in the middle of its own forward pass."""
 
-    def run():
-        while not over.is_set():
-            try:
-                passes.append(runs(x))
-            except Exception as error:  # as where a symbol is handed to a layer
-                wrong.append(error)
+    def __init__(self, meanwhile):
+        super().__init__()
+        self._meanwhile = meanwhile
 
-    others = [threading.Thread(target=run) for _ in range(2)]
-    for other in others:
-        other.start()
-    try:
-        graphs = [Tracer().trace(follows) for _ in range(100)]
-    finally:
-        over.set()
-        for other in others:
-            other.join()
-    assert not wrong
-    assert len(passes) > 100
-    assert all(torch.equal(found, expected) for found in passes)
-    reference = str(fx.symbolic_trace(follows).graph)
-    assert all(str(graph) == reference for graph in graphs)
+    def forward(self, x):
+        self._meanwhile()
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("same", [False, True], ids=["another model", "the model that is followed"])
+def test_models_run_in_other_threads_as_if_nobody_followed_one(same):
+    x, found, here = torch.rand(3, 4), [], threading.get_ident()
+
+    def meanwhile():
+        if threading.get_ident() == here:  # the other thread may be in here itself
+            found.append(others.submit(lambda: runs(x)).result(timeout=60))
+
+    follows = Watched(meanwhile)
+    runs = follows if same else Scaled()
+    expected = Scaled.forward(runs, x)
+    with ThreadPoolExecutor(1) as others:
+        graph = Tracer().trace(follows)
+        assert len(found) == 1
+        reference = fx.Tracer().trace(Scaled())
+    assert torch.equal(found[0], expected)
+    assert str(graph) == str(reference)
+
+
+def test_a_model_is_cut_at_what_its_own_thread_gives():
+    here = threading.get_ident()
+
+    def meanwhile():
+        if threading.get_ident() == here:
+            others.submit(lambda: follows(x)).result(timeout=60)
+
+    follows, x = Watched(meanwhile), torch.rand(1, 4)
+    with ThreadPoolExecutor(1) as others:
+        cut = split(follows, follows.net[0], x)
+        found = cut.cut(x, gradients=False)
+    assert type(cut).__name__ == "Traced"
+    assert torch.equal(found.activations, follows.net[0](x))
 
 
 def test_several_follow_at_the_same_time_and_leave_modules_as_they_were():

@@ -134,7 +134,7 @@ class _Tracer(Tracer):
 
     def call_module(self, m, forward, args, kwargs):
         value = super().call_module(m, forward, args, kwargs)
-        if m is self._layer and self.value is None:
+        if m is self._layer and self.value is None and self.follows:
             self.value = value
         return value
 

@@ -24,8 +24,8 @@ which the filter gives nothing but zeros.
 """
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, fx, nn
@@ -74,7 +74,7 @@ class SeNPIS:
     @torch.no_grad()
     def __call__(self, group: Group) -> Tensor:
         """The importance of the group's filters, (filters,) float64; groups come in the order of their first layers."""
-        with _full_precision():
+        with _full_precision:
             changes, maps = self._by_share(group) or self._literally(group)
         importance = (self._classes @ changes.cpu().double()).abs()
         if not importance.isfinite().all():
@@ -140,16 +140,30 @@ class SeNPIS:
         return torch.einsum("cn,nfhw->cfhw", self._classes.to(output), output).cpu().double()
 
 
-@contextmanager
-def _full_precision() -> Iterator[None]:
-    """No TF32 inside, which GPUs use for convolutions: it rounds to a thousandth, more than most filters change."""
-    convolutions = torch.backends.cudnn.conv
-    before = convolutions.fp32_precision
-    convolutions.fp32_precision = "ieee"
-    try:
-        yield
-    finally:
-        convolutions.fp32_precision = before
+class _FullPrecision:
+    """No TF32 inside, which GPUs use for convolutions: it rounds to a thousandth, more than most filters change.
+
+    The setting is the process's: the first thread that comes in changes it, the last one that leaves puts it back.
+    """
+
+    def __init__(self):
+        self._lock, self._inside, self._before = threading.Lock(), 0, None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._before = torch.backends.cudnn.conv.fp32_precision
+                torch.backends.cudnn.conv.fp32_precision = "ieee"
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                torch.backends.cudnn.conv.fp32_precision = self._before
+
+
+_full_precision = _FullPrecision()
 
 
 @torch.no_grad()

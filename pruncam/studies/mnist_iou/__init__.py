@@ -44,7 +44,7 @@ def run(config: Config, progress: bool = True, *, machine: Machine | None = None
     chains = _chains(config, machine, train, test, bar)
     bar.expect(sum(chain.epochs for chain in chains))
     try:
-        scores, choices = _scores(chains, config, _parallel(config, machine, chains), bar)
+        scores, choices = _scores(chains, config, _parallel(machine, chains), bar)
     finally:
         bar.close()
     sampled = samples.choose(chains[0], scores[tables.BASE, config.seeds[0]])
@@ -68,7 +68,7 @@ def run(config: Config, progress: bool = True, *, machine: Machine | None = None
     )
 
 
-def _parallel(config: Config, machine: Machine, chains: list[Chain]) -> int:
+def _parallel(machine: Machine, chains: list[Chain]) -> int:
     trains = Machine("cpu", jobs=machine.jobs) if chains[0].workshop.engine == "fused" else machine
     return trains.parallel(len(chains))
 
