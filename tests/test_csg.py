@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 from sklearn.datasets import load_digits
 from spectral_metric.estimator import CumulativeGradientEstimator
 from threadpoolctl import threadpool_info
@@ -19,6 +20,7 @@ from pruncam.complexity.neighbours import nearest
 from pruncam.datasets import ImageSet, catalog
 from pruncam.progress import Progress
 from pruncam.report import plots_csg
+from pruncam.statistics import Interval
 from pruncam.store import Store
 from pruncam.studies import csg
 from pruncam.studies.csg import claims, collection, embeddings, overlap, printed, tables
@@ -153,8 +155,16 @@ def test_the_tables_hold_what_spectral_metric_gives_for_the_same_samples(small, 
     assert row["csg"] == pytest.approx(np.mean(values), abs=1e-9)
     assert row["sd"] == pytest.approx(np.std(values, ddof=1), abs=1e-9)
     assert row["relative"] == pytest.approx(row["csg"] / 9)
-    again = small.tables["complexity_1"].query("half == 'CIFAR-10' and split == 'test'").iloc[0]
-    assert (again["published"], again["label"], again["data"]) == (4.50, "medium", "digits")
+    interval = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
+    assert (row["low"], row["high"]) == pytest.approx(interval, abs=1e-9)
+    third = small.tables["pe_3"].set_index("half").loc["MNIST"]
+    assert (third["csg_train"], third["low_train"], third["high_train"]) == (row["csg"], row["low"], row["high"])
+    agreed = small.tables["agreement"].query("half == 'MNIST' and split == 'train'").iloc[0]
+    assert (agreed["low"], agreed["high"], agreed["draws"]) == (row["low"], row["high"], 3)
+    first = small.tables["complexity_1"].query("half == 'CIFAR-10' and split == 'test'").iloc[0]
+    own = small.tables["sets"].query("half == 'CIFAR-10' and split == 'test'").iloc[0]
+    assert (first["published"], first["label"], first["data"]) == (4.50, "medium", "digits")
+    assert first["low"] == own["low"] < first["csg"] < first["high"] == own["high"]
 
 
 def test_a_pool_has_as_many_images_of_every_class(digits, monkeypatch):
@@ -314,6 +324,7 @@ def test_csg_by_classes_turns_the_printed_order_round(small):
 def measured(setting, half, split, value, sd=0.1, same=True):
     k, samples = setting
     row = {"half": half, "split": split, "embedding": RAW, "volume": False, "k": k, "samples": samples, "csg": value}
+    row |= {"low": value - sd, "high": value + sd, "measurements": 20, "drawn": True}
     return row | {"sd": sd, "whole": True, "same_data": same}
 
 
@@ -330,9 +341,55 @@ def test_the_nearest_setting_is_the_one_with_the_smallest_factor():
     assert found["within_2_sd"].tolist() == [2, 2]  # all but STL-10's training split
 
 
+def test_samples_beyond_all_images_make_no_setting_of_their_own():
+    rows = [measured((5, m), "MNIST", "train", 0.2) | {"drawn": m < 200} for m in (100, 200, 250)]
+    rows += [measured((3, m), "MNIST", "train", 0.3) | {"drawn": False} for m in (250, 1000)]
+    found = printed.nearest(printed.distances(pd.DataFrame(rows)), ["MNIST"])
+    assert list(zip(found["k"], found["samples"], strict=True)) == [(5, 100), (5, 200), (3, 250)]
+
+
+def made_of(values, drawn):
+    """A setting's draws: values by repeat and draw."""
+    about = {"half": "MNIST", "split": "train", "embedding": NETWORK, "volume": False, "images": 90, "whole": True}
+    about |= {"same_data": True, "classes": 10, "k": 5, "samples": 25, "drawn": drawn}
+    rows = [
+        about | {"repeat": repeat, "draw": draw, "csg": value}
+        for repeat, row in enumerate(values)
+        for draw, value in enumerate(row)
+    ]
+    return tables.settings(pd.DataFrame(rows)).iloc[0]
+
+
+def test_draws_of_one_training_do_not_pass_for_trainings():
+    # Two trainings that differ by 2 and hardly vary by draw: the interval is of two values, not of six.
+    found = made_of([[1.0, 1.1, 0.9], [3.0, 3.1, 2.9]], drawn=True)
+    assert (found["low"], found["high"]) == pytest.approx(stats.t.interval(0.95, 1, 2.0, 1.0))
+    assert found["csg"] == pytest.approx(2.0) and found["measurements"] == 6
+    assert found["sd"] == pytest.approx(np.std([1.0, 1.1, 0.9, 3.0, 3.1, 2.9], ddof=1))
+    # And the other way round: the draws scatter, in both trainings alike.
+    found = made_of([[1.0, 2.0, 3.0], [1.1, 2.1, 3.1]], drawn=True)
+    assert (found["low"], found["high"]) == pytest.approx(stats.t.interval(0.95, 2, 2.05, 1 / math.sqrt(3)))
+
+
+def test_where_every_image_is_a_sample_there_is_no_interval():
+    found = made_of([[2.0, 2.0, 2.0]], drawn=False)
+    assert found["csg"] == 2.0 and found[["sd", "low", "high"]].isna().all()
+    found = made_of([[2.0, 2.0], [3.0, 3.0]], drawn=False)  # but two trainings are two values
+    assert (found["low"], found["high"]) == pytest.approx(stats.t.interval(0.95, 1, 2.5, 0.5))
+    assert claims.spell(Interval(0.5, 0.5, 0.5)) == "0.500 (every image is a sample)"
+
+
+def test_a_draw_of_all_images_is_known_for_none(small, cache):
+    config = dataclasses.replace(small.config, samples=(20, 150))  # 145 training images of the most frequent digit
+    found = tables.draws([collection_of(config, cache)])
+    whole = found[(found["embedding"] == RAW) & found["whole"] & (found["split"] == "train")]
+    assert whole.groupby("samples")["drawn"].unique().map(list).to_dict() == {20: [True], 150: [False]}
+    assert whole[~whole["drawn"]].groupby("k")["csg"].nunique().eq(1).all()
+
+
 def test_agreement_says_what_it_is_worth():
     rows = [measured((5, 250), half, "train", 1.0) for half in ("MNIST", "Fashion-MNIST")]
-    rows.append(measured((5, 250), "COVID-19", "train", 1.0, sd=0.0, same=False))
+    rows.append(measured((5, 250), "COVID-19", "train", 1.0, sd=math.nan, same=False))
     found = printed.agreement(printed.distances(pd.DataFrame(rows)), 5, 250).set_index("half")
     assert found["worth"].to_dict() == {
         "COVID-19": "other pictures: no test", "Fashion-MNIST": "test", "MNIST": "settings were chosen on it",

@@ -1,6 +1,7 @@
 """Figures as files, against matplotlib's own savefig."""
 
 import io
+from itertools import combinations
 from xml.etree import ElementTree
 
 import numpy as np
@@ -79,3 +80,23 @@ def test_labels_of_a_square_matrix_are_not_cut_off():
     figure = rendering.laid_out(plots_csg.classes(np.eye(5), names))
     box = figure.axes[0].get_tightbbox(FigureCanvasAgg(figure).get_renderer())
     assert box.x0 >= 0 and box.y0 >= 0 and box.y1 <= figure.bbox.y1
+
+
+@pytest.mark.parametrize("count", [3, 10])
+def test_names_in_a_crowd_of_classes_can_be_read(count):
+    # Nearly the same distances everywhere: the points lie where they like, some on each other.
+    similarity = 0.9 + 0.05 * np.random.default_rng(4).random((count, count))
+    similarity = (similarity + similarity.T) / 2
+    np.fill_diagonal(similarity, 1)
+    similarity[0, 1] = similarity[1, 0] = 1.0
+    names = [
+        f"{look} {shape}" for shape in ("disc", "triangle", "cross", "square", "ring") for look in ("striped", "x")
+    ]
+    figure = rendering.laid_out(plots_csg.classes(similarity, names[:count]))
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    boxes = [text.get_window_extent(renderer).padded(-1) for text in figure.axes[1].texts]
+    assert sorted(text.get_text() for text in figure.axes[1].texts) == sorted(names[:count])
+    assert not [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]
+    for box in boxes:
+        assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
+        assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1

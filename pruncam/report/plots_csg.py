@@ -2,24 +2,32 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.transforms import Bbox
 
 from pruncam.report.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, style
 
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, GREY, "#56B4E9", "#E69F00")  # of data sets, in their order
 _NAMED = 20  # classes whose names can be read beside each other
+_LETTERS = 8  # the size of their names in the graph
+_CROWD = 3  # neighbours by which it is told how crowded a point is
+_ANGLES = np.pi * np.array([0, 1, 0.25, 0.75, -0.25, -0.75, 0.5, -0.5])  # where a name may stand, the best ones first
+_DISTANCES = (4, 12, 22, 34, 48)
 
 
 def classes(similarity: np.ndarray, names: Sequence[str]) -> Figure:
     """How alike classes are, (K, K) in [0, 1]: as a matrix, and as a graph in a plane.
 
     In the graph, classes lie at distances of 1 - similarity as well as a plane can show them (classical scaling), and
-    the wider a line the more alike its two ends. Up to 20 classes are named; of more, each is joined only to the two
-    that are most like it.
+    the wider a line the more alike its two ends; each is joined to the two that are most like it. Up to 20 classes are
+    named.
     """
     with style():
         figure = Figure(figsize=(8.4, 3.9), layout="constrained")
@@ -31,11 +39,14 @@ def classes(similarity: np.ndarray, names: Sequence[str]) -> Figure:
         places = range(len(names)) if len(names) <= _NAMED else []
         left.set_xticks(places, [names[k] for k in places], rotation=90)
         left.set_yticks(places, [names[k] for k in places])
-        _graph(right, similarity, names)
+        _graph(right, similarity)
+        if len(names) <= _NAMED:
+            figure.draw_without_rendering()  # only then is it known where the points are
+            _name(right, plane(1 - similarity), names)
     return figure
 
 
-def _graph(axes: Axes, similarity: np.ndarray, names: Sequence[str]) -> None:
+def _graph(axes: Axes, similarity: np.ndarray) -> None:
     points = plane(1 - similarity)
     first, second = np.triu_indices(len(points), 1)
     strength = similarity[first, second] / max(similarity[first, second].max(), 1e-12)
@@ -44,24 +55,61 @@ def _graph(axes: Axes, similarity: np.ndarray, names: Sequence[str]) -> None:
         if share > 0.2 and joined[a, b]:  # lines that are hardly there only hide the others
             axes.plot(*points[[a, b]].T, color=BLUE, alpha=0.75 * share, linewidth=3 * share, zorder=1)
     axes.scatter(*points.T, s=26 if len(points) <= _NAMED else 10, color=ORANGE, zorder=2)
-    for name, point in zip(names, points, strict=True) if len(points) <= _NAMED else ():
-        apart = point - points
-        right, up = apart[np.where(apart.any(1), (apart**2).sum(1), np.inf).argmin()] >= 0  # away from the nearest one
-        sides = {"ha": "left" if right else "right", "va": "bottom" if up else "top"}
-        offset = (4 if right else -4, 3 if up else -3)
-        axes.annotate(name, point, xytext=offset, textcoords="offset points", fontsize=8, **sides)
     axes.margins(0.16)
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_axis_off()
 
 
 def _joined(similarity: np.ndarray) -> np.ndarray:
-    """Which classes a line joins, (K, K): all of a few, of many those that are the most alike to one of them."""
-    if len(similarity) <= _NAMED:
-        return np.ones(similarity.shape, dtype=bool)
+    """Which classes a line joins, (K, K): those of which one is among the two that the other is most like."""
     others = np.where(np.eye(len(similarity), dtype=bool), -np.inf, similarity)
     nearest = others >= np.sort(others, axis=1)[:, [-2]]
     return nearest | nearest.T
+
+
+def _name(axes: Axes, points: np.ndarray, names: Sequence[str]) -> None:
+    """Write every point's name as near to it as there is room, with a thin line where that is not beside it.
+
+    The most crowded points come first. A name should hide neither another nor a point, nor leave the axes.
+    """
+    pixel = axes.figure.dpi / 72
+    dots = axes.transData.transform(points) / pixel  # in points, as sizes of letters are
+    field = Bbox(axes.get_window_extent().get_points() / pixel)
+    apart = np.linalg.norm(dots[:, None] - dots, axis=2)
+    taken = [Bbox.from_extents(*dot - 3.5, *dot + 3.5) for dot in dots]
+    for place in np.argsort(np.sort(apart, axis=1)[:, : _CROWD + 1].sum(1), kind="stable"):
+        extent = TextPath((0, 0), names[place], size=_LETTERS).get_extents()
+        size = np.array([extent.width, _LETTERS]) + 2
+        far, box = min(
+            ((far, _beside(dots[place], size, angle, far)) for far, angle in product(_DISTANCES, _ANGLES)),
+            key=lambda tried: round(_hidden(tried[1], taken, field) + tried[0], 3),  # the first of equals
+        )
+        taken.append(box)
+        middle = (box.p0 + box.p1) / 2 - dots[place]
+        look = {"ha": "center", "va": "center", "fontsize": _LETTERS}
+        if far > _DISTANCES[0]:
+            look["arrowprops"] = {"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 2}
+        note = axes.annotate(names[place], points[place], xytext=middle, textcoords="offset points", zorder=3, **look)
+        note.set_path_effects([withStroke(linewidth=2, foreground="white")])
+        note.set_in_layout(False)  # else the axes would shrink, and the points move, for what has its place in them
+
+
+def _beside(dot: np.ndarray, size: np.ndarray, angle: float, far: float) -> Bbox:
+    """The box of a name in a direction from its point, `far` from it."""
+    direction = np.array([np.cos(angle), np.sin(angle)])
+    middle = dot + direction * (far + size / 2)
+    return Bbox.from_extents(*middle - size / 2, *middle + size / 2)
+
+
+def _hidden(box: Bbox, taken: Sequence[Bbox], field: Bbox) -> float:
+    """The area that a box has in common with what is there, or outside the field."""
+    return sum(_common(box, other) for other in taken) + box.width * box.height - _common(box, field)
+
+
+def _common(one: Bbox, other: Bbox) -> float:
+    """The area that two boxes have in common."""
+    shared = Bbox.intersection(one, other)
+    return 0.0 if shared is None else shared.width * shared.height
 
 
 def plane(distances: np.ndarray) -> np.ndarray:

@@ -47,11 +47,11 @@ def beside(sets: pd.DataFrame) -> pd.DataFrame:
 
 
 def table_1(sets: pd.DataFrame) -> pd.DataFrame:
-    """Table 1 of the complexity paper, and what CSG/(K-1) makes of its order."""
+    """Table 1 of the complexity paper beside ours with its interval, and what CSG/(K-1) makes of its order."""
     printed = published().query("place == 1").drop(columns=["accuracy", "source", "place"])
     most = printed["half"].map(CLASSES).fillna(10) - 1
     printed = printed.rename(columns={"value": "published"}).assign(published_relative=printed["value"] / most)
-    own = sets[["half", "split", "data", "images", "classes", "csg", "sd", "draws", "relative"]]
+    own = sets[["half", "split", "data", "images", "classes", "csg", "low", "high", "sd", "draws", "relative"]]
     return printed.merge(own, on=["half", "split"], how="left")
 
 
@@ -60,9 +60,9 @@ def table_3(sets: pd.DataFrame) -> pd.DataFrame:
     printed = published().query("place == 3").drop(columns=["split", "source", "place"])
     printed = printed.rename(columns={"value": "published"})
     for split in ("train", "test"):
-        own = sets.loc[sets["split"] == split, ["half", "csg", "sd"]]
-        printed = printed.merge(own.rename(columns={"csg": f"csg_{split}", "sd": f"sd_{split}"}), on="half", how="left")
-    return printed.merge(sets[["half", "data"]].drop_duplicates(), on="half", how="left")
+        own = sets.loc[sets["split"] == split].set_index("half")[["csg", "low", "high", "sd"]]
+        printed = printed.merge(own.add_suffix(f"_{split}"), left_on="half", right_index=True, how="left")
+    return printed.merge(sets[["half", "data", "draws"]].drop_duplicates(), on="half", how="left")
 
 
 def distances(settings: pd.DataFrame) -> pd.DataFrame:
@@ -81,8 +81,7 @@ def distances(settings: pd.DataFrame) -> pd.DataFrame:
     )
     found = settings.merge(printed.rename(columns={"value": "published"}), on=["half", "split"])
     gap = found["csg"] - found["published"]
-    spread = found["sd"].where(found["sd"] > 1e-9)  # where every image is a sample nothing is drawn
-    return found.assign(factor=found["csg"] / found["published"], sds=gap / spread)
+    return found.assign(factor=found["csg"] / found["published"], sds=gap / found["sd"])
 
 
 def longest(half: str | None = None) -> pd.DataFrame:
@@ -106,9 +105,11 @@ def nearest(found: pd.DataFrame, halves: Iterable[str]) -> pd.DataFrame:
     by_value = each.sort_values("off", kind="stable").drop_duplicates([*setting, "half", "published"])
     values = by_value["published"].nunique()
     table = by_value.groupby(setting, sort=False).agg(
-        off=("off", "mean"), within_2_sd=("near", "sum"), values=("off", "size")
+        off=("off", "mean"), within_2_sd=("near", "sum"), values=("off", "size"), drawn=("drawn", "any")
     )
-    table = table[table["values"] == values].reset_index()
+    table = table[table["values"] == values].reset_index().sort_values(setting, kind="stable")
+    again = table.duplicated(["embedding", "volume", "k", "drawn"]) & ~table["drawn"]  # more than all images is all
+    table = table[~again].drop(columns="drawn")
     return table.assign(off=np.exp(table["off"])).sort_values("off", kind="stable", ignore_index=True)
 
 
@@ -117,8 +118,9 @@ def agreement(found: pd.DataFrame, k: int, samples: int) -> pd.DataFrame:
     part = found[(found["embedding"] == RAW) & (found["k"] == k) & (found["samples"] == samples)]
     part = part[part["whole"]].sort_values(["half", "source", "split"], ascending=[True, True, False], kind="stable")
     worth = [_worth(row) for row in part.itertuples()]
-    columns = ["half", "split", "stated", "published", "csg", "sd", "sds", "factor", "source"]
-    return part[columns].assign(worth=worth).reset_index(drop=True)
+    columns = ["half", "split", "stated", "published", "csg", "low", "high", "sd", "sds", "factor", "measurements"]
+    part = part[[*columns, "source"]].rename(columns={"measurements": "draws"})
+    return part.assign(worth=worth).reset_index(drop=True)
 
 
 def _worth(row) -> str:

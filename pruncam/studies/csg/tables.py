@@ -1,12 +1,14 @@
 """The tables of the CSG study, from its draws."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import torch
 
 from pruncam.complexity import CSG
-from pruncam.statistics import t_interval
+from pruncam.statistics import Interval, t_interval
 from pruncam.studies.csg.collection import Collection, View, mean_of
 from pruncam.studies.csg.config import RAW, Config
 
@@ -30,9 +32,11 @@ def draws(collections: Sequence[Collection]) -> pd.DataFrame:
 
 def _draws(collection: Collection, view: View) -> pd.DataFrame:
     c, rows = collection.config, []
+    most = int(torch.bincount(collection.pictures(view.split).labels[: view.images]).max())
     for volume, values in collection.draws(view).items():
         for place, value in np.ndenumerate(values.numpy()):
             row = {"k": c.ks[place[0]], "samples": c.samples[place[1]], "volume": volume}
+            row |= {"drawn": c.samples[place[1]] < most}  # else every image is a sample, whatever the seed
             rows.append(row | {"repeat": view.repeat, "draw": place[2], "csg": value})
     whole = len(collection.pictures(view.split))
     about = {"half": collection.paper, "split": view.split, "embedding": view.embedding, "images": view.images}
@@ -58,15 +62,27 @@ def own(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def settings(found: pd.DataFrame) -> pd.DataFrame:
-    """Mean, spread and interval of every embedding, k and M; `measurements` are draws times repeats."""
-    keys = ["half", "split", "embedding", "volume", "images", "whole", "same_data", "classes", "k", "samples"]
+    """Mean, spread and interval of every embedding, k and M; `measurements` are draws times repeats.
+
+    Spread and interval are nan where nothing varies: every image is a sample, whatever the draw, and no network is new.
+    """
+    keys = ["half", "split", "embedding", "volume", "images", "whole", "same_data", "classes", "k", "samples", "drawn"]
     rows = []
     for key, part in found.groupby(keys, sort=False):
-        interval = t_interval(part["csg"])
-        row = dict(zip(keys, key, strict=True)) | {"csg": interval.value, "sd": part["csg"].std()}
+        row = dict(zip(keys, key, strict=True))
+        interval = _interval(part, [name for name in ("draw", "repeat") if name == "repeat" or row["drawn"]])
+        row |= {"csg": interval.value, "sd": math.nan if math.isnan(interval.low) else part["csg"].std()}
         row |= {"low": interval.low, "high": interval.high, "measurements": len(part)}
         rows.append(row | {"relative": interval.value / (row["classes"] - 1)})
     return pd.DataFrame(rows)
+
+
+def _interval(part: pd.DataFrame, sources: Sequence[str]) -> Interval:
+    """The mean, and the wider of its intervals over what it varies with: draws of one training are no new trainings."""
+    means = [part.groupby(name)["csg"].mean() for name in sources]
+    intervals = [t_interval(values) for values in means if len(values) > 1]
+    wider = max(intervals, key=lambda found: found.high - found.low, default=Interval(0.0, math.nan, math.nan))
+    return Interval(part["csg"].mean(), wider.low, wider.high)
 
 
 def sets(config: Config, table: pd.DataFrame, collections: Sequence[Collection]) -> pd.DataFrame:
