@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -195,6 +196,8 @@ def curves(panels: Mapping[str, Sequence[Curve]], *, ylabel: str, log: bool = Fa
                 axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
                 axes.minorticks_off()
             axes.grid(alpha=0.25, linewidth=0.6)
+        if any(curve.dashed for found in panels.values() for curve in found):
+            handles["test split"] = Line2D([], [], color="black", linestyle="--", linewidth=1.4)
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
     return figure
 
