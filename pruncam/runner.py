@@ -149,7 +149,10 @@ def _check_device(device: str) -> None:
 
 
 def _ensure_data(paths: list[Path], profile: str, data_dir: str | None) -> None:
-    """Find, else download, the data sets that the profile of each study names, before anything runs."""
+    """Find, else download, the data sets that the profile of each study names, before anything runs.
+
+    One that is not there is not downloaded where the profile names a stand-in that is.
+    """
     import yaml
 
     from pruncam.datasets import catalog
@@ -158,13 +161,17 @@ def _ensure_data(paths: list[Path], profile: str, data_dir: str | None) -> None:
     for study in (name for name, stem in STUDIES.items() if any(path.stem == stem for path in paths)):
         settings = folder / f"{study}.yaml"
         if settings.is_file():
-            for name in _data_sets(yaml.safe_load(settings.read_text())):
-                catalog.ensure(name, data_dir)
+            for name, stand_ins in _data_sets(yaml.safe_load(settings.read_text())):
+                if not any(catalog.find(other, data_dir) for other in stand_ins):
+                    catalog.ensure(name, data_dir)
 
 
-def _data_sets(settings: dict) -> list[str]:
-    """The names of the data sets in a profile: of one `dataset`, or of the `halves` of a study that has several."""
-    return [settings["dataset"]] if "dataset" in settings else [name for _, name, *_ in settings["halves"]]
+def _data_sets(settings: dict) -> list[tuple[str, list[str]]]:
+    """The data sets in a profile, one `dataset` or those of several `halves`, each with its stand-ins."""
+    if "dataset" in settings:
+        return [(settings["dataset"], [])]
+    others = settings.get("stand_ins", [])
+    return [(name, [other for stood, other, _ in others if stood == paper]) for paper, name, *_ in settings["halves"]]
 
 
 def _existing_folder(folder: str) -> Path:

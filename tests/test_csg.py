@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
+import PIL.Image
 import pytest
 import torch
 from scipy import stats
@@ -17,7 +18,7 @@ from torch import nn
 
 from pruncam import complexity, models, places
 from pruncam.complexity.neighbours import nearest
-from pruncam.datasets import ImageSet, catalog
+from pruncam.datasets import DataError, ImageSet, catalog
 from pruncam.progress import Progress
 from pruncam.report import plots_csg
 from pruncam.statistics import Interval
@@ -315,6 +316,25 @@ def test_only_the_publishers_own_pixels_are_no_stand_in(digits, paper, name, ori
     assert (tables.same_data(found), tables.stands_in(found)) == (same, stands_in)
 
 
+def test_a_stand_in_gives_way_where_the_data_set_itself_is_there(tmp_path, monkeypatch):
+    monkeypatch.delenv("PRUNCAM_DATA", raising=False)
+    monkeypatch.setattr(places, "project_root", lambda: tmp_path / "project")
+    entries, stand_ins = [["CIFAR-100", "cifar100", 0], ["MNIST", "digits", 0]], [["CIFAR-100", "generated-10", 8]]
+    config = csg.configure("quick", halves=entries, stand_ins=stand_ins, embedded=[])
+    machine = Machine("cpu", data_dir=str(tmp_path))
+    assert [csg._at_hand(config, machine, entry) for entry in config.halves] == [
+        ("CIFAR-100", "generated-10", 8), ("MNIST", "digits", 0),
+    ]  # fmt: skip
+    for split in ("train", "test"):
+        (tmp_path / "cifar100" / split / "apple").mkdir(parents=True)
+        PIL.Image.new("RGB", (32, 32)).save(tmp_path / "cifar100" / split / "apple" / "1.png")
+    assert csg._at_hand(config, machine, config.halves[0]) == ("CIFAR-100", "cifar100", 0)
+    alone = dataclasses.replace(config, stand_ins=())
+    elsewhere = Machine("cpu", data_dir=str(tmp_path / "nothing"))
+    with pytest.raises(DataError, match="CIFAR-100 is missing: run `make download NAME=cifar100`"):
+        csg.run(alone, False, machine=elsewhere)
+
+
 def test_csg_by_classes_turns_the_printed_order_round(small):
     table = small.tables["complexity_1"].query("split == 'train'").set_index("half")
     assert table["published"].sort_values().index.tolist() == ["STL-10", "CIFAR-10", "CIFAR-100"]
@@ -529,6 +549,11 @@ def test_class_tables_name_pairs_and_strangers(small, digits):
         ({"samples_per_class": 15}, "samples_per_class must be among samples, got 15"),
         ({"pools": [1, 5]}, "pools must rise from 2 or more images of a class"),
         ({"embedded": ["COVID-19"]}, "unknown data set to embed 'COVID-19': choose one of MNIST, CIFAR-10, STL-10"),
+        (
+            {"stand_ins": [["COVID-19", "digits", 0]]},
+            "unknown data set to stand in for 'COVID-19': choose one of MNIST",
+        ),
+        ({"stand_ins": [["MNIST", "digits", -1]]}, "MNIST: a side is in pixels"),
         ({"embeddings": ["UMAP"]}, "unknown embedding 'UMAP': choose one of PCA, t-SNE"),
         ({"autoencoding": [0, 0.1]}, "autoencoding is \\(epochs, learning rate\\)"),
         ({"training": [[0, 0.1]]}, "a schedule is"),

@@ -15,6 +15,7 @@ import pytest
 
 from pruncam import __main__ as command_line
 from pruncam import places, runner
+from pruncam.datasets import catalog
 from pruncam.execution import NotebookFailed, declared_parameters, run_notebook
 from pruncam.studies import study
 
@@ -146,6 +147,22 @@ def test_a_file_that_is_no_notebook_is_named(project):
     (project / "notebooks" / "01_broken.ipynb").write_text('{"cells": [')
     with pytest.raises(ValueError, match="01_broken.ipynb is not a notebook"):
         runner.reproduce()
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted"),
+    [
+        (["tiny-imagenet-10", "tiny-imagenet-100"], []),
+        (["tiny-imagenet-10"], ["cifar100"]),  # what cannot be downloaded is not asked for
+        (["stl10", "cifar100"], ["stl10", "cifar100"]),
+    ],
+)
+def test_no_data_set_is_downloaded_whose_stand_in_is_there(project, monkeypatch, there, wanted):
+    asked = []
+    monkeypatch.setattr(catalog, "find", lambda name, _: name in there)
+    monkeypatch.setattr(catalog, "ensure", lambda name, _: asked.append(name))
+    runner._ensure_data([Path("01_csg_complexity.ipynb")], "paper", None)
+    assert asked == ["mnist", "covid19", "fashion-mnist", "cifar10", *wanted]
 
 
 # ---------------------------------------------------------------- the command line

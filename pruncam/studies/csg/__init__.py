@@ -37,7 +37,7 @@ def run(config: Config, progress: bool = True, *, machine: Machine | None = None
     start, machine = time.perf_counter(), machine or Machine()
     machine = Machine("cpu", machine.data_dir, machine.jobs)
     bar = Progress("csg", "picture", progress)
-    collections = [_collection(config, machine, entry, bar) for entry in config.halves]
+    collections = [_collection(config, machine, _at_hand(config, machine, entry), bar) for entry in config.halves]
     try:
         _measure(collections, machine, bar)
         found = tables.draws(collections)
@@ -67,6 +67,12 @@ def run(config: Config, progress: bool = True, *, machine: Machine | None = None
         manifest=study.manifest(config, machine, [s for c in collections for s in (c.train, c.test)], **facts),
         stable_lines=_stable(collections, judged),
     )
+
+
+def _at_hand(config: Config, machine: Machine, entry: tuple) -> tuple:
+    """What is there of a data set and its stand-ins, the set itself first; the set itself where nothing is."""
+    known = [entry, *(other for other in config.stand_ins if other[0] == entry[0])]
+    return next((one for one in known if catalog.find(one[1], machine.data_dir)), entry)
 
 
 def _collection(config: Config, machine: Machine, entry: tuple, bar: Progress) -> Collection:

@@ -40,13 +40,16 @@ class Config:
     width: int  # first filters of the trained network: the papers' has 128
     training: tuple[tuple[int, float], ...]  # (epochs, learning rate) of the network, by Adam
     batch: int  # of both
+    stand_ins: tuple[tuple[str, str, int], ...] = ()  # instead of those in `halves` that are nowhere to be found
     profile: str = "custom"
 
     def __post_init__(self):
         papers = [paper for paper, *_ in self.halves]
         if not papers or len(set(papers)) < len(papers):
             raise ValueError("halves must be different data sets, one or more")
-        for paper, ours, side in self.halves:
+        for paper, *_ in self.stand_ins:
+            check_choice("data set to stand in for", paper, papers)
+        for paper, ours, side in (*self.halves, *self.stand_ins):
             if side < 0:
                 raise ValueError(f"{paper}: a side is in pixels, or 0 for the pictures' own, got {side} for {ours}")
         lowest = {"draws": 2, "pool_draws": 2, "repeats": 1, "pca_dimensions": 2, "tsne_images": 50, "code": 1}
