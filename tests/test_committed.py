@@ -9,8 +9,8 @@ from pruncam.report import committed
 
 def test_every_table_of_the_committed_csg_run_is_there():
     found = committed.tables("paper", "csg")
-    folder = places.project_root() / "figures" / "paper" / "csg"
-    assert {f"table_{name}.csv" for name in found} == {path.name for path in folder.glob("table_*.csv")}
+    assert {"complexity_1", "pe_3", "agreement", "nearest", "claims"} <= set(found)
+    assert found["claims"]["claim"].tolist() == ["C3a", "C3b", "C3c", "C3d", "C7a", "C7b"]
     # The 20 draws that the settings of the papers were to be confirmed with, on the real data.
     row = found["agreement"].set_index(["half", "split"]).loc[("Fashion-MNIST", "train")]
     assert row["draws"] == 20 and row["low"] < row["csg"] < row["high"] and row["worth"] == "test"

@@ -165,6 +165,7 @@ def test_the_tables_hold_what_spectral_metric_gives_for_the_same_samples(small, 
     first = small.tables["complexity_1"].query("half == 'CIFAR-10' and split == 'test'").iloc[0]
     own = small.tables["sets"].query("half == 'CIFAR-10' and split == 'test'").iloc[0]
     assert (first["published"], first["label"], first["data"]) == (4.50, "medium", "digits")
+    assert first["pixels"] == third["pixels"] == "other pictures"
     assert first["low"] == own["low"] < first["csg"] < first["high"] == own["high"]
 
 
@@ -182,6 +183,33 @@ def test_a_pool_has_as_many_images_of_every_class(digits, monkeypatch):
     assert not torch.equal(seen[0][0], seen[1][0])
     # Of pools of 20 all are samples: the same value whatever the draw.
     assert values[0] == complexity.csg(*seen[0], samples_per_class=None, k=5).value
+
+
+def test_the_gap_of_the_splits_is_held_against_pools_of_one_size(small, cache, monkeypatch):
+    # The test split has 36 images of a digit: training pools of so many, beside its 3 draws.
+    found = collection_of(dataclasses.replace(small.config, pools=(36,)), cache)
+    own = tables.own(tables.draws([found]))
+    train, test = (
+        own.query(f"split == '{split}' and k == 5 and samples == 20")["csg"].to_numpy() for split in ("train", "test")
+    )
+    pools = np.array([0.30, 0.34])
+    monkeypatch.setitem(found.made, ("train", 36), torch.from_numpy(pools))
+    row = tables.gaps(small.config, own, [found]).iloc[0]
+    assert row["gap"] == pytest.approx(test.mean() - train.mean()) and row["pool"] == 36
+    half = stats.t.ppf(0.975, 2) * stats.sem(test - train)
+    assert (row["gap_low"], row["gap_high"]) == pytest.approx((row["gap"] - half, row["gap"] + half))
+    a, b = test.var(ddof=1) / 3, pools.var(ddof=1) / 2  # Welch's interval, by hand
+    half = stats.t.ppf(0.975, (a + b) ** 2 / (a**2 / 2 + b**2 / 1)) * math.sqrt(a + b)
+    assert row["left"] == pytest.approx(test.mean() - 0.32)
+    assert (row["left_low"], row["left_high"]) == pytest.approx((row["left"] - half, row["left"] + half))
+    still = tables.gaps(
+        small.config, own.assign(drawn=False, csg=own["csg"].where(own["split"] == "train", 0.5)), [found]
+    )
+    half = stats.t.ppf(0.975, 1) * stats.sem(pools)  # every image was a sample: of the two only the pools vary
+    bounds = still.loc[0, ["left", "left_low", "left_high"]].tolist()
+    assert bounds == pytest.approx([0.18, 0.18 - half, 0.18 + half])
+    without = tables.gaps(small.config, own, [collection_of(small.config, cache)]).iloc[0]
+    assert without[["train_pools", "left", "left_low"]].isna().all() and without["gap"] == row["gap"]
 
 
 def test_views_follow_the_configuration(digits):
@@ -314,6 +342,7 @@ def test_only_the_publishers_own_pixels_are_no_stand_in(digits, paper, name, ori
     images = dataclasses.replace(digits.test, name=name, original=original)
     found = Collection(digits.config, paper, images, images, digits.workshop)
     assert (tables.same_data(found), tables.stands_in(found)) == (same, stands_in)
+    assert tables.pixels(found) == ("other pictures" if not same else "encoded anew" if stands_in else "original")
 
 
 def test_a_stand_in_gives_way_where_the_data_set_itself_is_there(tmp_path, monkeypatch):
@@ -344,7 +373,7 @@ def test_csg_by_classes_turns_the_printed_order_round(small):
 def measured(setting, half, split, value, sd=0.1, same=True):
     k, samples = setting
     row = {"half": half, "split": split, "embedding": RAW, "volume": False, "k": k, "samples": samples, "csg": value}
-    row |= {"low": value - sd, "high": value + sd, "measurements": 20, "drawn": True}
+    row |= {"low": value - sd, "high": value + sd, "measurements": 20, "drawn": True, "images": 60000}
     return row | {"sd": sd, "whole": True, "same_data": same}
 
 
@@ -355,16 +384,37 @@ def test_the_nearest_setting_is_the_one_with_the_smallest_factor():
         rows += [measured(setting, "STL-10", "train", 3.48 / factor), measured(setting, "STL-10", "test", 3.67)]
     rows.append(measured((3, 50), "MNIST", "train", 0.1306))  # lacks a value: not compared
     rows.append(measured((5, 250), "COVID-19", "train", 50.0, same=False))
-    found = printed.nearest(printed.distances(pd.DataFrame(rows)), ["MNIST", "STL-10", "COVID-19"])
+    found = printed.nearest(printed.distances(pd.DataFrame(rows)), ["MNIST", "STL-10", "COVID-19"], few=100)
     assert found["k"].tolist() == [5, 1] and found["values"].tolist() == [3, 3]
     assert found["off"].tolist() == pytest.approx([1.1 ** (2 / 3), 2 ** (2 / 3)])
+    assert found["off_train"].tolist() == pytest.approx([1.1, 2]) and found["off_test"].tolist() == pytest.approx(
+        [3, 3]
+    )
     assert found["within_2_sd"].tolist() == [2, 2]  # all but STL-10's training split
+    assert found["rank"].tolist() == [1, 2] and set(found["pool"]) == {"whole splits"}
+
+
+def test_settings_are_ranked_among_those_of_as_many_images():
+    rows = []
+    for setting, factor in {(5, 250): 1.1, (1, 50): 1.2}.items():
+        whole, few = {"images": 60000}, {"images": 2000, "whole": False}
+        for split in ("train", "test"):
+            rows.append(measured(setting, "MNIST", split, 0.1306 * factor) | whole)
+            rows.append(measured(setting, "MNIST", split, 0.1306 * 3 / factor) | few)
+            rows.append(measured(setting, "MNIST", split, 0.1306 * 2) | few | {"embedding": TSNE})
+    found = printed.nearest(printed.distances(pd.DataFrame(rows)), ["MNIST"], few=2000).set_index("pool")
+    assert found.loc["whole splits", "k"].tolist() == [5, 1]
+    fewer = found.loc["first 2,000 images"]
+    assert list(zip(fewer["embedding"], fewer["off"].round(3), strict=True)) == [
+        (TSNE, 2.0), (TSNE, 2.0), (RAW, 2.5), (RAW, 2.727),
+    ]  # fmt: skip
+    assert fewer["rank"].tolist() == [1, 2, 3, 4]
 
 
 def test_samples_beyond_all_images_make_no_setting_of_their_own():
     rows = [measured((5, m), "MNIST", "train", 0.2) | {"drawn": m < 200} for m in (100, 200, 250)]
     rows += [measured((3, m), "MNIST", "train", 0.3) | {"drawn": False} for m in (250, 1000)]
-    found = printed.nearest(printed.distances(pd.DataFrame(rows)), ["MNIST"])
+    found = printed.nearest(printed.distances(pd.DataFrame(rows)), ["MNIST"], few=100)
     assert list(zip(found["k"], found["samples"], strict=True)) == [(5, 100), (5, 200), (3, 250)]
 
 
@@ -381,22 +431,31 @@ def made_of(values, drawn):
 
 
 def test_draws_of_one_training_do_not_pass_for_trainings():
-    # Two trainings that differ by 2 and hardly vary by draw: the interval is of two values, not of six.
-    found = made_of([[1.0, 1.1, 0.9], [3.0, 3.1, 2.9]], drawn=True)
-    assert (found["low"], found["high"]) == pytest.approx(stats.t.interval(0.95, 1, 2.0, 1.0))
-    assert found["csg"] == pytest.approx(2.0) and found["measurements"] == 6
-    assert found["sd"] == pytest.approx(np.std([1.0, 1.1, 0.9, 3.0, 3.1, 2.9], ddof=1))
+    # Two trainings that differ more than their draws: the interval is of two values, not of six.
+    found = made_of([[4.0, 4.1, 3.9], [4.4, 4.5, 4.3]], drawn=True)
+    assert (found["low"], found["high"]) == pytest.approx(stats.t.interval(0.95, 1, 4.2, 0.2))
+    assert found["csg"] == pytest.approx(4.2) and found["measurements"] == 6
+    assert found["sd"] == pytest.approx(np.std([4.0, 4.1, 3.9, 4.4, 4.5, 4.3], ddof=1))
     # And the other way round: the draws scatter, in both trainings alike.
-    found = made_of([[1.0, 2.0, 3.0], [1.1, 2.1, 3.1]], drawn=True)
-    assert (found["low"], found["high"]) == pytest.approx(stats.t.interval(0.95, 2, 2.05, 1 / math.sqrt(3)))
+    found = made_of([[4.0, 5.0, 6.0], [4.1, 5.1, 6.1]], drawn=True)
+    assert (found["low"], found["high"]) == pytest.approx(stats.t.interval(0.95, 2, 5.05, 1 / math.sqrt(3)))
 
 
 def test_where_every_image_is_a_sample_there_is_no_interval():
     found = made_of([[2.0, 2.0, 2.0]], drawn=False)
     assert found["csg"] == 2.0 and found[["sd", "low", "high"]].isna().all()
-    found = made_of([[2.0, 2.0], [3.0, 3.0]], drawn=False)  # but two trainings are two values
-    assert (found["low"], found["high"]) == pytest.approx(stats.t.interval(0.95, 1, 2.5, 0.5))
-    assert claims.spell(Interval(0.5, 0.5, 0.5)) == "0.500 (every image is a sample)"
+    assert found["measurements"] == 1
+    found = made_of([[2.0, 2.0, 2.0], [2.1, 2.1, 2.1]], drawn=False)  # but two trainings are two values
+    assert (found["low"], found["high"]) == pytest.approx(stats.t.interval(0.95, 1, 2.05, 0.05))
+    assert found["sd"] == pytest.approx(np.std([2.0, 2.1], ddof=1)) and found["measurements"] == 2
+    found = made_of([[0.1], [8.9]], drawn=False)  # of 10 classes CSG is 0 to 9
+    assert (found["low"], found["high"]) == (0.0, 9.0)
+    assert claims.spell(Interval(0.5, 0.5, 0.5)) == "0.500 (no spread)"
+
+
+def test_draws_that_all_agree_are_no_measure_of_distance():
+    found = printed.distances(pd.DataFrame([measured((5, 250), "MNIST", "train", 0.0, sd=0.0)]))
+    assert found["sds"].isna().all() and found["factor"].tolist() == [0.0]
 
 
 def test_a_draw_of_all_images_is_known_for_none(small, cache):

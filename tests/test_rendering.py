@@ -9,6 +9,7 @@ import PIL.Image
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from pruncam.report import plots_csg, rendering
 
@@ -93,10 +94,14 @@ def test_names_in_a_crowd_of_classes_can_be_read(count):
         f"{look} {shape}" for shape in ("disc", "triangle", "cross", "square", "ring") for look in ("striped", "x")
     ]
     figure = rendering.laid_out(plots_csg.classes(similarity, names[:count]))
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    boxes = [text.get_window_extent(renderer).padded(-1) for text in figure.axes[1].texts]
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    # Of the words: an annotation's own extent has its line in it.
+    boxes = [Text.get_window_extent(text, canvas.get_renderer()).padded(-1) for text in figure.axes[1].texts]
     assert sorted(text.get_text() for text in figure.axes[1].texts) == sorted(names[:count])
     assert not [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]
+    dots = figure.axes[1].transData.transform(figure.axes[1].collections[0].get_offsets())
+    assert not [dot for dot in dots for box in boxes if box.contains(*dot)]
     for box in boxes:
         assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
         assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1

@@ -10,14 +10,14 @@ from pruncam.datasets import DataError
 
 
 def tables(profile: str, study: str) -> dict[str, pd.DataFrame]:
-    """The tables in the project's `figures/<profile>/<study>`, by name: "pe_3" is `table_pe_3.csv`.
+    """The tables in the project's `figures/<profile>/<study>`: "pe_3" is `table_pe_3.csv`, "claims" `claims.csv`.
 
     They are those that were committed, unless a run of yours has written its own there. Raises ValueError for an
     unknown profile, DataError in one sentence where there are none or one cannot be read.
     """
     check_choice("profile", profile, PROFILES)
     place = f"figures/{profile}/{study}"
-    paths = sorted((places.project_root() / place).glob("table_*.csv"))
+    paths = sorted((places.project_root() / place).glob("*.csv"))
     if not paths:
         command = f"`make reproduce PROFILE={profile} STUDY={study}`"
         raise DataError(f"there are no tables in {place}: take the folder from the repository, or run {command}")

@@ -27,8 +27,8 @@ def classes(similarity: np.ndarray, names: Sequence[str]) -> Figure:
     """How alike classes are, (K, K) in [0, 1]: as a matrix, and as a graph in a plane.
 
     In the graph, classes lie at distances of 1 - similarity as well as a plane can show them (classical scaling), and
-    the wider a line the more alike its two ends; each is joined to the two that are most like it. Up to 20 classes are
-    named.
+    the wider a line the more alike its two ends; each is joined to the two that are most like it, unless they have less
+    than a fifth of the similarity of the most similar pair. Up to 20 classes are named.
     """
     with style():
         figure = Figure(figsize=(8.4, 3.9), layout="constrained")
@@ -43,41 +43,45 @@ def classes(similarity: np.ndarray, names: Sequence[str]) -> Figure:
         _graph(right, similarity)
         if len(names) <= _NAMED:
             figure.draw_without_rendering()  # only then is it known where the points are
-            _name(right, plane(1 - similarity), names)
+            _name(right, similarity, names)
     return figure
 
 
 def _graph(axes: Axes, similarity: np.ndarray) -> None:
     points = plane(1 - similarity)
-    first, second = np.triu_indices(len(points), 1)
-    strength = similarity[first, second] / max(similarity[first, second].max(), 1e-12)
-    joined = _joined(similarity)
-    for a, b, share in zip(first, second, strength, strict=True):
-        if share > 0.2 and joined[a, b]:  # lines that are hardly there only hide the others
-            axes.plot(*points[[a, b]].T, color=BLUE, alpha=0.75 * share, linewidth=3 * share, zorder=1)
+    for a, b, share in _joined(similarity):
+        axes.plot(*points[[a, b]].T, color=BLUE, alpha=0.75 * share, linewidth=3 * share, zorder=1)
     axes.scatter(*points.T, s=26 if len(points) <= _NAMED else 10, color=ORANGE, zorder=2)
     axes.margins(0.16)
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_axis_off()
 
 
-def _joined(similarity: np.ndarray) -> np.ndarray:
-    """Which classes a line joins, (K, K): those of which one is among the two that the other is most like."""
+def _joined(similarity: np.ndarray) -> list[tuple[int, int, float]]:
+    """Pairs of classes that a line joins, with their share of the greatest similarity.
+
+    One of the two is among the two that the other is most like, and they are not hardly alike.
+    """
     others = np.where(np.eye(len(similarity), dtype=bool), -np.inf, similarity)
     nearest = others >= np.sort(others, axis=1)[:, [-2]]
-    return nearest | nearest.T
+    shares = others / max(others.max(), 1e-12)
+    return [(a, b, shares[a, b]) for a, b in np.argwhere(np.triu((nearest | nearest.T) & (shares > 0.2)))]
 
 
-def _name(axes: Axes, points: np.ndarray, names: Sequence[str]) -> None:
+def _name(axes: Axes, similarity: np.ndarray, names: Sequence[str]) -> None:
     """Write every point's name as near to it as there is room, with a thin line where that is not beside it.
 
-    The most crowded points come first. A name should hide neither another nor a point, nor leave the axes.
+    The most crowded points come first. A name should hide neither another nor a point, nor leave the axes, and rather
+    not lie on a line.
     """
-    pixel = axes.figure.dpi / 72
+    pixel, points = axes.figure.dpi / 72, plane(1 - similarity)
     dots = axes.transData.transform(points) / pixel  # in points, as sizes of letters are
     field = Bbox(axes.get_window_extent().get_points() / pixel)
     apart = np.linalg.norm(dots[:, None] - dots, axis=2)
     taken = [Bbox.from_extents(*dot - 3.5, *dot + 3.5) for dot in dots]
+    for a, b, _ in _joined(similarity):
+        along = np.linspace(dots[a], dots[b], 2 + int(apart[a, b] / 4))[1:-1]
+        taken += [Bbox.from_extents(*dot - 1, *dot + 1) for dot in along]
     for place in np.argsort(np.sort(apart, axis=1)[:, : _CROWD + 1].sum(1), kind="stable"):
         extent = TextPath((0, 0), names[place], size=_LETTERS).get_extents()
         size = np.array([extent.width, _LETTERS]) + 2

@@ -107,9 +107,10 @@ def _tables(config: Config, collections: list[Collection], found: pd.DataFrame) 
         "published": printed.beside(sets),
         "sets": sets,
         "pools": tables.pools(collections, sets),
+        "gaps": tables.gaps(config, tables.own(found), collections),
         "settings": settings,
         "distances": distances,
-        "nearest": printed.nearest(distances, config.embedded or [c.paper for c in collections]),
+        "nearest": printed.nearest(distances, config.embedded or [c.paper for c in collections], config.tsne_images),
         "agreement": printed.agreement(distances, config.k, config.samples_per_class),
     }
 

@@ -163,5 +163,5 @@ def _order_kept(config: Config, own: pd.DataFrame, column: str, values: list[int
 
 def spell(interval: Interval) -> str:
     if interval.high - interval.low < 1e-9:
-        return f"{interval.value:.3f} (every image is a sample)"
+        return f"{interval.value:.3f} (no spread)"
     return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"

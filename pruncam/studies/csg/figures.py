@@ -69,8 +69,9 @@ def drawings(
         found["embeddings"] = Drawing(
             partial(_embeddings, config, tables["distances"]),
             f"CSG of embeddings at k = {config.k}, M = {config.samples_per_class}, full for train, hollow for test; "
-            "bars: sd of one draw; orange: printed values (full: split not stated, dashed: train, dotted: test). "
-            + profile,
+            'bars: sd over draws and trainings; "fewer" and all t-SNE: the first '
+            f"{config.tsne_images:,} images, for CSG falls as their number grows; "
+            "orange: printed values (full: split not stated, dashed: train, dotted: test). " + profile,
             lines=True,
         )
     return found

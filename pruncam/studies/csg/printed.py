@@ -51,7 +51,9 @@ def table_1(sets: pd.DataFrame) -> pd.DataFrame:
     printed = published().query("place == 1").drop(columns=["accuracy", "source", "place"])
     most = printed["half"].map(CLASSES).fillna(10) - 1
     printed = printed.rename(columns={"value": "published"}).assign(published_relative=printed["value"] / most)
-    own = sets[["half", "split", "data", "images", "classes", "csg", "low", "high", "sd", "draws", "relative"]]
+    own = sets[
+        ["half", "split", "data", "pixels", "images", "classes", "csg", "low", "high", "sd", "draws", "relative"]
+    ]
     return printed.merge(own, on=["half", "split"], how="left")
 
 
@@ -62,7 +64,7 @@ def table_3(sets: pd.DataFrame) -> pd.DataFrame:
     for split in ("train", "test"):
         own = sets.loc[sets["split"] == split].set_index("half")[["csg", "low", "high", "sd"]]
         printed = printed.merge(own.add_suffix(f"_{split}"), left_on="half", right_index=True, how="left")
-    return printed.merge(sets[["half", "data", "draws"]].drop_duplicates(), on="half", how="left")
+    return printed.merge(sets[["half", "data", "pixels"]].drop_duplicates(), on="half", how="left")
 
 
 def distances(settings: pd.DataFrame) -> pd.DataFrame:
@@ -80,8 +82,8 @@ def distances(settings: pd.DataFrame) -> pd.DataFrame:
         ]
     )
     found = settings.merge(printed.rename(columns={"value": "published"}), on=["half", "split"])
-    gap = found["csg"] - found["published"]
-    return found.assign(factor=found["csg"] / found["published"], sds=gap / found["sd"])
+    gap, spread = found["csg"] - found["published"], found["sd"].where(found["sd"] > 0)
+    return found.assign(factor=found["csg"] / found["published"], sds=gap / spread)
 
 
 def longest(half: str | None = None) -> pd.DataFrame:
@@ -90,27 +92,38 @@ def longest(half: str | None = None) -> pd.DataFrame:
     return table if half is None else table[table["half"] == half]
 
 
-def nearest(found: pd.DataFrame, halves: Iterable[str]) -> pd.DataFrame:
+def nearest(found: pd.DataFrame, halves: Iterable[str], few: int) -> pd.DataFrame:
     """Settings in the order of how far they are off the printed values: `off` is the typical factor, 1 at best.
 
     It is the geometric mean of the factors over the printed values of `halves`; the nearer split counts where none is
-    stated. On the papers' own data sets where the profile has any, else on what stands in for them.
+    stated. `off_train` and `off_test` are of one split alone. CSG falls as the pool grows, so there is a ranking among
+    whole splits and another among the first `few` images, the most that t-SNE is given. On the papers' own data sets
+    where the profile has any, else on what stands in for them.
     """
-    found = found[found["half"].isin(halves) & ((found["embedding"] != RAW) | found["whole"])]
+    found = found[found["half"].isin(halves)]
     found = found[found["same_data"]] if found["same_data"].any() else found
-    setting = ["embedding", "volume", "k", "samples"]
-    off = found["factor"].clip(lower=1e-6).map(math.log).abs()
-    sds = found["sds"].abs()
-    each = found.assign(off=off, near=(sds <= 2).astype(int))
-    by_value = each.sort_values("off", kind="stable").drop_duplicates([*setting, "half", "published"])
-    values = by_value["published"].nunique()
-    table = by_value.groupby(setting, sort=False).agg(
-        off=("off", "mean"), within_2_sd=("near", "sum"), values=("off", "size"), drawn=("drawn", "any")
-    )
-    table = table[table["values"] == values].reset_index().sort_values(setting, kind="stable")
+    found = found.assign(off=found["factor"].clip(lower=1e-6).map(math.log).abs(), near=found["sds"].abs() <= 2)
+    pools = {"whole splits": found[found["whole"]], f"first {few:,} images": found[found["images"] <= few]}
+    ranked = [_ranked(part).assign(pool=pool) for pool, part in pools.items()]
+    table = pd.concat(ranked, ignore_index=True)
+    return table[["pool", *table.columns.drop("pool")]]
+
+
+def _ranked(found: pd.DataFrame) -> pd.DataFrame:
+    """The settings that have every value on every split, the nearest first."""
+    setting, value = ["embedding", "volume", "k", "samples"], ["half", "published"]
+    rows = found.groupby(setting)["off"].transform("size")
+    found = found[rows == len(found.drop_duplicates([*value, "split"]))]
+    by_value = found.sort_values("off", kind="stable").drop_duplicates([*setting, *value]).groupby(setting)
+    table = by_value.agg(off=("off", "mean"), within_2_sd=("near", "sum"), values=("off", "size"))
+    for split in ("train", "test"):
+        table[f"off_{split}"] = found[found["split"] == split].groupby(setting)["off"].mean()
+    table = table.assign(drawn=found.groupby(setting)["drawn"].any()).reset_index()
     again = table.duplicated(["embedding", "volume", "k", "drawn"]) & ~table["drawn"]  # more than all images is all
-    table = table[~again].drop(columns="drawn")
-    return table.assign(off=np.exp(table["off"])).sort_values("off", kind="stable", ignore_index=True)
+    table = table[~again].drop(columns="drawn").sort_values("off", kind="stable", ignore_index=True)
+    offs = ["off", "off_train", "off_test"]
+    table[offs] = np.exp(table[offs].astype(float))
+    return table.assign(rank=table.index + 1)[["rank", *setting, *offs, "within_2_sd", "values"]]
 
 
 def agreement(found: pd.DataFrame, k: int, samples: int) -> pd.DataFrame:

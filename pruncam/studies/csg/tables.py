@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import torch
+from scipy import stats
 
 from pruncam.complexity import CSG
 from pruncam.statistics import Interval, t_interval
@@ -50,10 +51,17 @@ def same_data(collection: Collection) -> bool:
     return collection.test.name == ORIGINAL.get(collection.paper)
 
 
+def pixels(collection: Collection) -> str:
+    """What these are to the paper's data set, in words."""
+    if not same_data(collection):
+        return "other pictures"
+    verified = collection.test.original or collection.test.name in ("mnist", "fashion-mnist")  # IDX files always are
+    return "original" if verified else "encoded anew"
+
+
 def stands_in(collection: Collection) -> bool:
     """Whether the pixels are not the publisher's own, as they are."""
-    verified = collection.test.original or collection.test.name in ("mnist", "fashion-mnist")  # IDX files always are
-    return not (same_data(collection) and verified)
+    return pixels(collection) != "original"
 
 
 def own(found: pd.DataFrame) -> pd.DataFrame:
@@ -64,32 +72,38 @@ def own(found: pd.DataFrame) -> pd.DataFrame:
 def settings(found: pd.DataFrame) -> pd.DataFrame:
     """Mean, spread and interval of every embedding, k and M; `measurements` are draws times repeats.
 
-    Spread and interval are nan where nothing varies: every image is a sample, whatever the draw, and no network is new.
+    Where every image is a sample all draws are the same, and one of them counts; spread and interval are nan where that
+    leaves a single measurement.
     """
     keys = ["half", "split", "embedding", "volume", "images", "whole", "same_data", "classes", "k", "samples", "drawn"]
     rows = []
     for key, part in found.groupby(keys, sort=False):
         row = dict(zip(keys, key, strict=True))
-        interval = _interval(part, [name for name in ("draw", "repeat") if name == "repeat" or row["drawn"]])
-        row |= {"csg": interval.value, "sd": math.nan if math.isnan(interval.low) else part["csg"].std()}
-        row |= {"low": interval.low, "high": interval.high, "measurements": len(part)}
-        rows.append(row | {"relative": interval.value / (row["classes"] - 1)})
+        values = part if row["drawn"] else part[part["draw"] == part["draw"].iloc[0]]
+        low, high = _bounds(values, most=row["classes"] - 1)
+        row |= {"csg": values["csg"].mean(), "sd": values["csg"].std(), "low": low, "high": high}
+        rows.append(row | {"measurements": len(values), "relative": row["csg"] / (row["classes"] - 1)})
     return pd.DataFrame(rows)
 
 
-def _interval(part: pd.DataFrame, sources: Sequence[str]) -> Interval:
-    """The mean, and the wider of its intervals over what it varies with: draws of one training are no new trainings."""
-    means = [part.groupby(name)["csg"].mean() for name in sources]
-    intervals = [t_interval(values) for values in means if len(values) > 1]
-    wider = max(intervals, key=lambda found: found.high - found.low, default=Interval(0.0, math.nan, math.nan))
-    return Interval(part["csg"].mean(), wider.low, wider.high)
+def _bounds(values: pd.DataFrame, most: int) -> tuple[float, float]:
+    """A 95 % interval of the mean within 0 and `most`: over draws or over trainings, whichever is wider.
+
+    Draws from one training are no new trainings, so their product is no number of measurements to go by.
+    """
+    means = [values.groupby(name)["csg"].mean() for name in ("draw", "repeat")]
+    intervals = [t_interval(each) for each in means if len(each) > 1]
+    if not intervals:
+        return math.nan, math.nan
+    wider = max(intervals, key=lambda found: found.high - found.low)
+    return max(wider.low, 0.0), min(wider.high, most)
 
 
 def sets(config: Config, table: pd.DataFrame, collections: Sequence[Collection]) -> pd.DataFrame:
     """CSG of every data set and split at the study's own settings."""
     part = table[(table["embedding"] == RAW) & table["whole"]]
     part = part[(part["k"] == config.k) & (part["samples"] == config.samples_per_class)]
-    names = {c.paper: c.test.name for c in collections}
+    names, kinds = ({c.paper: told(c) for c in collections} for told in (lambda c: c.test.name, pixels))
     sizes = {
         (c.paper, s): "x".join(map(str, c.pictures(s).images.shape[1:])) for c in collections for s in ("train", "test")
     }
@@ -100,6 +114,7 @@ def sets(config: Config, table: pd.DataFrame, collections: Sequence[Collection])
             "half": part["half"],
             "split": part["split"],
             "data": part["half"].map(names),
+            "pixels": part["half"].map(kinds),
             "same_data": part["same_data"],
             "images": part["images"],
             "size": [sizes[key] for key in keys],
@@ -145,6 +160,41 @@ def pools(collections: Sequence[Collection], table: pd.DataFrame) -> pd.DataFram
     order = {collection.paper: place for place, collection in enumerate(collections)}
     found = found.sort_values(["split", "pool"], ascending=[False, True], kind="stable")
     return found.sort_values("half", key=lambda halves: halves.map(order), kind="stable", ignore_index=True)
+
+
+def gaps(config: Config, own: pd.DataFrame, collections: Sequence[Collection]) -> pd.DataFrame:
+    """By how much the test split is more complex, and how much of that is left in pools of equally many images.
+
+    `gap` is of the whole splits, `left` of the test split and of training pools of its size, where such were drawn;
+    95 % intervals over draws of samples, and of pools (Student's and Welch's). One test split is not drawn again: an
+    interval without 0 says that these test images differ, not that test images do.
+    """
+    rows, here = [], own[(own["k"] == config.k) & (own["samples"] == config.samples_per_class)]
+    for collection in collections:
+        part = here[here["half"] == collection.paper].sort_values("draw")
+        train, test = (part.loc[part["split"] == split, "csg"].to_numpy() for split in ("train", "test"))
+        gap = t_interval(test - train)
+        low, high = (gap.low, gap.high) if part["drawn"].any() else (math.nan, math.nan)
+        row = {"half": collection.paper, "train": train.mean(), "test": test.mean()}
+        row |= {"gap": gap.value, "gap_low": low, "gap_high": high}
+        row["pool"] = round(collection.counts("test").float().mean().item())
+        if ("train", row["pool"]) in collection.pools:
+            there = collection.pool("train", row["pool"]).numpy()
+            left = _difference(test if part["drawn"].all() else test[:1], there)
+            row |= {"train_pools": there.mean(), "pool_draws": len(there)}
+            row |= {"left": left.value, "left_low": left.low, "left_high": left.high}
+        rows.append(row)
+    columns = ["train_pools", "pool_draws", "left", "left_low", "left_high"]
+    found = pd.DataFrame(rows)
+    return found.reindex(columns=[*found.columns.difference(columns, sort=False), *columns])
+
+
+def _difference(one: np.ndarray, other: np.ndarray) -> Interval:
+    """The difference of two means with Welch's 95 % interval; a single value is known and not drawn."""
+    if len(one) == 1:
+        return t_interval(one - other)
+    found = stats.ttest_ind(one, other, equal_var=False).confidence_interval()
+    return Interval(one.mean() - other.mean(), found.low, found.high)
 
 
 def confused(measured: Mapping[str, list[CSG]], names: Mapping[str, tuple[str, ...]]) -> pd.DataFrame:

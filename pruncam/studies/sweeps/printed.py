@@ -30,7 +30,7 @@ def beside(ours: pd.DataFrame) -> pd.DataFrame:
     """Table 2: printed and our change of accuracy at every rate; `ours` is a sweep without fine-tuning."""
     table = published()
     table = table[table["quantity"] == "change"].rename(columns={"value": "published"})
-    own = ours.assign(ours=-ours["acc_drop"], low=-ours["high"], high=-ours["low"])
+    own = ours.assign(ours=0 - ours["acc_drop"], low=0 - ours["high"], high=0 - ours["low"])  # -0.0 would show
     found = table.merge(own[["half", "rate", "ours", "low", "high"]], on=["half", "rate"], how="left")
     found = found.assign(difference=found["ours"] - found["published"])
     return found[["half", "rate", "published", "ours", "low", "high", "difference", "flag"]]
