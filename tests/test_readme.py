@@ -62,7 +62,7 @@ def test_what_the_runs_say_is_what_the_tables_say():
     assert "still classify it is 0.24" in text
 
     mean = tables["laptop/sweeps/table_correlations"].query("rate.str.startswith('mean')")
-    mean = mean.set_index(["source", "reading", "loss"])
+    mean = mean.set_index(["source", "reading", "loss"]).sort_index()
     assert (mean.loc["ours", "low"] < 0).all() and (mean.loc["ours", "high"] > 0).all()
     assert "every interval includes 0" in text
     (printed, share), (ours, ours_share), (part, part_share) = (
