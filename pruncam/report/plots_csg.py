@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,7 +10,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import LogLocator, NullFormatter
-from matplotlib.transforms import Bbox
 
 from pruncam.report.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, style
 
@@ -76,45 +74,37 @@ def _name(axes: Axes, similarity: np.ndarray, names: Sequence[str]) -> None:
     """
     pixel, points = axes.figure.dpi / 72, plane(1 - similarity)
     dots = axes.transData.transform(points) / pixel  # in points, as sizes of letters are
-    field = Bbox(axes.get_window_extent().get_points() / pixel)
+    field = _box(*axes.get_window_extent().get_points() / pixel)
     apart = np.linalg.norm(dots[:, None] - dots, axis=2)
-    taken = [Bbox.from_extents(*dot - 3.5, *dot + 3.5) for dot in dots]
-    for a, b, _ in _joined(similarity):
-        along = np.linspace(dots[a], dots[b], 2 + int(apart[a, b] / 4))[1:-1]
-        taken += [Bbox.from_extents(*dot - 1, *dot + 1) for dot in along]
+    lines = [np.linspace(dots[a], dots[b], 2 + int(apart[a, b] / 4))[1:-1] for a, b, _ in _joined(similarity)]
+    taken = [_box(dots - 3.5, dots + 3.5), *(_box(along - 1, along + 1) for along in lines)]
+    far = np.repeat(_DISTANCES, len(_ANGLES))
+    direction = np.tile(np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1), (len(_DISTANCES), 1))
     for place in np.argsort(np.sort(apart, axis=1)[:, : _CROWD + 1].sum(1), kind="stable"):
         extent = TextPath((0, 0), names[place], size=_LETTERS).get_extents()
         size = np.array([extent.width, _LETTERS]) + 2
-        far, box = min(
-            ((far, _beside(dots[place], size, angle, far)) for far, angle in product(_DISTANCES, _ANGLES)),
-            key=lambda tried: round(_hidden(tried[1], taken, field) + tried[0], 3),  # the first of equals
-        )
-        taken.append(box)
-        middle = (box.p0 + box.p1) / 2 - dots[place]
-        look = {"ha": "center", "va": "center", "fontsize": _LETTERS}
-        if far > _DISTANCES[0]:
+        middles = direction * (far[:, None] + size / 2)
+        boxes = _box(dots[place] + middles - size / 2, dots[place] + middles + size / 2)
+        hidden = _common(boxes, np.concatenate(taken)) + size.prod() - _common(boxes, field[None])
+        best = np.round(hidden + far, 3).argmin()  # the first of equals
+        taken.append(boxes[[best]])
+        look = {"ha": "center", "va": "center", "fontsize": _LETTERS, "textcoords": "offset points", "zorder": 3}
+        if far[best] > _DISTANCES[0]:
             look["arrowprops"] = {"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 2}
-        note = axes.annotate(names[place], points[place], xytext=middle, textcoords="offset points", zorder=3, **look)
+        note = axes.annotate(names[place], points[place], xytext=middles[best], **look)
         note.set_path_effects([withStroke(linewidth=2, foreground="white")])
         note.set_in_layout(False)  # else the axes would shrink, and the points move, for what has its place in them
 
 
-def _beside(dot: np.ndarray, size: np.ndarray, angle: float, far: float) -> Bbox:
-    """The box of a name in a direction from its point, `far` from it."""
-    direction = np.array([np.cos(angle), np.sin(angle)])
-    middle = dot + direction * (far + size / 2)
-    return Bbox.from_extents(*middle - size / 2, *middle + size / 2)
+def _box(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Boxes (..., 4) of their lower left and upper right corners (..., 2)."""
+    return np.concatenate([low, high], axis=-1)
 
 
-def _hidden(box: Bbox, taken: Sequence[Bbox], field: Bbox) -> float:
-    """The area that a box has in common with what is there, or outside the field."""
-    return sum(_common(box, other) for other in taken) + box.width * box.height - _common(box, field)
-
-
-def _common(one: Bbox, other: Bbox) -> float:
-    """The area that two boxes have in common."""
-    shared = Bbox.intersection(one, other)
-    return 0.0 if shared is None else shared.width * shared.height
+def _common(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The area that each box (N, 4) has in common with others (M, 4), (N,)."""
+    low, high = np.maximum(boxes[:, None, :2], others[:, :2]), np.minimum(boxes[:, None, 2:], others[:, 2:])
+    return (high - low).clip(min=0).prod(2).sum(1)
 
 
 def plane(distances: np.ndarray) -> np.ndarray:
