@@ -149,6 +149,19 @@ def t_interval(values: ArrayLike, *, confidence: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
+def mean_difference(one: ArrayLike, other: ArrayLike, *, confidence: float = 0.95) -> Interval:
+    """The mean of `one` minus that of `other` and its interval by Welch's t; a single `one` is taken as known.
+
+    Raises ValueError where `other` has fewer than 2 values, or one is not finite.
+    """
+    one, other = _finite(one, at_least=1), _finite(other, at_least=2)
+    if len(one) == 1:
+        return t_interval(one - other, confidence=confidence)
+    _check_confidence(confidence)
+    found = stats.ttest_ind(one, other, equal_var=False).confidence_interval(confidence)
+    return Interval(float(one.mean() - other.mean()), float(found.low), float(found.high))
+
+
 def _check_confidence(confidence: float) -> None:
     check_number("confidence", confidence)
     if not 0 < confidence < 1:

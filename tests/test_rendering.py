@@ -10,8 +10,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
-from pruncam.report import plots_csg, rendering
+from pruncam.report import labels, plots_csg, rendering
 
 
 def curves(layout: str | None = None) -> Figure:
@@ -105,3 +106,21 @@ def test_names_in_a_crowd_of_classes_can_be_read(count):
     for box in boxes:
         assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
         assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1
+
+
+def test_a_name_goes_where_nothing_is():
+    figure = Figure(figsize=(3, 3))
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, 10), ylim=(0, 10))
+    bar, dot = np.array([[6.0, 2.0], [6.0, 8.0]]), np.array([[3.9, 5.0]])
+    labels.write(axes, np.array([[5.0, 5.0], [9.8, 9.8]]), ["middle", "corner"], around=[bar, dot])
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    middle, corner = (Text.get_window_extent(text, canvas.get_renderer()) for text in axes.texts)
+    on_screen = axes.transData.transform
+    assert not middle.overlaps(Bbox(on_screen(bar)).padded(1)) and not middle.contains(*on_screen(dot)[0])
+    assert corner.x1 <= figure.bbox.x1 and corner.y1 <= figure.bbox.y1
+    # With nothing around a name stands on the right, at the height of its point.
+    free = Figure(figsize=(3, 3)).add_axes((0, 0, 1, 1), xlim=(0, 10), ylim=(0, 10))
+    labels.write(free, np.array([[5.0, 5.0]]), ["middle"])
+    x, y = free.texts[0].get_position()
+    assert x > 0 and y == pytest.approx(0) and free.texts[0].arrow_patch is None

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pruncam.statistics import bootstrap_mean, bootstrap_means, correlation, resampled_sums, t_interval
+from pruncam.statistics import bootstrap_mean, bootstrap_means, correlation, mean_difference, resampled_sums, t_interval
 
 REFERENCES = {"pearson": stats.pearsonr, "spearman": stats.spearmanr, "kendall": stats.kendalltau}
 
@@ -198,3 +198,18 @@ def test_resampled_sums_are_those_of_rows_picked_one_by_one(n, samples):
 def test_a_bootstrap_of_few_samples_is_refused():
     with pytest.raises(ValueError, match="at least 100 samples, got 99"):
         bootstrap_mean([1.0, 2.0], samples=99, seed=0)
+
+
+def test_a_difference_of_means_is_as_worked_out_by_hand():
+    # Variances 1 and 4 of 3 and 2 values: the standard error is sqrt(1/3 + 2), Welch's degrees of freedom 1.32.
+    found = mean_difference([1, 2, 3], [4, 4 + 2 * math.sqrt(2)])
+    error, freedom = math.sqrt(1 / 3 + 2), (1 / 3 + 2) ** 2 / ((1 / 3) ** 2 / 2 + 2**2 / 1)
+    half = stats.t.ppf(0.975, freedom) * error
+    assert found.value == pytest.approx(2 - 4 - math.sqrt(2))
+    assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half))
+    # One value that is known: Student's interval of the others' mean, turned round.
+    known, others = mean_difference([5], [1, 2, 3]), t_interval([1, 2, 3])
+    assert (known.value, known.low, known.high) == pytest.approx((3, 5 - others.high, 5 - others.low))
+    for one, other in (([], [1, 2]), ([1, 2], [1]), ([1, math.nan], [1, 2])):
+        with pytest.raises(ValueError, match="an interval needs"):
+            mean_difference(one, other)

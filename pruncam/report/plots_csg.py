@@ -7,18 +7,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
-from matplotlib.textpath import TextPath
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from pruncam.report import labels
 from pruncam.report.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, style
 
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, GREY, "#56B4E9", "#E69F00")  # of data sets, in their order
 _NAMED = 20  # classes whose names can be read beside each other
-_LETTERS = 8  # the size of their names in the graph
-_CROWD = 3  # neighbours by which it is told how crowded a point is
-_ANGLES = np.pi * np.array([0, 1, 0.25, 0.75, -0.25, -0.75, 0.5, -0.5])  # where a name may stand, the best ones first
-_DISTANCES = (4, 12, 22, 34, 48)
 
 
 def classes(similarity: np.ndarray, names: Sequence[str]) -> Figure:
@@ -40,8 +35,8 @@ def classes(similarity: np.ndarray, names: Sequence[str]) -> Figure:
         left.set_yticks(places, [names[k] for k in places])
         _graph(right, similarity)
         if len(names) <= _NAMED:
-            figure.draw_without_rendering()  # only then is it known where the points are
-            _name(right, similarity, names)
+            points = plane(1 - similarity)
+            labels.write(right, points, names, around=[points[[a, b]] for a, b, _ in _joined(similarity)])
     return figure
 
 
@@ -64,47 +59,6 @@ def _joined(similarity: np.ndarray) -> list[tuple[int, int, float]]:
     nearest = others >= np.sort(others, axis=1)[:, [-2]]
     shares = others / max(others.max(), 1e-12)
     return [(a, b, shares[a, b]) for a, b in np.argwhere(np.triu((nearest | nearest.T) & (shares > 0.2)))]
-
-
-def _name(axes: Axes, similarity: np.ndarray, names: Sequence[str]) -> None:
-    """Write every point's name as near to it as there is room, with a thin line where that is not beside it.
-
-    The most crowded points come first. A name should hide neither another nor a point, nor leave the axes, and rather
-    not lie on a line.
-    """
-    pixel, points = axes.figure.dpi / 72, plane(1 - similarity)
-    dots = axes.transData.transform(points) / pixel  # in points, as sizes of letters are
-    field = _box(*axes.get_window_extent().get_points() / pixel)
-    apart = np.linalg.norm(dots[:, None] - dots, axis=2)
-    lines = [np.linspace(dots[a], dots[b], 2 + int(apart[a, b] / 4))[1:-1] for a, b, _ in _joined(similarity)]
-    taken = [_box(dots - 3.5, dots + 3.5), *(_box(along - 1, along + 1) for along in lines)]
-    far = np.repeat(_DISTANCES, len(_ANGLES))
-    direction = np.tile(np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1), (len(_DISTANCES), 1))
-    for place in np.argsort(np.sort(apart, axis=1)[:, : _CROWD + 1].sum(1), kind="stable"):
-        extent = TextPath((0, 0), names[place], size=_LETTERS).get_extents()
-        size = np.array([extent.width, _LETTERS]) + 2
-        middles = direction * (far[:, None] + size / 2)
-        boxes = _box(dots[place] + middles - size / 2, dots[place] + middles + size / 2)
-        hidden = _common(boxes, np.concatenate(taken)) + size.prod() - _common(boxes, field[None])
-        best = np.round(hidden + far, 3).argmin()  # the first of equals
-        taken.append(boxes[[best]])
-        look = {"ha": "center", "va": "center", "fontsize": _LETTERS, "textcoords": "offset points", "zorder": 3}
-        if far[best] > _DISTANCES[0]:
-            look["arrowprops"] = {"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 2}
-        note = axes.annotate(names[place], points[place], xytext=middles[best], **look)
-        note.set_path_effects([withStroke(linewidth=2, foreground="white")])
-        note.set_in_layout(False)  # else the axes would shrink, and the points move, for what has its place in them
-
-
-def _box(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Boxes (..., 4) of their lower left and upper right corners (..., 2)."""
-    return np.concatenate([low, high], axis=-1)
-
-
-def _common(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """The area that each box (N, 4) has in common with others (M, 4), (N,)."""
-    low, high = np.maximum(boxes[:, None, :2], others[:, :2]), np.minimum(boxes[:, None, 2:], others[:, 2:])
-    return (high - low).clip(min=0).prod(2).sum(1)
 
 
 def plane(distances: np.ndarray) -> np.ndarray:

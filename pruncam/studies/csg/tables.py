@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import torch
-from scipy import stats
 
 from pruncam.complexity import CSG
-from pruncam.statistics import Interval, t_interval
+from pruncam.statistics import mean_difference, t_interval
 from pruncam.studies.csg.collection import Collection, View, mean_of
 from pruncam.studies.csg.config import RAW, Config
 
@@ -103,7 +102,8 @@ def sets(config: Config, table: pd.DataFrame, collections: Sequence[Collection])
     """CSG of every data set and split at the study's own settings."""
     part = table[(table["embedding"] == RAW) & table["whole"]]
     part = part[(part["k"] == config.k) & (part["samples"] == config.samples_per_class)]
-    names, kinds = ({c.paper: told(c) for c in collections} for told in (lambda c: c.test.name, pixels))
+    names = {c.paper: c.test.name for c in collections}
+    kinds = {c.paper: pixels(c) for c in collections}
     sizes = {
         (c.paper, s): "x".join(map(str, c.pictures(s).images.shape[1:])) for c in collections for s in ("train", "test")
     }
@@ -178,23 +178,14 @@ def gaps(config: Config, own: pd.DataFrame, collections: Sequence[Collection]) -
         row = {"half": collection.paper, "train": train.mean(), "test": test.mean()}
         row |= {"gap": gap.value, "gap_low": low, "gap_high": high}
         row["pool"] = round(collection.counts("test").float().mean().item())
+        row |= dict.fromkeys(("train_pools", "pool_draws", "left", "left_low", "left_high"), math.nan)
         if ("train", row["pool"]) in collection.pools:
             there = collection.pool("train", row["pool"]).numpy()
-            left = _difference(test if part["drawn"].all() else test[:1], there)
+            left = mean_difference(test if part["drawn"].all() else test[:1], there)
             row |= {"train_pools": there.mean(), "pool_draws": len(there)}
             row |= {"left": left.value, "left_low": left.low, "left_high": left.high}
         rows.append(row)
-    columns = ["train_pools", "pool_draws", "left", "left_low", "left_high"]
-    found = pd.DataFrame(rows)
-    return found.reindex(columns=[*found.columns.difference(columns, sort=False), *columns])
-
-
-def _difference(one: np.ndarray, other: np.ndarray) -> Interval:
-    """The difference of two means with Welch's 95 % interval; a single value is known and not drawn."""
-    if len(one) == 1:
-        return t_interval(one - other)
-    found = stats.ttest_ind(one, other, equal_var=False).confidence_interval()
-    return Interval(one.mean() - other.mean(), found.low, found.high)
+    return pd.DataFrame(rows)
 
 
 def confused(measured: Mapping[str, list[CSG]], names: Mapping[str, tuple[str, ...]]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pruncam.report import diagrams_sweeps, plots
+from pruncam.report import diagrams_sweeps, labels, plots
 from pruncam.report.result import Drawing
 from pruncam.studies.figures import TITLES
 from pruncam.studies.half import FLOOR
@@ -21,6 +21,7 @@ from pruncam.studies.sweeps.tables import BEYOND, LOSSES, OURS, PRINTED, READING
 
 COLOURS = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.PURPLE, plots.GREY, "#E69F00", "#56B4E9", "#000000")
 CHANGE = "change of accuracy, points"
+READINGS_SHOWN = ("csg", "csg_relative")
 
 
 def drawings(config: Config, tables: Mapping[str, pd.DataFrame], data: Mapping[str, str]) -> dict[str, Drawing]:
@@ -123,7 +124,7 @@ def _complexity(tables: Mapping[str, pd.DataFrame]) -> Figure:
     theirs = theirs[["csg", "csg_relative", "acc_drop"]].mean().rename(columns={"acc_drop": "lost"})
     with plots.style():
         figure = Figure(figsize=(8.4, 3.9), layout="constrained")
-        for axes, reading in zip(figure.subplots(1, 2, sharey=True), ("csg", "csg_relative"), strict=True):
+        for axes, reading in zip(figure.subplots(1, 2, sharey=True), READINGS_SHOWN, strict=True):
             for colour, (half, row) in zip(_cycle(swept["half"]), ours.iterrows(), strict=True):
                 axes.scatter(row[reading], row["lost"], color=colour, s=34, label=half)
             _hollow(axes, theirs[reading], theirs["lost"], "s", PRINTED)
@@ -133,16 +134,15 @@ def _complexity(tables: Mapping[str, pd.DataFrame]) -> Figure:
             axes.grid(alpha=0.25, linewidth=0.6)
         figure.axes[0].set_ylabel(f"points lost, mean beyond {BEYOND:.0%}")
         _legend(figure)
+        for axes, reading in zip(figure.axes, READINGS_SHOWN, strict=True):
+            others = ours[[reading, "lost"]].to_numpy()[:, None]
+            labels.write(axes, theirs[[reading, "lost"]].to_numpy(), list(theirs.index), around=others, size=7)
     return figure
 
 
 def _hollow(axes: Axes, x: pd.Series, y: pd.Series, marker: str, source: str) -> None:
-    """Points of the paper, named; `x` and `y` are indexed by data set."""
+    """Points of the paper."""
     axes.scatter(x, y, facecolor="white", edgecolor="#444444", marker=marker, s=28, label=source, zorder=3)
-    for half in x.index:
-        up, left = half == "STL-10", half == "CIFAR-100"  # above CIFAR-10, its neighbour; off our own on the right
-        side = {"xytext": (-5 if left else 5, 4 if up else -9), "ha": "right" if left else "left"}
-        axes.annotate(half, (x[half], y[half]), textcoords="offset points", fontsize=7, **side)
 
 
 def _legend(figure: Figure) -> None:
@@ -170,9 +170,11 @@ def _limits(config: Config, tables: Mapping[str, pd.DataFrame]) -> Figure:
             reach = 100 * np.array([[max(0, row.rate - row.low)], [max(0, row.high - row.rate)]])
             look = {"color": colours[row.half], "fmt": "o" if row.lost else "^", "capsize": 2, "label": row.half}
             axes.errorbar(row.csg, 100 * row.rate, reach, **look)
+        theirs = limits[
+            (limits["source"] == PRINTED) | ((limits["source"] == UNFLAGGED) & (limits["half"] == "STL-10"))
+        ]
         for source, marker in {PRINTED: "s", UNFLAGGED: "D"}.items():
-            part = limits[limits["source"] == source].set_index("half")
-            part = part if source == PRINTED else part.loc[["STL-10"]]
+            part = theirs[theirs["source"] == source]
             _hollow(axes, part["csg"], 100 * part["rate"], marker, source)
         _band(axes, config, tables, ours)
         axes.set(xscale="log", xlabel="CSG of the training images", ylim=(0, 102))
@@ -180,6 +182,9 @@ def _limits(config: Config, tables: Mapping[str, pd.DataFrame]) -> Figure:
         axes.margins(x=0.15)
         axes.grid(alpha=0.25, linewidth=0.6)
         _legend(figure)
+        bars = [np.array([[row.csg, 100 * row.low], [row.csg, 100 * row.high]]) for row in ours.itertuples()]
+        points = theirs.assign(rate=100 * theirs["rate"])[["csg", "rate"]].to_numpy()
+        labels.write(axes, points, theirs["half"].tolist(), around=bars, size=7)
     return figure
 
 
