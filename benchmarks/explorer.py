@@ -1,25 +1,25 @@
-"""A move of the explorer in notebook 06: from the choice to the finished page, on the machine's own clock.
+"""A move of the explorer in notebook 06, from the selection to the finished page, in wall time.
 
-A walk through every rule, rate, CAM and target layer of each data set that can be looked at here, each at another
-image: both networks (the unpruned one's heatmap is kept for the next move of the same image), scores, pictures, text.
+A walk through every rule, rate, CAM and target layer of each data set that can be explored here,
+each with another image. A move covers both networks (the unpruned one's heatmap is reused for the
+next move of the same image), scores, images and text.
 """
 
 import pandas as pd
 
-from pruncam import explorer
-from pruncam.explorer import speed
+from pruncam.explorer import Explorer, open_explorer, speed
 
 
 def run() -> pd.DataFrame:
-    """One row per data set: the median and the 95th percentile of a move, and the medians of its two parts."""
-    found = explorer.open_explorer(progress=False)
-    return pd.DataFrame([_walk(found, title) for title in found.collections])
+    """Return a row per data set: median and 95th percentile of a move, medians of its parts."""
+    explorer = open_explorer(progress=False)
+    return pd.DataFrame([_walk(explorer, title) for title in explorer.sources])
 
 
-def _walk(found: explorer.Explorer, title: str) -> dict[str, object]:
-    choices = speed.choices(found, title)
-    speed.measure(found, choices[:3])  # warms up: the first move reads models and draws the curve
-    moves = speed.measure(found, choices)
+def _walk(explorer: Explorer, title: str) -> dict[str, object]:
+    selections = speed.walk(explorer, title)
+    speed.measure(explorer, selections[:3])  # warms up: reads the models and draws the curve
+    moves = speed.measure(explorer, selections)
     medians = moves.median()
     return {
         "explored": title,

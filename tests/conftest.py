@@ -1,4 +1,4 @@
-"""What the tests share: cores, one thread, and the quick profile of the MNIST IoU study, run once on a fresh cache."""
+"""Shared by the tests: CPU cores, one thread, and the quick profile of the MNIST IoU study."""
 
 import multiprocessing
 import os
@@ -8,26 +8,36 @@ from typing import NamedTuple
 import pytest
 import torch
 
+from pruncam._core.machine import Machine
+
 # Processes of the context "forkserver" are forked from one that has done the slow imports.
-SLOW_IMPORTS = ["torch", "pruncam.mnist_kernel", "pruncam.studies.mnist_iou", "sklearn.datasets", "pytest"]
+SLOW_IMPORTS = [
+    "torch",
+    "pruncam.training.compiled.kernel",
+    "pruncam.studies.mnist_iou",
+    "sklearn.datasets",
+    "pytest",
+]
 multiprocessing.get_context("forkserver").set_forkserver_preload(SLOW_IMPORTS)
 
 
 def pytest_configure(config):
-    """Cores of its own for each process of `pytest -n`, which its kernels and children keep to.
+    """Give each process of `pytest -n` cores of its own, to which its child processes keep too.
 
-    Threads of two processes on the same cores wait for each other in turn: two notebooks took 290 s that way, 110 s so.
+    Threads of two processes on the same cores wait for each other in turn: two notebooks took
+    290 s that way, and 110 s on separate cores.
     """
     if not hasattr(config, "workerinput") or not hasattr(os, "sched_setaffinity"):
         return
-    number, count = int(config.workerinput["workerid"].removeprefix("gw")), config.workerinput["workercount"]
+    worker = config.workerinput
+    number, count = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cores[number::count] or [cores[number % len(cores)]])
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
-    """The tensors here are small: more threads only wait for each other."""
+    """Use one PyTorch thread: the tensors are small, and more threads only wait for each other."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -36,21 +46,21 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """An empty cache, which the tests of a file share."""
+    """An empty cache that the tests of a file share."""
     return tmp_path_factory.mktemp("cache")
 
 
 class Finished(NamedTuple):
-    """A study that was run, and what its run left."""
+    """A finished run of a study."""
 
     result: object  # a StudyResult
     cache: Path
-    progress: str  # the last line that it told
+    progress: str  # the last line of its progress file
 
 
 @pytest.fixture(scope="session")
 def run_study(tmp_path_factory):
-    """A function that runs the MNIST IoU study on a fresh cache or on the one given."""
+    """A function that runs the MNIST IoU study on a fresh cache or on one that is passed."""
     from pruncam.studies import mnist_iou
 
     def run(config, cache=None, **machine):
@@ -59,7 +69,7 @@ def run_study(tmp_path_factory):
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PRUNCAM_CACHE", str(cache))
             patch.setenv("PRUNCAM_PROGRESS", str(progress))
-            result = mnist_iou.run(config, machine=mnist_iou.Machine(**machine))
+            result = mnist_iou.run(config, machine=Machine(**machine))
         return Finished(result, cache, progress.read_text())
 
     return run

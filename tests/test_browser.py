@@ -1,7 +1,8 @@
-"""Notebook 06 as people meet it: in JupyterLab, in a real browser, moved by keyboard.
+"""Notebook 06 in JupyterLab in a real browser, operated by keyboard.
 
-Needs playwright (one of the extra `test`) and a Chromium: the file that PRUNCAM_CHROMIUM names, one on the PATH, or
-the one that `python -m playwright install chromium` fetches. Without them the test is skipped and says so.
+Needs playwright (in the extra `test`) and a Chromium: the file that PRUNCAM_CHROMIUM names, one on
+the PATH, or the one installed by `python -m playwright install chromium`. Without them the test is
+skipped and says so.
 """
 
 import json
@@ -24,43 +25,60 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-quic"]
-PATIENCE = 240  # seconds for any step; an idle machine needs half a minute for all of them
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-quic",
+]
+TIMEOUT = 240  # seconds for any step; an idle machine needs half a minute for all of them
 NOTEBOOK = "06_explore.ipynb"
 STATUS = ".jupyter-widgets [role=status]"
-PICTURES = ".jupyter-widgets figure img"
+IMAGES = ".jupyter-widgets figure img"
+FOLDERS = {  # of JupyterLab and of the package, below a temporary folder
+    "JUPYTER_CONFIG_DIR": "config",
+    "JUPYTER_DATA_DIR": "data",
+    "JUPYTER_RUNTIME_DIR": "runtime",
+    "IPYTHONDIR": "ipython",
+    "JUPYTERLAB_SETTINGS_DIR": "settings",
+    "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+    "PRUNCAM_CACHE": "cache",
+    "PRUNCAM_FIGURES": "figures",
+}
 
 
-def chromium(own: str) -> str | None:
-    """The browser to use; `own` is playwright's."""
+def find_chromium(of_playwright: str) -> str | None:
+    """Return the path of the browser to use, `of_playwright` last."""
     named = os.environ.get("PRUNCAM_CHROMIUM")
-    candidates = [named] if named else [*map(shutil.which, NAMES), own]
+    candidates = [named] if named else [*map(shutil.which, NAMES), of_playwright]
     return next((path for path in candidates if path and Path(path).is_file()), None)
 
 
 @contextmanager
 def jupyterlab(folder: Path, notebooks: Path) -> Iterator[str]:
-    """JupyterLab on `notebooks`, everything of its own in `folder`; gives its address with {} for a path."""
-    settings = folder / "settings" / "@jupyterlab" / "apputils-extension"
-    settings.mkdir(parents=True)
-    answers = {"fetchNews": "false", "checkForUpdates": False}  # or a question covers the page
-    (settings / "notification.jupyterlab-settings").write_text(json.dumps(answers))
-    places = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime"}
-    places |= {
-        "IPYTHONDIR": "ipython",
-        "JUPYTERLAB_SETTINGS_DIR": "settings",
-        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
-    }
-    places |= {"PRUNCAM_CACHE": "cache", "PRUNCAM_FIGURES": "figures"}
-    environment = os.environ | {name: str(folder / place) for name, place in places.items()}
-    environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"}
-    environment.pop("PRUNCAM_DATA", None)
+    """Run JupyterLab on `notebooks` with all its files in `folder`.
+
+    Yields its address, with {} in place of a path.
+    """
+    disable_questions(folder)
     token, port = secrets.token_hex(16), free_port()
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1"]
-    command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}"]
-    command += [f"--ServerApp.root_dir={notebooks}"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0",
+        f"--IdentityProvider.token={token}",
+        f"--ServerApp.root_dir={notebooks}",
+    ]
     with (folder / "server.log").open("w") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        server = subprocess.Popen(
+            command, env=environment(folder), stdout=log, stderr=log, start_new_session=True
+        )
     try:
         wait_for(f"http://127.0.0.1:{port}/api?token={token}", server)
         yield f"http://127.0.0.1:{port}/{{}}?token={token}&reset"
@@ -73,14 +91,29 @@ def jupyterlab(folder: Path, notebooks: Path) -> Iterator[str]:
             server.wait()
 
 
+def disable_questions(folder: Path) -> None:
+    """Write JupyterLab settings without the question that would cover the page."""
+    settings = folder / "settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True)
+    values = {"fetchNews": "false", "checkForUpdates": False}
+    (settings / "notification.jupyterlab-settings").write_text(json.dumps(values))
+
+
+def environment(folder: Path) -> dict[str, str]:
+    variables = os.environ | {name: str(folder / path) for name, path in FOLDERS.items()}
+    variables |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"}
+    variables.pop("PRUNCAM_DATA", None)
+    return variables
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
-def wait_for(address: str, server: subprocess.Popen, seconds: float = PATIENCE) -> None:
-    """Until the server answers; an error where it ends or does not answer."""
+def wait_for(address: str, server: subprocess.Popen, seconds: float = TIMEOUT) -> None:
+    """Wait until the server answers; fail if it ends or does not answer in time."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -95,22 +128,24 @@ def wait_for(address: str, server: subprocess.Popen, seconds: float = PATIENCE) 
 
 @pytest.fixture(scope="module")
 def browser():
-    """A headless Chromium, or a skip that says what is missing."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+    """Return a headless Chromium, or skip and say what is missing."""
+    api = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install playwright"
+    )
     with api.sync_playwright() as playwright:
-        path = chromium(playwright.chromium.executable_path)
+        path = find_chromium(playwright.chromium.executable_path)
         if path is None:
             pytest.skip(
-                "no Chromium: `apt-get install chromium`, or `python -m playwright install chromium`, or name one in "
-                "PRUNCAM_CHROMIUM"
+                "no Chromium: `apt-get install chromium`, or `python -m playwright install "
+                "chromium`, or name one in PRUNCAM_CHROMIUM"
             )
-        started = playwright.chromium.launch(executable_path=path, args=QUIET)
+        started = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield started
         started.close()
 
 
 def run_all(page) -> None:
-    """Run every cell; given before the kernel is connected, the command would be dropped without a word."""
+    """Run every cell, once the kernel is connected: an earlier command would be dropped."""
     idle = page.locator(".jp-StatusBar-TextItem", has_text=re.compile(r"\| Idle$"))
     idle.wait_for()
     page.locator(".lm-MenuBar-itemLabel", has_text=re.compile("^Run$")).click()
@@ -120,48 +155,49 @@ def run_all(page) -> None:
 
 
 def control(page, name: str):
-    """The part of the control called `name` that takes the keyboard."""
+    """Return the part of the control called `name` that takes keyboard input."""
     row = page.locator(".widget-inline-hbox", has=page.get_by_text(name, exact=True))
     return row.locator(".noUi-handle, select")
 
 
-def changed(page, locator, before: str) -> str:
-    """The text after it is another one than `before`."""
-    deadline = time.monotonic() + PATIENCE
+def wait_for_change(page, locator, before: str) -> str:
+    """Return the text once it differs from `before`."""
+    deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
         now = locator.inner_text()
         if now != before and "Reading" not in now:
             return now
         page.wait_for_timeout(20)
-    raise AssertionError(f"after {PATIENCE} s the text is still {before!r}")
+    raise AssertionError(f"after {TIMEOUT} s the text is still {before!r}")
 
 
 @pytest.mark.timeout(540)
-def test_a_newcomer_runs_the_explorer_and_moves_it_by_keyboard(browser, tmp_path):
+def test_a_newcomer_runs_the_explorer_and_operates_it_by_keyboard(browser, tmp_path):
     notebooks = tmp_path / "notebooks"
     notebooks.mkdir()
     shutil.copyfile(ROOT / "notebooks" / NOTEBOOK, notebooks / NOTEBOOK)
     with jupyterlab(tmp_path, notebooks) as address:
         page, errors = browser.new_page(viewport={"width": 1280, "height": 900}), []
-        page.set_default_timeout(1000 * PATIENCE)
+        page.set_default_timeout(1000 * TIMEOUT)
         page.on("pageerror", lambda error: errors.append(str(error)))  # a builtin it cannot wrap
         page.goto(address.format(f"doc/tree/{NOTEBOOK}"))
         run_all(page)
         assert page.locator('[data-mime-type="application/vnd.jupyter.error"]').count() == 0
-        text, pictures = page.locator(STATUS), page.locator(PICTURES)
-        assert pictures.count() == 5 and "pruned by L1 at 40 %" in text.inner_text()
-        pixels, before = pictures.nth(2).get_attribute("src"), text.inner_text()
+        text, images = page.locator(STATUS), page.locator(IMAGES)
+        assert images.count() == 5 and "pruned by L1 at 40 %" in text.inner_text()
+        pixels, before = images.nth(2).get_attribute("src"), text.inner_text()
 
         control(page, "rate").press("ArrowRight")
-        moved = changed(page, text, before)
-        assert "pruned by L1 at 60 %" in moved and "Mean Sp2PS of all test images at this rate" in moved
-        assert pictures.nth(2).get_attribute("src") != pixels, "the pruned network's heatmap is still the one of 40 %"
-        assert pictures.nth(0).get_attribute("src"), "the image itself is shown"
+        moved = wait_for_change(page, text, before)
+        assert "pruned by L1 at 60 %" in moved
+        assert "Mean Sp2PS of all test images at this rate" in moved
+        assert images.nth(2).get_attribute("src") != pixels, "the heatmap is still that of 40 %"
+        assert images.nth(0).get_attribute("src"), "the image itself is shown"
 
         control(page, "image").press("ArrowRight")
-        other = changed(page, text, moved)
+        other = wait_for_change(page, text, moved)
         assert other.split(",")[0] != moved.split(",")[0], "the text names another image"
         control(page, "target layer").select_option(index=0)
-        assert "32 x 32 cells" in changed(page, text, other)
+        assert "32 x 32 cells" in wait_for_change(page, text, other)
         assert not errors, errors
         page.close()

@@ -1,32 +1,50 @@
-"""Claims: the verdict for every place that an interval can take beside its limit."""
+"""Claims: the verdict for every position of an interval relative to its limit, and judging."""
 
 import math
 
 import pytest
 
-from pruncam.report.claims import VERDICTS, Claim, table
+from pruncam.report.claims import (
+    VERDICTS,
+    Claim,
+    Finding,
+    Statement,
+    judge,
+    read_statements,
+    table,
+)
 from pruncam.statistics import Interval
 
 INF = math.inf
+STUDIES = ("sp2ps", "pe_score", "sweeps", "csg", "mnist_iou")
 
 
-def claim(estimate, relation="at least", limit=0.5, on_stand_in=False, points=26):
-    estimate = Interval(*estimate) if isinstance(estimate, tuple) else estimate
-    return Claim(
-        claim="X1",
+def statement(relation="at least", limit=0.5, name="X1", datasets=()):
+    return Statement(
+        claim=name,
         sentence="It rises.",
         source="thesis, Section 4",
         criterion="rise",
         relation=relation,
         limit=limit,
-        estimate=estimate,
-        evidence="it was seen",
-        points=points,
+        datasets=datasets,
+    )
+
+
+def finding(estimate=(0.8, 0.7, 0.9), points=26, datasets=()):
+    estimate = Interval(*estimate) if isinstance(estimate, tuple) else estimate
+    return Finding(estimate=estimate, evidence="it was seen", points=points, datasets=datasets)
+
+
+def claim(estimate, relation="at least", limit=0.5, on_stand_in=False, points=26):
+    return Claim(
+        statement=statement(relation, limit),
+        finding=finding(estimate, points),
         on_stand_in=on_stand_in,
     )
 
 
-PLACES = [  # estimate (value, low, high), verdict of "at least 0.5", verdict of "at most 0.5"
+CASES = [  # estimate (value, low, high), verdict of "at least 0.5", verdict of "at most 0.5"
     ((0.8, 0.7, 0.9), "reproduced", "not reproduced"),
     ((0.2, 0.1, 0.3), "not reproduced", "reproduced"),
     ((0.6, 0.4, 0.8), "undecided", "undecided"),
@@ -41,13 +59,13 @@ PLACES = [  # estimate (value, low, high), verdict of "at least 0.5", verdict of
 ]
 
 
-@pytest.mark.parametrize(("estimate", "at_least", "at_most"), PLACES)
+@pytest.mark.parametrize(("estimate", "at_least", "at_most"), CASES)
 def test_the_verdict_is_that_of_the_whole_interval(estimate, at_least, at_most):
     assert claim(estimate).verdict == at_least
     assert claim(estimate, "at most").verdict == at_most
 
 
-@pytest.mark.parametrize(("estimate", "at_least", "at_most"), PLACES)
+@pytest.mark.parametrize(("estimate", "at_least", "at_most"), CASES)
 def test_on_a_stand_in_nothing_is_ever_reproduced(estimate, at_least, at_most):
     words = {"reproduced": "holds on stand-in", "not reproduced": "fails on stand-in"}
     assert claim(estimate, on_stand_in=True).verdict == words.get(at_least, at_least)
@@ -68,33 +86,98 @@ def test_on_a_stand_in_nothing_is_ever_reproduced(estimate, at_least, at_most):
         (None, False),
     ],
 )
-def test_a_verdict_is_firm_where_an_interval_twice_as_wide_gives_it_too(estimate, firm, on_stand_in):
+def test_a_verdict_is_firm_if_an_interval_twice_as_wide_gives_it_too(estimate, firm, on_stand_in):
     assert claim(estimate, on_stand_in=on_stand_in).firm is firm
     assert claim(estimate, "at most", on_stand_in=on_stand_in).firm is firm
 
 
 def test_every_verdict_is_one_of_the_known():
-    found = {
+    verdicts = {
         claim(estimate, relation, on_stand_in=stand_in).verdict
-        for estimate, _, _ in PLACES
+        for estimate, _, _ in CASES
         for relation in ("at least", "at most")
         for stand_in in (False, True)
     }
-    assert found == set(VERDICTS)
+    assert verdicts == set(VERDICTS)
 
 
 def test_the_table_shows_the_numbers_that_decided():
-    found = table([claim((0.8, 0.7, 0.9)), claim(None, "at most", 2.0)])
-    columns = ["claim", "sentence", "source", "verdict", "evidence", "criterion", "relation", "limit"]
-    assert list(found) == [*columns, "value", "low", "high"]
-    assert found["verdict"].tolist() == ["reproduced", "not tested here"]
-    assert found.loc[0, ["relation", "limit", "value", "low", "high"]].tolist() == ["at least", 0.5, 0.8, 0.7, 0.9]
-    assert found.loc[1, ["value", "low", "high"]].isna().all()
+    claims = table([claim((0.8, 0.7, 0.9)), claim(None, "at most", 2.0)])
+    columns = [
+        "claim",
+        "sentence",
+        "source",
+        "verdict",
+        "evidence",
+        "criterion",
+        "relation",
+        "limit",
+    ]
+    assert list(claims) == [*columns, "value", "low", "high"]
+    assert claims["verdict"].tolist() == ["reproduced", "not tested here"]
+    assert claims.loc[0, ["relation", "limit", "value", "low", "high"]].tolist() == [
+        "at least",
+        0.5,
+        0.8,
+        0.7,
+        0.9,
+    ]
+    assert claims.loc[1, ["value", "low", "high"]].isna().all()
 
 
-def test_a_table_of_no_claims_has_its_columns_all_the_same():
+def test_a_table_without_claims_has_the_same_columns():
     assert list(table([])) == list(table([claim(None)]))
 
 
 def test_a_verdict_over_a_few_seeds_is_never_firm():
     assert claim((0.9, 0.89, 0.91), points=26).firm and not claim((0.9, 0.89, 0.91), points=3).firm
+
+
+# ---------------------------------------------------------------- judging statements by findings
+
+
+def test_a_claim_about_a_replaced_data_set_holds_on_the_stand_in_only():
+    statements = {
+        "X1": statement(datasets=("A",)),
+        "X2": statement(name="X2", datasets=("B",)),
+        "X3": statement(name="X3"),
+    }
+    findings = {"X1": finding(), "X2": finding(), "X3": finding(datasets=("A", "B"))}
+    claims = judge(statements, findings, stand_ins=["A"])
+    verdicts = [each.verdict for each in claims]
+    assert verdicts == ["holds on stand-in", "reproduced", "holds on stand-in"]
+
+
+def test_the_data_sets_of_a_finding_come_before_those_of_the_statement():
+    statements = {"X1": statement(datasets=("A", "B"))}
+    (claim_on_b,) = judge(statements, {"X1": finding(datasets=("B",))}, stand_ins=["A"])
+    assert claim_on_b.verdict == "reproduced"
+
+
+def test_a_network_that_is_too_weak_tests_no_claim():
+    statements = {"X1": statement(datasets=("A",))}
+    (weak,) = judge(statements, {"X1": finding()}, too_weak={"A": "A: baseline at 20 %"})
+    assert weak.verdict == "not tested here"
+    assert weak.finding.evidence == "A: baseline at 20 %; else: it was seen"
+
+
+def test_claims_come_in_the_order_of_the_statements_and_none_is_missing():
+    statements = {name: statement(name=name) for name in ("X2", "X1")}
+    claims = judge(statements, {"X1": finding(), "X2": finding()})
+    assert [each.statement.claim for each in claims] == ["X2", "X1"]
+    with pytest.raises(ValueError, match="statement or finding missing for X2"):
+        judge(statements, {"X1": finding()})
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_paper_has_statements_with_a_criterion_that_can_be_judged(study):
+    statements = read_statements(study)
+    assert statements
+    for name, each in statements.items():
+        assert each.claim == name and each.sentence and each.source and each.criterion
+        assert each.relation in ("at least", "at most") and isinstance(each.limit, int | float)
+
+
+def test_entries_of_a_statement_that_are_no_field_are_its_parameters():
+    parameters = read_statements("mnist_iou")["I2"].parameters
+    assert parameters == {"column": "iou", "levels": [0, 6]}

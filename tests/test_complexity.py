@@ -1,4 +1,4 @@
-"""CSG: against spectral_metric and values by hand, neighbours against all distances written out, properties, traps."""
+"""CSG against spectral_metric and values by hand, neighbours against all distances, traps."""
 
 import math
 import warnings
@@ -14,8 +14,8 @@ from sklearn.datasets import load_digits
 from spectral_metric.estimator import CumulativeGradientEstimator
 
 from pruncam import complexity
-from pruncam.complexity import neighbours
-from pruncam.complexity.neighbours import nearest
+from pruncam.complexity import _neighbours
+from pruncam.complexity._neighbours import nearest
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
@@ -49,10 +49,10 @@ def assert_same(ours, theirs):
     np.testing.assert_allclose(ours.neighbours, theirs.S, atol=1e-9)
 
 
-# ------------------------------------------------------------------------------------------- against spectral_metric
+# ---------------------------------------------------------------- against spectral_metric
 
-# Above the floor of 1e-4, astride it, and below; in many dimensions it is always at the floor where differences are
-# small, so that there it has no effect.
+# Above the floor of 1e-4, astride it, and below; in many dimensions it is always at the floor where
+# differences are small, so that there it has no effect.
 SPREADS = {"above": 1000.0, "astride": {1: 1e-3, 2: 0.03, 3: 0.1}, "below": 1e-6}
 
 
@@ -81,18 +81,26 @@ def test_it_is_spectral_metric_on_the_same_samples(dimensions, volume):
     features, labels = clouds(dimensions=dimensions, spread=1 if volume else 0.1)
     ours = complexity.csg(features, labels, samples_per_class=20, volume=volume, seed=3)
     assert_same(ours, reference(features, labels, 5, ours.indices))
-    assert abs(ours.value - complexity.csg(features, labels, samples_per_class=None, volume=volume).value) > 1e-3
+    assert (
+        abs(
+            ours.value
+            - complexity.csg(features, labels, samples_per_class=None, volume=volume).value
+        )
+        > 1e-3
+    )
 
 
 def test_it_is_spectral_metric_on_handwritten_digits():
     digits = load_digits()
-    features = digits.data / 16 + np.random.default_rng(0).normal(scale=1e-5, size=digits.data.shape)  # no ties
+    features = digits.data / 16 + np.random.default_rng(0).normal(
+        scale=1e-5, size=digits.data.shape
+    )  # no ties
     ours = complexity.csg(features, digits.target, samples_per_class=50)
     assert_same(ours, reference(features, digits.target, 5, ours.indices))
     assert 0 < ours.value < 0.5
 
 
-# ----------------------------------------------------------------------------------------------------- values by hand
+# ---------------------------------------------------------------- values by hand
 
 
 def test_classes_far_apart_have_no_complexity():
@@ -106,15 +114,18 @@ def test_classes_far_apart_have_no_complexity():
 @pytest.mark.parametrize("dimensions", [2, 20])
 @pytest.mark.parametrize("classes", [2, 3, 6])
 def test_copies_of_one_cloud(classes, dimensions):
-    # The K - 1 nearest of each point are its copies, one of every other class. Rows of the shares differ in two of K
-    # places, by 1/(K-1) each: similarity w = (K-2)/(K-1), eigenvalues 0, Kw, .., Kw, so CSG = (K-1) w = K - 2.
+    # The K - 1 nearest of each point are its copies, one of every other class. Rows of the shares
+    # differ in two of K places, by 1/(K-1) each: similarity w = (K-2)/(K-1), eigenvalues 0, Kw, ..,
+    # Kw, so CSG = (K-1) w = K - 2.
     cloud = np.random.default_rng(0).normal(size=(50, dimensions))
     features, labels = np.tile(cloud, (classes, 1)), np.repeat(np.arange(classes), len(cloud))
     result = complexity.csg(features, labels, samples_per_class=30, k=classes - 1)
     w = (classes - 2) / (classes - 1)
     assert result.value == pytest.approx(classes - 2, abs=1e-9)
     np.testing.assert_allclose(result.neighbours, (1 - np.eye(classes)) / (classes - 1), atol=1e-12)
-    np.testing.assert_allclose(result.similarity, np.eye(classes) + w * (1 - np.eye(classes)), atol=1e-12)
+    np.testing.assert_allclose(
+        result.similarity, np.eye(classes) + w * (1 - np.eye(classes)), atol=1e-12
+    )
     np.testing.assert_allclose(result.eigenvalues, [0] + [classes * w] * (classes - 1), atol=1e-9)
     assert (result.foreign == 1).all()
 
@@ -129,9 +140,10 @@ def test_labels_that_tell_nothing_come_near_the_upper_end(classes):
 
 
 def test_four_points_on_a_line():
-    # The nearest of 0, 1, 3, 7 are 1, 0, 1, 3: shares of a (1, 0), of b (1/2, 1/2), so that similarity is 1/2. The
-    # boxes of b's samples are 4 and 8 wide, so with volume its shares are (2/3, 1/3): similarity 2/3. Of two classes
-    # CSG is their similarity. A million times smaller, all boxes are at the floor and weigh the same.
+    # The nearest of 0, 1, 3, 7 are 1, 0, 1, 3: shares of a (1, 0), of b (1/2, 1/2), so that
+    # similarity is 1/2. The boxes of b's samples are 4 and 8 wide, so with volume its shares are
+    # (2/3, 1/3): similarity 2/3. Of two classes CSG is their similarity. A million times smaller,
+    # all boxes are at the floor and weigh the same.
     features, labels = np.array([0.0, 1, 3, 7]), list("aabb")
     plain = complexity.csg(features, labels, k=1)
     weighed = complexity.csg(features, labels, k=1, volume=True)
@@ -143,18 +155,18 @@ def test_four_points_on_a_line():
     np.testing.assert_allclose(weighed.neighbours, [[1, 0], [2 / 3, 1 / 3]])
 
 
-# ---------------------------------------------------------------------------------------------------------- neighbours
+# ---------------------------------------------------------------- neighbours
 
 
 def by_all_distances(points, rows, k):
     """Every distance in float64, sorted by distance and index."""
     points, everyone = points.double().numpy(), np.arange(len(points))
-    found = []
+    result = []
     for row in rows.tolist():
         distances = ((points - points[row]) ** 2).sum(1)
         distances[row] = np.inf
-        found.append(np.lexsort((everyone, distances))[:k])
-    return torch.tensor(np.array(found))
+        result.append(np.lexsort((everyone, distances))[:k])
+    return torch.tensor(np.array(result))
 
 
 def set_of_points(kind, dimensions, dtype):
@@ -187,22 +199,31 @@ def test_neighbours_equal_those_by_all_distances(kind, dimensions, dtype):
     points = set_of_points(kind, dimensions, dtype)
     scale = {"large": 2.0**-100, "small": 2.0**100}.get(kind, 1)
     for rows, k in [(torch.arange(0, 2000, 67), 5), (torch.tensor([7, 1999]), 1)]:
-        assert torch.equal(nearest(points, rows, k), by_all_distances(points.double() * scale, rows, k))
+        assert torch.equal(
+            nearest(points, rows, k), by_all_distances(points.double() * scale, rows, k)
+        )
 
 
 def test_float32_alone_would_order_tight_clusters_wrongly():
     points, rows = set_of_points("tight clusters", 40, torch.float64), torch.arange(0, 2000, 67)
     single = points.float()
-    distances = (single[rows] ** 2).sum(1)[:, None] + (single**2).sum(1) - 2 * single[rows] @ single.T
+    distances = (
+        (single[rows] ** 2).sum(1)[:, None] + (single**2).sum(1) - 2 * single[rows] @ single.T
+    )
     distances[torch.arange(len(rows)), rows] = torch.inf
-    found = distances.topk(5 + neighbours._EXTRA, largest=False).indices
-    wanted = by_all_distances(points, rows, 5)
-    assert not all(set(w) <= set(f) for w, f in zip(wanted.tolist(), found.tolist(), strict=True))
+    result = distances.topk(5 + _neighbours._EXTRA, largest=False).indices
+    expected = by_all_distances(points, rows, 5)
+    assert not all(
+        set(w) <= set(f) for w, f in zip(expected.tolist(), result.tolist(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("dimensions", [2, 20])
 def test_neighbours_up_to_all_others(dimensions):
-    points, rows = torch.randn(30, dimensions, generator=torch.Generator().manual_seed(1)), torch.arange(30)
+    points, rows = (
+        torch.randn(30, dimensions, generator=torch.Generator().manual_seed(1)),
+        torch.arange(30),
+    )
     for k in (1, 20, 27, 28, 29):
         assert torch.equal(nearest(points, rows, k), by_all_distances(points, rows, k))
 
@@ -212,7 +233,9 @@ def test_neighbours_up_to_all_others(dimensions):
 @given(data=st.data())
 def test_neighbours_among_few_values_equal_those_by_all_distances(dimensions, data):
     size = data.draw(st.integers(2, 40))
-    points = torch.from_numpy(data.draw(arrays.arrays(np.float32, (size, dimensions), elements=st.integers(-2, 2))))
+    points = torch.from_numpy(
+        data.draw(arrays.arrays(np.float32, (size, dimensions), elements=st.integers(-2, 2)))
+    )
     rows, k = torch.arange(size), data.draw(st.integers(1, size - 1))
     assert torch.equal(nearest(points, rows, k), by_all_distances(points, rows, k))
 
@@ -221,20 +244,22 @@ def test_blocks_do_not_show(monkeypatch):
     points, rows = set_of_points("grid", 12, torch.float32), torch.arange(0, 2000, 3)
     whole = nearest(points, rows, 7)
     for name, size in {"_SCORES": 7000, "_PAIRS": 50, "_CHUNK": 17}.items():
-        monkeypatch.setattr(neighbours, name, size)
+        monkeypatch.setattr(_neighbours, name, size)
     assert torch.equal(nearest(points, rows, 7), whole)
 
 
 def test_precision_that_the_user_lowered_changes_nothing_and_stays():
     points, rows = set_of_points("tight clusters", 40, torch.float32), torch.arange(100)
-    wanted = by_all_distances(points, rows, 5)
+    expected = by_all_distances(points, rows, 5)
     matmul = torch.backends.cuda.matmul
     before = matmul.fp32_precision
     try:
         matmul.fp32_precision = "tf32"
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            assert (points[:9] @ points[:9].T).dtype == torch.bfloat16, "autocast is off, so nothing is tested"
-            assert torch.equal(nearest(points, rows, 5), wanted)
+            assert (points[:9] @ points[:9].T).dtype == torch.bfloat16, (
+                "autocast is off, so nothing is tested"
+            )
+            assert torch.equal(nearest(points, rows, 5), expected)
         assert matmul.fp32_precision == "tf32"
     finally:
         matmul.fp32_precision = before
@@ -245,12 +270,14 @@ def test_precision_that_the_user_lowered_changes_nothing_and_stays():
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_gpu_finds_the_same(kind, dimensions):
     points, labels = set_of_points(kind, dimensions, torch.float32), torch.arange(2000) % 7
-    ours, theirs = (complexity.csg(points.to(d), labels.to(d), samples_per_class=50) for d in ("cpu", "cuda"))
+    ours, theirs = (
+        complexity.csg(points.to(d), labels.to(d), samples_per_class=50) for d in ("cpu", "cuda")
+    )
     assert theirs.value == ours.value
     assert (theirs.foreign == ours.foreign).all()
 
 
-# ---------------------------------------------------------------------------------------------------------- properties
+# ---------------------------------------------------------------- properties
 
 
 @pytest.mark.parametrize("dimensions", [2, 10])
@@ -260,9 +287,11 @@ def test_only_who_is_near_whom_matters(dimensions, data):
     size = data.draw(st.integers(6, 40))
     labels = np.array(data.draw(st.lists(st.integers(0, 3), min_size=size, max_size=size))) % 4
     labels[:2] = 0, 3
-    features = data.draw(arrays.arrays(np.float64, (size, dimensions), elements=st.integers(-20, 20)))
+    features = data.draw(
+        arrays.arrays(np.float64, (size, dimensions), elements=st.integers(-20, 20))
+    )
     k = data.draw(st.integers(1, 5))
-    found = complexity.csg(features, labels, samples_per_class=None, k=k)
+    result = complexity.csg(features, labels, samples_per_class=None, k=k)
 
     names = np.array(data.draw(st.permutations(["zebra", "ape", "", "Ω"])))
     shift = data.draw(arrays.arrays(np.float64, dimensions, elements=st.integers(-1000, 1000)))
@@ -272,33 +301,40 @@ def test_only_who_is_near_whom_matters(dimensions, data):
         complexity.csg(8 * features + shift, labels, samples_per_class=None, k=k),
         complexity.csg(features[:, ::-1], labels, samples_per_class=None, k=k),
     ]
-    assert [other.value for other in changed] == pytest.approx([found.value] * 4, abs=1e-9)
-    assert -1e-12 <= found.value <= len(found.classes) - 1 + 1e-9
-    assert np.allclose(found.neighbours.sum(1), 1)
-    assert (found.similarity == found.similarity.T).all()
-    assert found.eigenvalues[0] == pytest.approx(0, abs=1e-9)
-    order = [list(found.classes).index(c) for c in np.argsort(names) if c in found.classes]
-    np.testing.assert_allclose(changed[0].neighbours, found.neighbours[np.ix_(order, order)], atol=1e-12)
+    assert [other.value for other in changed] == pytest.approx([result.value] * 4, abs=1e-9)
+    assert -1e-12 <= result.value <= len(result.classes) - 1 + 1e-9
+    assert np.allclose(result.neighbours.sum(1), 1)
+    assert (result.similarity == result.similarity.T).all()
+    assert result.eigenvalues[0] == pytest.approx(0, abs=1e-9)
+    order = [list(result.classes).index(c) for c in np.argsort(names) if c in result.classes]
+    np.testing.assert_allclose(
+        changed[0].neighbours, result.neighbours[np.ix_(order, order)], atol=1e-12
+    )
     # What `foreign` says of the samples, class by class, is what is off the diagonal.
-    own = [found.foreign[labels[found.indices] == c].mean() for c in found.classes]
-    np.testing.assert_allclose(1 - found.neighbours.diagonal(), own, atol=1e-12)
+    shares = [result.foreign[labels[result.indices] == c].mean() for c in result.classes]
+    np.testing.assert_allclose(1 - result.neighbours.diagonal(), shares, atol=1e-12)
 
 
 def test_the_order_of_the_points_does_not_matter():
     features, labels = clouds(dimensions=12)
     order = np.random.default_rng(1).permutation(len(labels))
-    found = complexity.csg(features, labels, samples_per_class=None)
+    result = complexity.csg(features, labels, samples_per_class=None)
     shuffled = complexity.csg(features[order], labels[order], samples_per_class=None)
-    assert shuffled.value == pytest.approx(found.value, abs=1e-9)
-    assert (shuffled.foreign[np.argsort(order[shuffled.indices])] == found.foreign[np.argsort(found.indices)]).all()
+    assert shuffled.value == pytest.approx(result.value, abs=1e-9)
+    assert (
+        shuffled.foreign[np.argsort(order[shuffled.indices])]
+        == result.foreign[np.argsort(result.indices)]
+    ).all()
 
 
-# ------------------------------------------------------------------------------------------------------------- samples
+# ---------------------------------------------------------------- samples
 
 
 def test_samples_are_of_their_class_and_follow_the_seed():
     features, labels = clouds()
-    first, again, other = (complexity.csg(features, labels, samples_per_class=62, seed=s) for s in (0, 0, 1))
+    first, again, other = (
+        complexity.csg(features, labels, samples_per_class=62, seed=s) for s in (0, 0, 1)
+    )
     assert first.samples.tolist() == [60, 62, 62, 62]  # the first class has no more
     assert labels[first.indices].tolist() == np.repeat(first.classes, first.samples).tolist()
     assert len(set(first.indices)) == 60 + 3 * 62
@@ -309,8 +345,13 @@ def test_samples_are_of_their_class_and_follow_the_seed():
 
 def test_every_point_of_a_class_is_as_likely_to_be_drawn():
     features, labels = np.arange(20.0), np.repeat([0, 1], 10)
-    drawn = [complexity.csg(features, labels, samples_per_class=3, k=1, seed=s).indices for s in range(400)]
-    often = np.bincount(np.concatenate(drawn), minlength=20)  # binomial, mean 120, standard deviation 9
+    drawn = [
+        complexity.csg(features, labels, samples_per_class=3, k=1, seed=s).indices
+        for s in range(400)
+    ]
+    often = np.bincount(
+        np.concatenate(drawn), minlength=20
+    )  # binomial, mean 120, standard deviation 9
     assert often.min() > 80
     assert often.max() < 160
 
@@ -327,36 +368,47 @@ def test_as_many_samples_as_there_are_is_all_of_them_whatever_the_seed():
 def test_a_class_draws_the_same_whatever_the_others_are():
     features, labels = clouds()
     coarse = np.where(labels == 0, 0, 1)
-    drawn = [complexity.csg(features, y, samples_per_class=10).indices[:10].tolist() for y in (labels, coarse)]
+    drawn = [
+        complexity.csg(features, y, samples_per_class=10).indices[:10].tolist()
+        for y in (labels, coarse)
+    ]
     assert drawn[0] == drawn[1]
+
+
+def random_states():
+    return np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # noqa: NPY002
 
 
 def test_no_global_random_state_is_touched():
     features, labels = clouds()
     np.random.seed(1)  # noqa: NPY002
     torch.manual_seed(1)
-    before = np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # noqa: NPY002
+    before = random_states()
     complexity.csg(features, labels, samples_per_class=10)
-    assert (np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()) == before  # noqa: NPY002
+    assert random_states() == before
 
 
-# ------------------------------------------------------------------------------------------ traps of spectral_metric
+# ---------------------------------------------------------------- traps of spectral_metric
 
 
 def test_labels_with_gaps_or_below_zero_count_as_the_classes_that_they_are():
     features, labels = clouds(spread=1e-6)  # so small that volumes do not count
-    found = complexity.csg(features, labels, samples_per_class=None)
+    result = complexity.csg(features, labels, samples_per_class=None)
     renamed = complexity.csg(features, np.array([-3, 0, 5, 90])[labels], samples_per_class=None)
-    assert (renamed.value, renamed.relative) == (found.value, found.relative)
+    assert (renamed.value, renamed.relative) == (result.value, result.relative)
     assert renamed.classes.tolist() == [-3, 0, 5, 90]
     with np.errstate(invalid="ignore"):
-        gaps, negative = (reference(features, np.array(names)[labels], 5) for names in ([0, 1, 2, 5], [-1, 0, 1, 2]))
+        gaps, negative = (
+            reference(features, np.array(names)[labels], 5)
+            for names in ([0, 1, 2, 5], [-1, 0, 1, 2])
+        )
     assert np.isnan(gaps.csg), "no trap, so nothing is tested"
-    assert abs(float(negative.csg[0]) - found.value) > 1e-3, "no trap, so nothing is tested"
+    assert abs(float(negative.csg[0]) - result.value) > 1e-3, "no trap, so nothing is tested"
 
 
 def test_a_point_is_not_its_own_neighbour_but_its_duplicate_is():
-    # Two points lie at 0, one of each class. spectral_metric drops whichever it sorts first, for both of them.
+    # Two points lie at 0, one of each class. spectral_metric drops whichever it sorts first, for
+    # both of them.
     features, labels = np.array([0.0, 0, 1, 5, 6]), np.array([0, 1, 0, 1, 1])
     result = complexity.csg(features, labels, k=1)
     assert result.indices.tolist() == [0, 2, 1, 3, 4]
@@ -371,10 +423,18 @@ def test_equal_distances_are_taken_in_the_order_of_the_points():
 
 def test_bytes_do_not_wrap_round():
     generator = np.random.default_rng(0)
-    features, labels = generator.integers(0, 256, (200, 2), dtype=np.uint8), generator.integers(3, size=200)
+    features, labels = (
+        generator.integers(0, 256, (200, 2), dtype=np.uint8),
+        generator.integers(3, size=200),
+    )
     ours = complexity.csg(features, labels, samples_per_class=None, volume=True)
-    assert ours.value == complexity.csg(features.astype(float), labels, samples_per_class=None, volume=True).value
-    assert abs(ours.value - float(reference(features, labels, 5).csg[0])) > 1e-3, "no trap, so nothing is tested"
+    assert (
+        ours.value
+        == complexity.csg(features.astype(float), labels, samples_per_class=None, volume=True).value
+    )
+    assert abs(ours.value - float(reference(features, labels, 5).csg[0])) > 1e-3, (
+        "no trap, so nothing is tested"
+    )
 
 
 @pytest.mark.parametrize("scale", [2.0**600, 2.0**-600, 2.0**1020])
@@ -383,15 +443,16 @@ def test_volumes_beyond_float64_stay_finite(scale):
     features = features.round(2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = complexity.csg(features * scale, labels, samples_per_class=None, volume=True)
+        result = complexity.csg(features * scale, labels, samples_per_class=None, volume=True)
     # Above the floor the unit cancels; below it all weigh the same.
-    wanted = complexity.csg(features * 2**20, labels, samples_per_class=None, volume=scale > 1)
-    assert found.value == pytest.approx(wanted.value, rel=1e-9)
+    expected = complexity.csg(features * 2**20, labels, samples_per_class=None, volume=scale > 1)
+    assert result.value == pytest.approx(expected.value, rel=1e-9)
 
 
 @pytest.mark.parametrize("dimensions", [2, 20])
-def test_a_set_of_one_picture_is_defined(dimensions):
-    # All distances are 0, so the neighbours are the first points: of the first class but for its own first.
+def test_a_set_of_one_image_is_defined(dimensions):
+    # All distances are 0, so the neighbours are the first points: of the first class except the
+    # first itself.
     features, labels = np.ones((12, dimensions), np.float32), np.repeat([0, 1], 6)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -409,7 +470,7 @@ def test_a_class_of_one_point_gives_one_sample():
     assert math.isfinite(result.value)
 
 
-# ---------------------------------------------------------------------------------------------- what a caller may pass
+# ---------------------------------------------------------------- what a caller may pass
 
 
 FEATURES, LABELS = clouds(dimensions=12)
@@ -436,19 +497,19 @@ READ_ONLY.flags.writeable = False
     ],
 )
 def test_any_numbers_and_any_labels_will_do(features, labels):
-    wanted = complexity.csg(FEATURES, LABELS, samples_per_class=30)
+    expected = complexity.csg(FEATURES, LABELS, samples_per_class=30)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = complexity.csg(features, labels, samples_per_class=30)
-    assert found.value == wanted.value
-    assert (found.indices == wanted.indices).all()
+        result = complexity.csg(features, labels, samples_per_class=30)
+    assert result.value == expected.value
+    assert (result.indices == expected.indices).all()
 
 
 def test_the_features_are_left_as_they_are():
     for features in (FEATURES[:, :2], FEATURES, FEATURES * 1e200):
-        kept = features.copy()
+        before = features.copy()
         complexity.csg(features, LABELS)
-        assert (features == kept).all()
+        assert (features == before).all()
 
 
 BROKEN = FEATURES.copy()
@@ -459,26 +520,98 @@ BROKEN[3, 1] = np.nan
     ("features", "labels", "options", "error", "message"),
     [
         (BROKEN, LABELS, {}, ValueError, "must be finite, got NaN or infinity"),
-        (np.full_like(FEATURES, -np.inf), LABELS, {}, ValueError, "must be finite, got NaN or infinity"),
-        (FEATURES.astype(complex), LABELS, {}, TypeError, "must be numbers, got an array of complex128"),
-        (torch.from_numpy(FEATURES).to(torch.complex64), LABELS, {}, TypeError, "real numbers, got torch.complex64"),
+        (
+            np.full_like(FEATURES, -np.inf),
+            LABELS,
+            {},
+            ValueError,
+            "must be finite, got NaN or infinity",
+        ),
+        (
+            FEATURES.astype(complex),
+            LABELS,
+            {},
+            TypeError,
+            "must be numbers, got an array of complex128",
+        ),
+        (
+            torch.from_numpy(FEATURES).to(torch.complex64),
+            LABELS,
+            {},
+            TypeError,
+            "real numbers, got torch.complex64",
+        ),
         ([["a"], ["b"]], [0, 1], {}, TypeError, "must be numbers, got an array of <U1"),
-        (FEATURES[:0], LABELS[:0], {}, ValueError, r"shape \(N, ...\) and not be empty, got \(0, 12\)"),
+        (
+            FEATURES[:0],
+            LABELS[:0],
+            {},
+            ValueError,
+            r"shape \(N, ...\) and not be empty, got \(0, 12\)",
+        ),
         (FEATURES[:, :0], LABELS, {}, ValueError, r"and not be empty, got \(258, 0\)"),
         (3, LABELS, {}, ValueError, r"and not be empty, got \(\)"),
-        (FEATURES, LABELS[1:], {}, ValueError, "each point needs its label, got 258 points and 257 labels"),
+        (
+            FEATURES,
+            LABELS[1:],
+            {},
+            ValueError,
+            "each point needs its label, got 258 points and 257 labels",
+        ),
         (FEATURES, LABELS[:, None], {}, ValueError, r"one per point, shape \(N,\), got \(258, 1\)"),
-        (FEATURES, [None, "a"] * 129, {}, TypeError, "of one kind that can be sorted, got a mixture"),
+        (
+            FEATURES,
+            [None, "a"] * 129,
+            {},
+            TypeError,
+            "of one kind that can be sorted, got a mixture",
+        ),
         (FEATURES, BROKEN[:, 1], {}, ValueError, "labels must not be NaN"),
         (FEATURES, ["cat"] * 258, {}, ValueError, "between classes, got only the label 'cat'"),
-        (FEATURES[:5], [0, 1, 0, 1, 1], {}, ValueError, "k must be below the number of points, which is 5, got 5"),
+        (
+            FEATURES[:5],
+            [0, 1, 0, 1, 1],
+            {},
+            ValueError,
+            "k must be below the number of points, which is 5, got 5",
+        ),
         (FEATURES, LABELS, {"k": 0}, ValueError, "k must be at least 1, got 0"),
-        (FEATURES, LABELS, {"k": 2.5}, ValueError, "k must be a whole number of at least 1, got 2.5"),
-        (FEATURES, LABELS, {"k": "5"}, TypeError, "k must be a whole number of at least 1, got '5'"),
-        (FEATURES, LABELS, {"samples_per_class": 0}, ValueError, "samples_per_class must be at least 1, got 0"),
-        (FEATURES, LABELS, {"samples_per_class": 0.5}, ValueError, "must be a whole number of at least 1, got 0.5"),
+        (
+            FEATURES,
+            LABELS,
+            {"k": 2.5},
+            ValueError,
+            "k must be a whole number of at least 1, got 2.5",
+        ),
+        (
+            FEATURES,
+            LABELS,
+            {"k": "5"},
+            TypeError,
+            "k must be a whole number of at least 1, got '5'",
+        ),
+        (
+            FEATURES,
+            LABELS,
+            {"samples_per_class": 0},
+            ValueError,
+            "samples_per_class must be at least 1, got 0",
+        ),
+        (
+            FEATURES,
+            LABELS,
+            {"samples_per_class": 0.5},
+            ValueError,
+            "must be a whole number of at least 1, got 0.5",
+        ),
         (FEATURES, LABELS, {"seed": None}, TypeError, "seed must be a whole number, got None"),
-        (FEATURES, LABELS, {"volume": True}, ValueError, "volume is for at most 3 dimensions, got 12: leave it off"),
+        (
+            FEATURES,
+            LABELS,
+            {"volume": True},
+            ValueError,
+            "volume is for at most 3 dimensions, got 12: leave it off",
+        ),
         (FEATURES, LABELS, {"volume": "yes"}, TypeError, "volume must be True or False, got 'yes'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The gallery: an index of what lies in the folders of results."""
+"""The gallery, an index of the folders of results."""
 
 import json
 from pathlib import Path
@@ -6,34 +6,50 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pruncam.report.gallery import write_gallery
+from pruncam.reproduce.gallery import write_gallery
 
 ROOT = Path(__file__).parents[1]
+MANIFEST = {
+    "profile": "paper",
+    "device": "cpu",
+    "wall_seconds": 1212.0,
+    "data": [
+        {
+            "name": "mnist",
+            "split": "test",
+            "images": 10000,
+            "provenance": "MNIST, original files",
+            "sha256": "ab",
+        }
+    ],
+    "config": {"seeds": [1]},
+}
+CLAIMS = (
+    "claim,sentence,source,verdict,evidence,criterion,relation,limit,value\n"
+    'I1,"a | b\nc",thesis,reproduced,0.9,the mean,at least,0.5,0.9\n'
+)
 
 
 @pytest.fixture
 def figures(tmp_path):
-    """Results of two profiles, and of quick, which is not committed."""
+    """A figures folder with results of two profiles, and of quick, which is not committed."""
     for profile in ("laptop", "paper", "quick"):
         folder = tmp_path / profile / "mnist_iou"
         folder.mkdir(parents=True)
         for name in ("figure_3_10", "figure_3_2", "figure_seeds"):
             (folder / f"{name}.png").write_bytes(b"")
     folder = tmp_path / "paper" / "mnist_iou"
-    data = {"name": "mnist", "split": "test", "images": 10000, "provenance": "MNIST, original files", "sha256": "ab"}
-    facts = {"profile": "paper", "device": "cpu", "wall_seconds": 1212.0, "data": [data], "config": {"seeds": [1]}}
-    (folder / "manifest.json").write_text(json.dumps(facts))
-    (folder / "captions.json").write_text(json.dumps({"figure_3_2": "IoU\nby level", "table_3_1": "levels"}))
+    (folder / "manifest.json").write_text(json.dumps(MANIFEST))
+    captions = {"figure_3_2": "IoU\nby level", "table_3_1": "levels"}
+    (folder / "captions.json").write_text(json.dumps(captions))
     (folder / "table_3_1.csv").write_text("level,iou\n")
-    claims = "claim,sentence,source,verdict,evidence,criterion,relation,limit,value\n"
-    claims += 'I1,"a | b\nc",thesis,reproduced,0.9,the mean,at least,0.5,0.9\n'
-    (folder / "claims.csv").write_text(claims)
+    (folder / "claims.csv").write_text(CLAIMS)
     return tmp_path
 
 
-def test_the_page_shows_all_committed_results_and_is_the_same_at_every_writing(figures):
+def test_the_page_shows_all_committed_results_and_is_the_same_every_time(figures):
     page = write_gallery(figures).read_text()
-    order = [
+    parts = [
         "## mnist_iou, profile paper",
         "<details>",
         "- wall time of the run that wrote this: 20.2 minutes",
@@ -46,33 +62,41 @@ def test_the_page_shows_all_committed_results_and_is_the_same_at_every_writing(f
         "- [Table 3.1](paper/mnist_iou/table_3_1.csv): levels",
         "## mnist_iou, profile laptop",
     ]
-    places = [page.find(text) for text in order]
-    assert -1 not in places and places == sorted(places), dict(zip(order, places, strict=True))
+    positions = {part: page.find(part) for part in parts}
+    assert -1 not in positions.values(), positions
+    assert list(positions.values()) == sorted(positions.values()), positions
     assert "quick/" not in page and str(figures) not in page
     assert write_gallery(figures).read_text() == page
 
 
-def test_every_published_number_stands_beside_ours():
+def test_every_published_number_is_shown_with_ours():
     page = (ROOT / "figures" / "README.md").read_text()
     table = pd.read_csv(ROOT / "figures" / "paper" / "mnist_iou" / "table_published.csv")
-    rows = [line for line in page.splitlines() if line.startswith("| ")]
+    lines = [line for line in page.splitlines() if line.startswith("| ")]
     for row in table.itertuples():
-        (line,) = [line for line in rows if line.startswith(f"| {row.quantity}") and row.source in line]
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        assert float(cells[1]) == pytest.approx(row.published, rel=1e-3)
-        assert float(cells[2].split(" ")[0]) == pytest.approx(row.ours, rel=1e-3)
+        beginning = f"| {row.quantity}"
+        (line,) = [ln for ln in lines if ln.startswith(beginning) and row.source in ln]
+        _, published, ours, *_ = (cell.strip() for cell in line.strip("|").split("|"))
+        assert float(published) == pytest.approx(row.published, rel=1e-3)
+        assert float(ours.split(" ")[0]) == pytest.approx(row.ours, rel=1e-3)
 
 
-def test_a_spread_that_is_only_rounding_is_shown_as_none(tmp_path):
+def test_a_spread_that_is_only_rounding_is_shown_as_zero(tmp_path):
     folder = tmp_path / "paper" / "csg"
     folder.mkdir(parents=True)
-    rows = "quantity,unit,published,source,ours,sd,seeds,difference\n"
-    rows += "a,,1,p,5.931,9.1e-16,20,0.1\nb,,1,p,0,1e-17,20,0.1\nc,,1,p,5,0.02,20,0.1\nd,,1,p,5,,1,0.1\n"
-    (folder / "table_published.csv").write_text(rows)
+    rows = [
+        "quantity,unit,published,source,ours,sd,seeds,difference",
+        "a,,1,p,5.931,9.1e-16,20,0.1",
+        "b,,1,p,0,1e-17,20,0.1",
+        "c,,1,p,5,0.02,20,0.1",
+        "d,,1,p,5,,1,0.1",
+    ]
+    (folder / "table_published.csv").write_text("\n".join(rows) + "\n")
     page = write_gallery(tmp_path).read_text()
-    for shown in ("5.931 ± 0 (20 seeds)", "| 0 ± 0 (20 seeds)", "5 ± 0.02 (20 seeds)", "| 5 |"):
-        assert shown in page
+    for text in ("5.931 ± 0 (20 seeds)", "| 0 ± 0 (20 seeds)", "5 ± 0.02 (20 seeds)", "| 5 |"):
+        assert text in page
 
 
-def test_no_results_make_a_page_that_says_so(tmp_path):
-    assert "No results are committed yet." in write_gallery(tmp_path / "figures").read_text()
+def test_the_page_says_if_there_are_no_results(tmp_path):
+    page = write_gallery(tmp_path / "figures").read_text()
+    assert "No results are committed yet." in page

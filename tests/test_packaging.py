@@ -1,9 +1,14 @@
-"""What is promised about installing: the lock, the conda file, the Makefile, the README's paths, the citation."""
+"""Packaging: public names, command line, dependencies, Makefile, CI, citation."""
 
+import argparse
+import ast
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -14,72 +19,94 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import pruncam
-from pruncam import doctor
+from pruncam import cli
+from pruncam.reproduce import doctor
 
 ROOT = Path(__file__).resolve().parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-REQUIREMENTS = [Requirement(text) for text in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]]
-CONDA_NAMES = {"torch": "pytorch"}
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
+DEPENDENCIES = [Requirement(text) for text in PROJECT["dependencies"]]
+TEST_DEPENDENCIES = [Requirement(text) for text in PROJECT["optional-dependencies"]["test"]]
+REQUIREMENTS = DEPENDENCIES + TEST_DEPENDENCIES
+CONDA_NAMES = {"torch": "pytorch", "jupyter-client": "jupyter_client"}
 # Written by runs or by the user, so not in a fresh checkout.
 MADE_BY_RUNS = ("runs", "build", "figures/quick", "data/", ".venv")
 SUFFIXES = "py|md|ipynb|ya?ml|toml|lock|csv|json|png|svg|cff|cfg|txt"
 
 
-def conda_packages() -> dict[str, SpecifierSet]:
-    """The packages of environment.yml with their versions; those that conda does not have are in its pip command."""
-    text = (ROOT / "environment.yml").read_text()
-    lines = yaml.safe_load(text)["dependencies"] + re.findall(r'"(.+?)"', re.search("pip install.*", text)[0])
-    pairs = [re.fullmatch(r"([\w.-]+)\s*(.*)", line).groups() for line in lines]
-    return {name: SpecifierSet(versions) for name, versions in pairs}
+def run_python(code: str) -> subprocess.CompletedProcess:
+    """Run a program in a new interpreter."""
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
 
-def locked() -> dict[str, list[str]]:
-    """The entries of requirements.lock by package, each with its hashes (one package may differ between Pythons)."""
-    packages: dict[str, list[str]] = {}
-    for entry in re.split(r"\n(?=\S)", (ROOT / "requirements.lock").read_text().strip()):
-        packages.setdefault(canonicalize_name(entry.partition("==")[0]), []).append(entry)
-    return packages
+# ---------------------------------------------------------------- public names
 
 
-@pytest.mark.parametrize("requirement", REQUIREMENTS, ids=lambda requirement: requirement.name)
-def test_environment_and_lock_hold_every_dependency(requirement):
-    assert conda_packages()[CONDA_NAMES.get(requirement.name, requirement.name)] == requirement.specifier
-    versions = [re.match(r"\S+==(\S+)", entry).group(1) for entry in locked()[canonicalize_name(requirement.name)]]
-    assert versions
-    assert all(requirement.specifier.contains(version) for version in versions)
+def test_every_public_name_can_be_imported():
+    names = {
+        "Machine",
+        "__version__",
+        "compare",
+        "count_cost",
+        "csg",
+        "explain",
+        "global_unstructured",
+        "heatmaps",
+        "load_network",
+        "remove_filters",
+        "score",
+        "score_many",
+        "summarize",
+    }
+    assert set(pruncam.__all__) == names
+    assert names <= set(dir(pruncam))
+    for name in names:
+        assert getattr(pruncam, name) is not None
+    with pytest.raises(AttributeError, match="module 'pruncam' has no attribute 'heatmap'"):
+        _ = pruncam.heatmap
 
 
-def test_environment_allows_the_pythons_of_pyproject():
-    assert conda_packages()["python"] == SpecifierSet(PROJECT["requires-python"])
+def test_type_checkers_see_the_same_names_as_the_interpreter():
+    tree = ast.parse((ROOT / "pruncam" / "__init__.py").read_text())
+    (condition,) = [node for node in tree.body if isinstance(node, ast.If)]
+    for_checkers = {
+        alias.asname or alias.name: (statement.module, alias.name)
+        for statement in condition.body
+        for alias in statement.names
+    }
+    assert for_checkers == pruncam._ORIGINS
+    assert {*for_checkers, "__version__"} == set(pruncam.__all__)
 
 
-def test_lock_names_the_exact_pair_of_torch_and_torchvision():
-    for name, version in {"torch": "2.15.0", "torchvision": "0.29.2"}.items():
-        (entry,) = locked()[name]
-        assert re.match(rf"{name}=={re.escape(version)} ", entry)
+def test_importing_pruncam_imports_no_library():
+    code = """
+import sys, time
+before = set(sys.modules)
+start = time.perf_counter()
+import pruncam
+seconds = time.perf_counter() - start
+new = {name.partition(".")[0] for name in set(sys.modules) - before}
+print(sorted(new - set(sys.stdlib_module_names)), seconds < 0.1)
+"""
+    assert run_python(code).stdout == "['pruncam'] True\n"
 
 
-def test_every_package_of_the_lock_has_a_version_and_hashes():
-    entries = [entry for group in locked().values() for entry in group]
-    assert len(entries) > 100
-    shape = re.compile(r"[\w.-]+==[\w.+!]+( ; [^\n]+)? \\\n    --hash=sha256:[0-9a-f]{64}")
-    assert not [entry for entry in entries if not shape.match(entry)]
+def test_the_face_needs_no_notebook_package():
+    code = """
+import sys
+for name in ("IPython", "papermill", "nbformat", "nbconvert", "ipywidgets", "jupyter_client"):
+    sys.modules[name] = None  # its import fails
+import pruncam
+for name in pruncam.__all__:
+    getattr(pruncam, name)
+print("all imported")
+"""
+    process = run_python(code)
+    assert process.stdout == "all imported\n", process.stderr
 
 
-def test_lock_holds_no_index_address():
-    text = (ROOT / "requirements.lock").read_text()
-    assert not re.search(r"://|index-url|find-links|@ file|trusted-host", text)
-
-
-def test_torchvision_works_with_the_installed_torch():
-    import torchvision
-
-    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]])  # the second overlaps the first
-    kept = torchvision.ops.nms(boxes, torch.tensor([0.9, 0.8, 0.7]), 0.5)
-    assert kept.tolist() == [0, 2], "torch and torchvision are not a pair: `make setup` installs the one of the lock"
-
-
-def test_ground_floor_imports_without_the_optional_libraries():
+def test_the_lower_rooms_import_without_the_optional_libraries():
     code = """
 import importlib, sys
 blocked = ("pytorch_grad_cam", "papermill", "ipywidgets", "numba")
@@ -94,50 +121,277 @@ for name in blocked:
     except ImportError:
         continue
     raise SystemExit(f"{name} is not blocked, so nothing is tested")
-for name in ("cams", "metrics", "pruning", "models", "datasets", "datasets.catalog", "doctor", "__main__"):
+rooms = ("cams", "metrics", "pruning", "networks", "datasets", "datasets.catalog", "cli")
+for name in (*rooms, "reproduce.doctor", "__main__"):
     importlib.import_module(f"pruncam.{name}")
 print("all imported")
 """
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert (ran.returncode, ran.stdout) == (0, "all imported\n"), ran.stderr
+    process = run_python(code)
+    assert (process.returncode, process.stdout) == (0, "all imported\n"), process.stderr
+
+
+def test_the_package_is_typed():
+    assert (ROOT / "pruncam" / "py.typed").is_file()
+    assert PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["pruncam"]
+
+
+# ---------------------------------------------------------------- command line
+
+
+def test_the_console_script_is_the_command_line():
+    assert PROJECT["scripts"] == {"pruncam": "pruncam.cli:main"}
+
+
+def test_the_version_is_printed(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"pruncam {PROJECT['version']}\n"
+
+
+def test_help_imports_no_torch():
+    code = """
+import sys
+from pruncam import cli
+try:
+    cli.main(["--help"])
+except SystemExit:
+    print("torch" in sys.modules)
+"""
+    lines = run_python(code).stdout.splitlines()
+    assert lines[0].startswith("usage: pruncam") and lines[-1] == "False"
+    commands = ("reproduce", "compare", "notebooks", "expected", "doctor", "download")
+    assert all(any(line.split()[:1] == [command] for line in lines) for command in commands)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of every kind that a field can have."""
+
+    path: str = field(metadata={"help": "a path", "metavar": "FILE"})
+    rate: float = field(default=0.5, metadata={"help": "a rate, in %", "option": "--lr"})
+    seeds: Sequence[int] = field(default=(1, 2), metadata={"help": "seeds"})
+    last_layer: str | None = field(default=None, metadata={"help": "a name"})
+    hidden: int = 3
+
+
+def parse(*arguments: str) -> Options:
+    parser = argparse.ArgumentParser()
+    cli.add_dataclass_options(parser, Options)
+    return cli.make_record(Options, vars(parser.parse_args(arguments)))
+
+
+def test_options_are_the_fields_of_a_dataclass():
+    assert parse("--path", "a") == Options("a")
+    options = ("--path", "a", "--lr", "0.1", "--seeds", "3", "4", "--last-layer", "conv")
+    assert parse(*options) == Options("a", 0.1, (3, 4), "conv")
+    assert parse(
+        "--path",
+        "a",
+        "--seeds",
+        "3",
+        "--seeds",
+        "4",
+    ) == Options("a", seeds=(3, 4))
+
+
+def test_help_shows_the_defaults_of_the_dataclass():
+    parser = argparse.ArgumentParser()
+    cli.add_dataclass_options(parser, Options)
+    text = " ".join(parser.format_help().split())
+    assert "--path FILE a path" in text
+    assert "a rate, in % (default: 0.5)" in text and "seeds (default: 1 2)" in text
+    assert "hidden" not in text
+
+
+@pytest.mark.parametrize("arguments", [[], ["--path", "a", "--lr", "x"], ["--hidden", "4"]])
+def test_a_missing_or_unsuitable_option_is_refused(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse(*arguments)
+    assert stop.value.code == 2 and "error" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- dependencies
+
+
+def conda_packages() -> dict[str, SpecifierSet]:
+    """Return the packages for conda users, those of the pip command included."""
+    text = (ROOT / "environment.yml").read_text()
+    pip_command = re.search("pip install.*", text)[0]
+    lines = yaml.safe_load(text)["dependencies"] + re.findall(r'"(.+?)"', pip_command)
+    pairs = [re.fullmatch(r"([\w.-]+)\s*(.*)", line).groups() for line in lines]
+    return {name: SpecifierSet(versions) for name, versions in pairs}
+
+
+def locked() -> dict[str, list[str]]:
+    """Return the entries of requirements.lock by package; some differ between Pythons."""
+    packages: dict[str, list[str]] = {}
+    for entry in re.split(r"\n(?=\S)", (ROOT / "requirements.lock").read_text().strip()):
+        packages.setdefault(canonicalize_name(entry.partition("==")[0]), []).append(entry)
+    return packages
+
+
+def imported_packages(*folders: str) -> set[str]:
+    """Return the distributions that the Python files of some folders import."""
+    modules = set()
+    for folder in folders:
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Import):
+                    modules |= {alias.name.partition(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom):
+                    modules.add(node.module.partition(".")[0])
+    modules -= {*sys.stdlib_module_names, "pruncam", "benchmarks"}
+    distributions = metadata.packages_distributions()
+    return {canonicalize_name(distributions[module][0]) for module in modules}
+
+
+def test_every_imported_package_is_declared():
+    declared = {canonicalize_name(requirement.name) for requirement in DEPENDENCIES}
+    assert imported_packages("pruncam") - declared == set()
+    declared |= {canonicalize_name(requirement.name) for requirement in TEST_DEPENDENCIES}
+    assert imported_packages("tests", "benchmarks") - declared == set()
+
+
+@pytest.mark.parametrize("requirement", REQUIREMENTS, ids=lambda requirement: requirement.name)
+def test_environment_and_lock_hold_every_dependency(requirement):
+    conda_name = CONDA_NAMES.get(requirement.name, requirement.name)
+    assert conda_packages()[conda_name] == requirement.specifier
+    entries = locked()[canonicalize_name(requirement.name)]
+    versions = [re.match(r"\S+==(\S+)", entry).group(1) for entry in entries]
+    assert versions
+    assert all(requirement.specifier.contains(version) for version in versions)
+
+
+def test_lock_names_the_exact_pair_of_torch_and_torchvision():
+    for name, version in {"torch": "2.15.0", "torchvision": "0.29.2"}.items():
+        (entry,) = locked()[name]
+        assert re.match(rf"{name}=={re.escape(version)} ", entry)
+
+
+def test_every_package_of_the_lock_has_a_version_and_hashes():
+    entries = [entry for group in locked().values() for entry in group]
+    assert len(entries) > 100
+    pattern = re.compile(r"[\w.-]+==[\w.+!]+( ; [^\n]+)? \\\n    --hash=sha256:[0-9a-f]{64}")
+    assert not [entry for entry in entries if not pattern.match(entry)]
+
+
+def test_lock_holds_no_index_address():
+    text = (ROOT / "requirements.lock").read_text()
+    assert not re.search(r"://|index-url|find-links|@ file|trusted-host", text)
+
+
+def test_torchvision_works_with_the_installed_torch():
+    import torchvision
+
+    # The second box overlaps the first.
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]])
+    selected = torchvision.ops.nms(boxes, torch.tensor([0.9, 0.8, 0.7]), 0.5)
+    message = "torch and torchvision do not match: `make setup` installs the versions of the lock"
+    assert selected.tolist() == [0, 2], message
+
+
+# ---------------------------------------------------------------- supported Pythons
+
+
+def supported_pythons() -> list[str]:
+    """Return the minor versions that pyproject.toml allows."""
+    allowed = SpecifierSet(PROJECT["requires-python"])
+    return [f"3.{minor}" for minor in range(30) if allowed.contains(f"3.{minor}.0")]
+
+
+def test_all_files_name_the_same_pythons():
+    first, *_, last = supported_pythons()
+    assert conda_packages()["python"] == SpecifierSet(PROJECT["requires-python"])
+    assert f"Python {first} to {last}" in (ROOT / "README.md").read_text()
+    makefile = (ROOT / "Makefile").read_text()
+    assert f"needs Python {first} to {last}" in makefile
+    end = int(last.removeprefix("3.")) + 1
+    bounds = (3, int(first.removeprefix("3."))), (3, end)
+    assert f"{bounds[0]} <= sys.version_info[:2] < {bounds[1]}" in makefile
+    assert bounds == doctor._PYTHONS
+    assert PYPROJECT["tool"]["ruff"]["target-version"] == f"py{first.replace('.', '')}"
+
+
+def test_public_ci_tests_every_python():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "tests.yml").read_text())
+    job = workflow["jobs"]["test"]
+    assert job["strategy"]["matrix"]["python"] == supported_pythons()
+    assert any(step.get("run", "").startswith("make test ") for step in job["steps"])
+
+
+def test_ci_runs_the_test_command():
+    script = ROOT / ".ci" / "run"
+    assert script.stat().st_mode & 0o111
+    lines = [line for line in script.read_text().splitlines() if "make" in line]
+    assert lines == ["exec make test"]
+
+
+def test_the_commit_hooks_are_the_checks_of_make_lint():
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    hooks = [hook for repository in config["repos"] for hook in repository["hooks"]]
+    assert [hook["id"] for hook in hooks] == ["ruff", "ruff-format", "mypy"]
+    assert all(hook["language"] == "system" for hook in hooks)
+
+
+# ---------------------------------------------------------------- Makefile and README
 
 
 def phony_targets() -> set[str]:
-    """The targets of the Makefile that a user may name."""
+    """Return the targets of the Makefile that a user may name."""
     declared = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M).group(1)
     return set(declared.split()) - {"FORCE"}
 
 
 def test_help_is_the_default_and_lists_every_target():
-    ran = subprocess.run(["make", "--no-print-directory"], capture_output=True, text=True, cwd=ROOT, check=True)
-    listed = dict(re.findall(r"^  ([a-z-]+) +(\S.*)$", ran.stdout, re.M))
-    assert set(listed) == phony_targets()
-    assert {"setup", "reproduce", "test", "doctor", "lab", "bench", "lock", "notebooks", "expected", "clean"} <= set(
-        listed
+    command = ["make", "--no-print-directory"]
+    process = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
     )
+    listed = dict(re.findall(r"^  ([a-z-]+) +(\S.*)$", process.stdout, re.M))
+    assert set(listed) == phony_targets()
+    targets = {"setup", "reproduce", "test", "check", "doctor", "lab", "bench", "lock", "clean"}
+    assert targets | {"notebooks", "expected"} <= set(listed)
+
+
+def test_the_fast_tests_exist():
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    names = re.search(r"^FAST_TESTS = .*suffix \.py,(.*)\)\)$", makefile, re.M).group(1).split()
+    assert len(names) > 10 and "architecture" in names
+    assert not [name for name in names if not (ROOT / "tests" / f"test_{name}.py").is_file()]
 
 
 def readme_code() -> tuple[list[str], list[str]]:
-    """The README's inline code and its fenced blocks."""
+    """Return the README's inline code and its fenced blocks."""
     text = (ROOT / "README.md").read_text()
     fence = re.compile(r"^```.*?\n(.*?)^```", re.M | re.S)
     return re.findall(r"`([^`\n]+)`", fence.sub("", text)), fence.findall(text)
 
 
 def readme_paths() -> set[str]:
-    """What the README names as a file or folder of this project: in inline code, shell lines, the map and links."""
-    inline, blocks = readme_code()
-    top = "|".join(sorted(re.escape(entry.name) for entry in ROOT.iterdir() if entry.is_dir()))
-    found = {word for word in inline if re.fullmatch(rf"[\w.<>*-]+/[\w.<>*/-]*|[\w.<>*-]+\.({SUFFIXES})", word)}
-    found |= {path for block in blocks for path in re.findall(rf"(?<![\w./=~$-])((?:{top})/[\w.<>*/-]*)", block)}
+    """Return the files and folders of this project that the README names."""
     text = (ROOT / "README.md").read_text()
-    found |= {link for link in re.findall(r"\]\(([^)#\s]+)", text) if not re.match(r"[a-z]+:", link)}
-    found |= set(re.findall(r"<img[^>]* src=\"([^\"]+)\"", text))
-    return {path for path in found if not path.startswith(MADE_BY_RUNS) or path == "data/README.md"}
+    inline, blocks = readme_code()
+    folders = sorted(re.escape(entry.name) for entry in ROOT.iterdir() if entry.is_dir())
+    is_path = re.compile(rf"[\w.<>*-]+/[\w.<>*/-]*|[\w.<>*-]+\.({SUFFIXES})")
+    in_block = re.compile(rf"(?<![\w./=~$-])((?:{'|'.join(folders)})/[\w.<>*/-]*)")
+    paths = {word for word in inline if is_path.fullmatch(word)}
+    paths |= {path for block in blocks for path in in_block.findall(block)}
+    links = re.findall(r"\]\(([^)#\s]+)", text)
+    paths |= {link for link in links if not re.match(r"[a-z]+:", link)}
+    paths |= set(re.findall(r"<img[^>]* src=\"([^\"]+)\"", text))
+    return {path for path in paths if not path.startswith(MADE_BY_RUNS) or path == "data/README.md"}
 
 
 def exists(path: str) -> bool:
-    """Whether a path is in the checkout: <name> stands for anything, a bare file name may lie in any folder."""
+    """Return whether a path is in the checkout.
+
+    <name> stands for anything, and a bare file name may be in any folder.
+    """
     pattern = re.sub(r"<[^>]*>", "*", path).rstrip("/")
     if "/" in pattern:
         return any(any(folder.glob(pattern)) for folder in (ROOT, ROOT / "pruncam"))
@@ -147,36 +401,36 @@ def exists(path: str) -> bool:
 
 def test_readme_names_only_paths_that_exist():
     paths = readme_paths()
-    assert len(paths) >= 8, f"too few paths found in README.md to mean anything: {sorted(paths)}"
+    assert len(paths) >= 8, f"too few paths in README.md to mean anything: {sorted(paths)}"
     assert not sorted(path for path in paths if not exists(path))
 
 
 def test_readme_names_only_make_targets_that_exist():
     inline, blocks = readme_code()
-    named = {target for code in inline + blocks for target in re.findall(r"\bmake ([a-z][\w-]*)", code)}
-    assert {"reproduce", "test"} <= named
-    assert named <= phony_targets()
-
-
-def test_ci_runs_the_test_command():
-    script = ROOT / ".ci" / "run"
-    assert script.stat().st_mode & 0o111
-    assert [line for line in script.read_text().splitlines() if "make" in line] == ["exec make test"]
+    names = {
+        target for code in inline + blocks for target in re.findall(r"\bmake ([a-z][\w-]*)", code)
+    }
+    assert {"reproduce", "test"} <= names
+    assert names <= phony_targets()
 
 
 def test_citation_names_the_four_papers():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["cff-version"] == "1.2.0"
     assert citation["version"] == PROJECT["version"] == pruncam.__version__
-    first_authors = {work["authors"][0]["family-names"]: work for work in citation["references"]}
-    assert {name: work.get("doi") for name, work in first_authors.items()} == {
+    works = {work["authors"][0]["family-names"]: work for work in citation["references"]}
+    assert len(citation["references"]) == 4
+    assert {name: work.get("doi") for name, work in works.items()} == {
         "Renza": "10.3390/informatics10030072",
         "Pachon": "10.3390/bdcc7020111",
         "Lukkien": None,  # a bachelor's thesis
         "Lozano": None,  # its text states none
     }
-    assert len(citation["references"]) == 4
-    assert all(work["title"] and work["type"] in ("article", "thesis") for work in citation["references"])
+    for work in works.values():
+        assert work["title"] and work["type"] in ("article", "thesis")
+
+
+# ---------------------------------------------------------------- doctor
 
 
 def test_doctor_prints_a_cure_for_every_problem(monkeypatch, capsys, tmp_path):
@@ -198,5 +452,6 @@ def test_doctor_finds_this_environment_fit(monkeypatch, capsys, tmp_path):
     assert doctor.main() == 0
     lines = capsys.readouterr().out.splitlines()
     subjects = {line.split()[1] for line in lines}
-    assert {"Python", "torch", "torchvision", "threads", "memory", "cache", "libraries", "digits"} <= subjects
+    checks = {"Python", "torch", "torchvision", "threads", "memory", "cache", "libraries", "digits"}
+    assert checks <= subjects
     assert lines[-1] == "`make reproduce` can run here"

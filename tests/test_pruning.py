@@ -1,4 +1,4 @@
-"""Pruning: exact counts, what stays untouched, PyTorch's own pruning, and masks through copies, files and training."""
+"""Pruning: exact counts, comparison with PyTorch, and masks through copies, files and training."""
 
 import copy
 import math
@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 from pruncam import pruning
-from pruncam.models import initialize, mnist_net
+from pruncam.networks import initialize, mnist_net
 
 # PAPERS.md, "Pruning rule": of n weights ceil(0.2 n) + 1 go; 2,324 down to the thesis's 0.09 %
 SERIES = [
@@ -45,7 +45,7 @@ SERIES = [
 
 
 def small_net(seed=0):
-    """Two kinds of layers, a layer inside another, BatchNorm, biases: 108 + 216 + 240 = 564 prunable weights."""
+    """Return a network of 108 + 216 + 240 = 564 prunable weights, with BatchNorm and biases."""
     torch.manual_seed(seed)
     block = nn.Sequential(nn.Conv2d(4, 6, 3), nn.BatchNorm2d(6), nn.ReLU())
     return nn.Sequential(nn.Conv2d(3, 4, 3), block, nn.Flatten(), nn.Linear(24, 10))
@@ -65,10 +65,11 @@ def weights(model):
     return flat(module.weight for module in pruning.prunable(model).values())
 
 
-def kept(model):
+def flat_mask(model):
     masks = pruning.masks(model)
     return flat(
-        masks.get(f"{name}.weight", torch.ones_like(module.weight)) for name, module in pruning.prunable(model).items()
+        masks.get(f"{name}.weight", torch.ones_like(module.weight))
+        for name, module in pruning.prunable(model).items()
     )
 
 
@@ -95,7 +96,7 @@ def train_without_knowing_of_masks(model, steps=5):
 
 
 def openlth(magnitudes, mask, fraction=0.2):
-    """OpenLTH's rule in plain numbers: sort what is left, keep what lies above the value at index ceil(fraction n)."""
+    """Apply OpenLTH's rule to numbers: keep those above the sorted value of rank ceil(f n)."""
     remaining = sorted(m for m, keep in zip(magnitudes, mask, strict=True) if keep)
     threshold = remaining[math.ceil(fraction * len(remaining))]
     return [int(keep and m > threshold) for m, keep in zip(magnitudes, mask, strict=True)]
@@ -107,7 +108,7 @@ def test_lottery_steps_leave_the_counts_of_the_thesis(seed):
     counts = []
     for _ in SERIES:
         model = pruning.lottery_step(model)
-        counts.append(int(kept(model).sum()))
+        counts.append(int(flat_mask(model).sum()))
     assert counts == SERIES
     assert pruning.sparsity(model) == pytest.approx(1 - 0.0009, abs=5e-5)
 
@@ -127,8 +128,10 @@ def test_lottery_steps_follow_openlths_rule_also_where_weights_are_equal(values,
             return
         mask = openlth([abs(value) for value in values], mask, fraction)
         model = pruning.lottery_step(model, fraction)
-        assert kept(model).tolist() == mask
-        assert weights(model).tolist() == [value * keep for value, keep in zip(values, mask, strict=True)]
+        assert flat_mask(model).tolist() == mask
+        assert weights(model).tolist() == [
+            value * keep for value, keep in zip(values, mask, strict=True)
+        ]
 
 
 def test_lottery_steps_follow_openlths_rule_on_a_network():
@@ -138,7 +141,7 @@ def test_lottery_steps_follow_openlths_rule_on_a_network():
     for _ in range(4):
         mask = openlth(magnitudes, mask)
         model = pruning.lottery_step(model)
-        assert kept(model).tolist() == mask
+        assert flat_mask(model).tolist() == mask
 
 
 def test_lottery_masks_are_nested_over_retraining_and_rewinding():
@@ -146,7 +149,7 @@ def test_lottery_masks_are_nested_over_retraining_and_rewinding():
     model, previous = start, torch.ones(564)
     for _ in range(5):
         model = pruning.rewind(pruning.lottery_step(model), start)
-        now = kept(model)
+        now = flat_mask(model)
         assert (now <= previous).all() and now.sum() < previous.sum()
         assert torch.equal(weights(model), weights(start) * now)
         model, previous = train_without_knowing_of_masks(model), now
@@ -164,12 +167,16 @@ def test_a_lottery_step_changes_neither_the_given_model_nor_anything_but_conv_an
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan")])
 def test_lottery_steps_refuse_fractions_that_are_none(fraction):
-    with pytest.raises(ValueError, match="fraction of the remaining weights to prune must be in \\(0, 1\\)"):
+    with pytest.raises(
+        ValueError, match="fraction of the remaining weights to prune must be in \\(0, 1\\)"
+    ):
         pruning.lottery_step(small_net(), fraction)
 
 
 def test_lottery_steps_end_where_too_few_weights_remain():
-    with pytest.raises(ValueError, match="1 weights remain, too few to prune 20% of them once more"):
+    with pytest.raises(
+        ValueError, match="1 weights remain, too few to prune 20% of them once more"
+    ):
         pruning.lottery_step(one_layer([3.0]))
 
 
@@ -201,7 +208,9 @@ def test_of_equal_weights_the_first_are_pruned(count):
     net = nn.Sequential(nn.Linear(5, 1))
     with torch.no_grad():
         net[0].weight.copy_(torch.tensor([[1.0, -1.0, 0.0, 1.0, 2.0]]))
-    (mask,) = pruning.masks(pruning.global_unstructured(net, count / 5)).values() or [torch.ones(1, 5)]
+    (mask,) = pruning.masks(pruning.global_unstructured(net, count / 5)).values() or [
+        torch.ones(1, 5)
+    ]
     order = [2, 0, 1, 3, 4]  # by magnitude, then by place
     assert mask[0].tolist() == [float(number not in order[:count]) for number in range(5)]
 
@@ -210,7 +219,7 @@ def test_repeated_pruning_counts_what_is_left_as_pytorch_does():
     ours, theirs = small_net(), small_net()
     for amount in (0.2, 0.5, 0.33, 0.0, 0.9):
         ours = pruning.global_unstructured(ours, amount)
-        assert torch.equal(kept(ours), by_pytorch(theirs, amount))
+        assert torch.equal(flat_mask(ours), by_pytorch(theirs, amount))
 
 
 @pytest.mark.parametrize("method", ["l1", "random"])
@@ -225,23 +234,30 @@ def test_three_times_a_fifth_is_not_three_fifths(method):
 @pytest.mark.parametrize("amount", [0, 0.2, 0.5, 0.987])
 def test_random_pruning_prunes_the_exact_number_wherever_the_seed_says(amount):
     one, again, other = (
-        pruning.global_unstructured(small_net(), amount, method="random", seed=seed) for seed in (1, 1, 2)
+        pruning.global_unstructured(small_net(), amount, method="random", seed=seed)
+        for seed in (1, 1, 2)
     )
-    assert int((kept(one) == 0).sum()) == int((kept(other) == 0).sum()) == round(amount * 564)
-    assert torch.equal(kept(one), kept(again))
-    assert amount == 0 or not torch.equal(kept(one), kept(other))
+    assert (
+        int((flat_mask(one) == 0).sum())
+        == int((flat_mask(other) == 0).sum())
+        == round(amount * 564)
+    )
+    assert torch.equal(flat_mask(one), flat_mask(again))
+    assert amount == 0 or not torch.equal(flat_mask(one), flat_mask(other))
 
 
 def test_random_pruning_takes_from_every_layer_its_share():
     model = nn.Sequential(nn.Linear(100, 100), nn.Linear(100, 50))
     pruned = pruning.global_unstructured(model, 0.3, method="random", seed=3)
     shares = [float((mask == 0).float().mean()) for mask in pruning.masks(pruned).values()]
-    assert shares == pytest.approx([0.3, 0.3], abs=4 * (0.3 * 0.7 / 5000) ** 0.5)  # four standard errors
+    assert shares == pytest.approx(
+        [0.3, 0.3], abs=4 * (0.3 * 0.7 / 5000) ** 0.5
+    )  # four standard errors
 
 
 def test_of_equal_magnitudes_the_first_in_the_models_order_go():
     pruned = pruning.global_unstructured(one_layer([1.0, -1.0, 1.0, 1.0]), 0.5)
-    assert kept(pruned).tolist() == [0, 0, 1, 1]
+    assert flat_mask(pruned).tolist() == [0, 0, 1, 1]
 
 
 @pytest.mark.parametrize("method", ["l1", "random"])
@@ -257,7 +273,11 @@ def test_pruning_leaves_the_given_model_and_other_parameters_alone():
     before = state(model)
     pruned = pruning.global_unstructured(model, 0.9)
     assert same(state(model), before) and not pruning.masks(model)
-    assert all(torch.equal(pruned.state_dict()[name], before[name]) for name in before if name.endswith("bias"))
+    assert all(
+        torch.equal(pruned.state_dict()[name], before[name])
+        for name in before
+        if name.endswith("bias")
+    )
     assert torch.equal(pruned[1][1].weight, model[1][1].weight)  # BatchNorm
 
 
@@ -286,7 +306,9 @@ def test_pruning_refuses_arguments_that_make_no_sense(arguments, message):
         pruning.global_unstructured(small_net(), **({"amount": 0.5} | arguments))
 
 
-@pytest.mark.parametrize("prune_model", [lambda m: pruning.global_unstructured(m, 0.5), pruning.lottery_step])
+@pytest.mark.parametrize(
+    "prune_model", [lambda m: pruning.global_unstructured(m, 0.5), pruning.lottery_step]
+)
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_no_numbers_cannot_be_ranked(prune_model, value):
     model = small_net()
@@ -295,9 +317,13 @@ def test_weights_that_are_no_numbers_cannot_be_ranked(prune_model, value):
         prune_model(model)
 
 
-@pytest.mark.parametrize("prune_model", [lambda m: pruning.global_unstructured(m, 0.5), pruning.lottery_step])
+@pytest.mark.parametrize(
+    "prune_model", [lambda m: pruning.global_unstructured(m, 0.5), pruning.lottery_step]
+)
 def test_a_model_without_conv_and_fc_layers_has_nothing_to_prune(prune_model):
-    with pytest.raises(ValueError, match="nothing to prune: Sequential has no conv or linear layer"):
+    with pytest.raises(
+        ValueError, match="nothing to prune: Sequential has no conv or linear layer"
+    ):
         prune_model(nn.Sequential(nn.BatchNorm2d(3), nn.ReLU()))
 
 
@@ -310,17 +336,19 @@ def pruned():
 
 
 def test_masks_survive_a_training_loop_that_knows_nothing_of_them(pruned):
-    before, mask = weights(pruned), kept(pruned)
+    before, mask = weights(pruned), flat_mask(pruned)
     train_without_knowing_of_masks(pruned)
-    assert pruning.sparsity(pruned) == pytest.approx(0.7, abs=1 / 564)  # also before the next forward pass
+    assert pruning.sparsity(pruned) == pytest.approx(
+        0.7, abs=1 / 564
+    )  # also before the next forward pass
     pruned(torch.randn(1, 3, 6, 6))
     assert torch.equal(weights(pruned) == 0, mask == 0)
-    assert torch.equal(kept(pruned), mask)
+    assert torch.equal(flat_mask(pruned), mask)
     assert (weights(pruned) != before)[mask == 1].float().mean() > 0.9
 
 
 def test_a_trained_masked_model_computes_as_one_with_masks_multiplied_in(pruned):
-    """The hook against the network written as PyTorch's own masking does it: weight = weight_orig * mask."""
+    """The hook equals PyTorch's own masking, weight = weight_orig * mask."""
     theirs = copy.deepcopy(pruning.drop_masks(pruned))
     for name, mask in pruning.masks(pruned).items():
         prune.custom_from_mask(theirs.get_submodule(name.removesuffix(".weight")), "weight", mask)
@@ -357,11 +385,13 @@ def test_a_saved_model_comes_back_with_its_masks(pruned, tmp_path):
     torch.save(pruned.state_dict(), tmp_path / "model.pt")
     loaded = pruning.load_state(small_net(9), torch.load(tmp_path / "model.pt", weights_only=True))
     assert pruning.sparsity(loaded) == pruning.sparsity(pruned)
-    assert torch.equal(weights(loaded) == 0, kept(pruned) == 0)  # although the last step had moved them
+    assert torch.equal(
+        weights(loaded) == 0, flat_mask(pruned) == 0
+    )  # although the last step had moved them
     x = torch.randn(2, 3, 6, 6)
     assert torch.equal(loaded.eval()(x), pruned.eval()(x))
     train_without_knowing_of_masks(loaded)
-    assert torch.equal(kept(loaded), kept(pruned))
+    assert torch.equal(flat_mask(loaded), flat_mask(pruned))
 
 
 def test_an_unpruned_models_state_is_loaded_as_it_is():
@@ -370,24 +400,36 @@ def test_an_unpruned_models_state_is_loaded_as_it_is():
 
 
 @pytest.mark.parametrize(
-    "other", [nn.Sequential(nn.Linear(24, 10)), nn.Sequential(nn.Conv2d(3, 4, 5))], ids=["layers", "shapes"]
+    "other",
+    [nn.Sequential(nn.Linear(24, 10)), nn.Sequential(nn.Conv2d(3, 4, 5))],
+    ids=["layers", "shapes"],
 )
 @pytest.mark.parametrize("amount", [None, 0.5], ids=["unpruned", "pruned"])
 def test_a_state_of_another_network_is_refused(other, amount):
     if amount:
         other = pruning.global_unstructured(other, amount)
-    with pytest.raises(ValueError, match="another network than Sequential|the mask of 0.weight must hold"):
+    with pytest.raises(
+        ValueError, match="state_dict does not match Sequential|the mask of 0.weight must hold"
+    ):
         pruning.load_state(small_net(), other.state_dict())
 
 
 def cut_net(seed=0, rate=0.5):
-    """A network with filters removed, in every kind of layer that can lose any, and a fresh whole one."""
+    """Return a network with filters removed from every kind of layer, and a new unpruned one."""
     torch.manual_seed(seed)
-    layers = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 6, 3)]
+    layers = [
+        nn.Conv2d(3, 8, 3),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, groups=8),
+        nn.Conv2d(8, 6, 3),
+    ]
     layers += [nn.BatchNorm2d(6, affine=False), nn.Flatten(), nn.Linear(24, 7), nn.Linear(7, 10)]
     model = nn.Sequential(*layers)
     model(torch.randn(5, 3, 8, 8))  # running statistics
-    return pruning.remove_filters(model, rate, example_input=torch.zeros(1, 3, 8, 8)), copy.deepcopy(model)
+    return pruning.remove_filters(
+        model, rate, example_input=torch.zeros(1, 3, 8, 8)
+    ), copy.deepcopy(model)
 
 
 @pytest.mark.parametrize("amount", [0, 0.3], ids=["dense", "masked"])
@@ -401,7 +443,14 @@ def test_a_network_with_removed_filters_comes_back_from_a_file(amount, tmp_path)
     assert loaded is fresh and same(state(loaded), state(small))
     for name, module in small.named_modules():
         mine = loaded.get_submodule(name)
-        for key in ("in_channels", "out_channels", "groups", "in_features", "out_features", "num_features"):
+        for key in (
+            "in_channels",
+            "out_channels",
+            "groups",
+            "in_features",
+            "out_features",
+            "num_features",
+        ):
             assert getattr(mine, key, None) == getattr(module, key, None), (name, key)
     x = torch.randn(2, 3, 8, 8)
     assert torch.equal(loaded.eval()(x), small.eval()(x))
@@ -414,8 +463,14 @@ def test_a_network_with_removed_filters_comes_back_from_a_file(amount, tmp_path)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"8.weight": (9, 4), "8.bias": (9,)}, r"'8.weight' has the shape \(9, 4\), the model's has \(10, 7\)"),
-        ({"0.weight": (4, 1, 3, 3)}, r"'0.weight' has the shape \(4, 1, 3, 3\), the model's has \(8, 3, 3, 3\)"),
+        (
+            {"8.weight": (9, 4), "8.bias": (9,)},
+            r"'8.weight' has the shape \(9, 4\), the model's has \(10, 7\)",
+        ),
+        (
+            {"0.weight": (4, 1, 3, 3)},
+            r"'0.weight' has the shape \(4, 1, 3, 3\), the model's has \(8, 3, 3, 3\)",
+        ),
         ({"0.weight": (9, 3, 3, 3), "0.bias": (9,)}, "'0.weight' has the shape"),
         ({"0.weight": (4, 3, 2, 2)}, "'0.weight' has the shape"),
         ({"0.weight": (0, 3, 3, 3), "0.bias": (0,)}, "'0.weight' has the shape"),
@@ -428,9 +483,11 @@ def test_a_state_that_is_no_cut_of_the_network_is_refused_and_leaves_it_whole(ch
     small, fresh = cut_net()
     before = state(fresh)
     cut = small.state_dict() | {name: torch.zeros(shape) for name, shape in change.items()}
-    with pytest.raises(ValueError, match=f"this state is of another network than Sequential: {message}"):
+    with pytest.raises(ValueError, match=f"state_dict does not match Sequential: {message}"):
         pruning.load_state(fresh, cut)
-    assert [value.shape for value in state(fresh).values()] == [value.shape for value in before.values()]
+    assert [value.shape for value in state(fresh).values()] == [
+        value.shape for value in before.values()
+    ]
 
 
 def test_what_cannot_be_cut_is_refused():
@@ -458,7 +515,7 @@ def test_dropped_masks_let_weights_grow_back(pruned):
 def test_a_permanently_pruned_model_is_a_plain_one(pruned):
     train_without_knowing_of_masks(pruned)
     plain = pruning.make_permanent(pruned)
-    assert torch.equal(weights(plain) == 0, kept(pruned) == 0)
+    assert torch.equal(weights(plain) == 0, flat_mask(pruned) == 0)
     assert not any(parameter.requires_grad for parameter in plain.parameters())
     assert all(parameter.requires_grad for parameter in pruned.parameters())
     assert not any(module._forward_pre_hooks for module in plain.modules())
@@ -472,7 +529,7 @@ def test_rewinding_gives_early_weights_the_late_mask(pruned):
     early = small_net(7)
     before = state(early)
     rewound = pruning.rewind(train_without_knowing_of_masks(pruned), early)
-    assert torch.equal(weights(rewound), weights(early) * kept(pruned))
+    assert torch.equal(weights(rewound), weights(early) * flat_mask(pruned))
     assert torch.equal(rewound[3].bias, early[3].bias)
     assert same(state(early), before)
     pruning.masks(rewound)["0.weight"].zero_()
@@ -492,12 +549,20 @@ def test_sparsity_counts_zeros_of_conv_and_fc_weights_and_no_biases():
 @pytest.mark.parametrize(
     ("name", "mask", "message"),
     [
-        ("0.weight", torch.ones(2, 2), "must hold 0 and 1 in shape \\(4, 3, 3, 3\\), got \\(2, 2\\)"),
+        (
+            "0.weight",
+            torch.ones(2, 2),
+            "must hold 0 and 1 in shape \\(4, 3, 3, 3\\), got \\(2, 2\\)",
+        ),
         ("0.weight", torch.full((4, 3, 3, 3), 0.5), "must hold 0 and 1"),
         ("0.weight", torch.full((4, 3, 3, 3), torch.nan), "must hold 0 and 1"),
         ("9.weight", torch.ones(1), "no weight named '9.weight': masks must be those"),
         ("0.bias", torch.ones(4), "no weight named '0.bias': masks must be those"),
-        ("2.weight", torch.ones(4), "no weight named '2.weight': masks must be"),  # the Flatten layer has no weight
+        (
+            "2.weight",
+            torch.ones(4),
+            "no weight named '2.weight': masks must be",
+        ),  # the Flatten layer has no weight
     ],
 )
 def test_masks_that_do_not_fit_are_refused(name, mask, message):
@@ -514,9 +579,13 @@ def test_masks_of_a_model_on_float64_prune_it_too():
 
 
 def filters_by_hand():
-    """Two convolutions of three filters, an FC layer of two classes; filter k of layer l has the magnitude given."""
-    model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Conv2d(3, 3, 3), nn.Flatten(), nn.Linear(3, 2))
-    for layer, magnitudes in zip((model[0], model[2], model[4]), ((5, 1, 4), (2, 6, 3), (0.1, 0.1)), strict=True):
+    """Return two convolutions of three filters and an FC layer; filters have these magnitudes."""
+    model = nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Conv2d(3, 3, 3), nn.Flatten(), nn.Linear(3, 2)
+    )
+    for layer, magnitudes in zip(
+        (model[0], model[2], model[4]), ((5, 1, 4), (2, 6, 3), (0.1, 0.1)), strict=True
+    ):
         for filter_, magnitude in zip(layer.weight.data, magnitudes, strict=True):
             filter_.fill_(-magnitude)
     return model
@@ -524,36 +593,52 @@ def filters_by_hand():
 
 @pytest.mark.parametrize(
     ("amount", "gone"),
-    [(0, set()), (1 / 6, {(0, 1)}), (0.5, {(0, 1), (2, 0), (2, 2)}), (4 / 6, {(0, 1), (0, 2), (2, 0), (2, 2)})],
+    [
+        (0, set()),
+        (1 / 6, {(0, 1)}),
+        (0.5, {(0, 1), (2, 0), (2, 2)}),
+        (4 / 6, {(0, 1), (0, 2), (2, 0), (2, 2)}),
+    ],
 )
 def test_the_smallest_filters_of_all_layers_are_masked_and_the_last_layer_is_not(amount, gone):
     model = filters_by_hand()
     pruned = pruning.global_structured(model, amount)
-    found = {(k, row) for k in (0, 2, 4) for row, w in enumerate(pruned[k].weight) if (w == 0).all()}
-    assert found == gone and (model[0].weight != 0).all()
-    kept = [
+    zeroed = {
+        (k, row) for k in (0, 2, 4) for row, w in enumerate(pruned[k].weight) if (w == 0).all()
+    }
+    assert zeroed == gone and (model[0].weight != 0).all()
+    unchanged = [
         (pruned[k].weight[row] == model[k].weight[row]).all()
         for k in (0, 2)
         for row in range(3)
         if (k, row) not in gone
     ]
-    assert all(kept)
+    assert all(unchanged)
 
 
 def test_random_filters_are_as_many_and_depend_on_the_seed():
     model = initialize(mnist_net(), "pytorch", 0)
-    one, again, other = (pruning.global_structured(model, 0.5, method="random", seed=seed) for seed in (1, 1, 2))
-    zeros = [[(w == 0).flatten(1).all(1).tolist() for w in pruning.masks(m).values()] for m in (one, again, other)]
+    one, again, other = (
+        pruning.global_structured(model, 0.5, method="random", seed=seed) for seed in (1, 1, 2)
+    )
+    zeros = [
+        [(w == 0).flatten(1).all(1).tolist() for w in pruning.masks(m).values()]
+        for m in (one, again, other)
+    ]
     assert zeros[0] == zeros[1] != zeros[2]
     assert all(sum(map(sum, rows)) == 6 and not all(rows[0]) and not all(rows[1]) for rows in zeros)
 
 
 def test_filters_that_cannot_be_masked_are_refused():
-    with pytest.raises(ValueError, match="5 of 6 filters cannot be pruned: each of the 2 layers keeps one"):
+    with pytest.raises(
+        ValueError, match="5 of 6 filters cannot be pruned: each of the 2 layers keeps one"
+    ):
         pruning.global_structured(filters_by_hand(), 0.8)
     with pytest.raises(ValueError, match="nothing to prune: Sequential has a single layer"):
         pruning.global_structured(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), 0.5)
-    with pytest.raises(ValueError, match="amount is the fraction of filters to prune, in \\[0, 1\\), got 1"):
+    with pytest.raises(
+        ValueError, match="amount is the fraction of filters to prune, in \\[0, 1\\), got 1"
+    ):
         pruning.global_structured(filters_by_hand(), 1)
     broken = filters_by_hand()
     broken[2].weight.data[0, 0, 0, 0] = math.nan

@@ -1,4 +1,4 @@
-"""Figures as files, against matplotlib's own savefig."""
+"""Figures as files, against matplotlib's savefig, and names beside points."""
 
 import io
 from itertools import combinations
@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from pruncam.report import labels, plots_csg, rendering
+from pruncam.report import labels, rendering
+from pruncam.studies.csg import class_charts
 
 
 def curves(layout: str | None = None) -> Figure:
@@ -26,7 +27,9 @@ def curves(layout: str | None = None) -> Figure:
 
 def photograph() -> Figure:
     figure = Figure(figsize=(2, 2))
-    figure.add_axes((0, 0, 1, 1)).imshow(np.random.default_rng(1).random((40, 40, 3)), interpolation="bilinear")
+    figure.add_axes((0, 0, 1, 1)).imshow(
+        np.random.default_rng(1).random((40, 40, 3)), interpolation="bilinear"
+    )
     return figure
 
 
@@ -46,27 +49,29 @@ def test_pixels_are_those_of_savefig(draw, dpi):
     assert np.array_equal(np.asarray(rendering.pixels(draw(), dpi)), saved(draw(), dpi))
 
 
-def test_a_figure_that_is_laid_out_once_stays_so():
-    figure, by_hand = rendering.laid_out(curves("constrained")), curves("constrained")
+def test_a_layout_stays_as_it_is():
+    figure = rendering.lay_out(curves("constrained"))
+    expected = curves("constrained")
     before = figure.axes[0].get_position().bounds
-    by_hand.set_dpi(150)
-    by_hand.draw_without_rendering()
-    assert before == pytest.approx(by_hand.axes[0].get_position().bounds, abs=1e-3)
+    expected.set_dpi(150)
+    expected.draw_without_rendering()
+    assert before == pytest.approx(expected.axes[0].get_position().bounds, abs=1e-3)
     rendering.for_file(figure)
     rendering.svg(figure, "salt")
     rendering.for_notebook(figure)
     assert figure.axes[0].get_position().bounds == before
-    assert figure.axes[0].get_position().y0 > 0.15  # the legend has got its place below
+    assert figure.axes[0].get_position().y0 > 0.15  # there is room for the legend below
 
 
 def test_photographs_keep_their_colours_and_curves_are_smaller():
-    kept, fewer = rendering.for_file(photograph()), rendering.for_file(curves())
-    assert np.array_equal(decoded(kept), saved(photograph(), 150))
-    full = io.BytesIO()
-    curves().savefig(full, dpi=150)
-    assert len(fewer) < len(full.getvalue()) / 2
-    assert PIL.Image.open(io.BytesIO(fewer)).mode == "P"
-    assert np.percentile(np.abs(decoded(fewer).astype(int) - saved(curves(), 150)), 99.9) < 10
+    assert np.array_equal(decoded(rendering.for_file(photograph())), saved(photograph(), 150))
+    all_colours = io.BytesIO()
+    curves().savefig(all_colours, dpi=150)
+    fewer_colours = rendering.for_file(curves())
+    assert len(fewer_colours) < len(all_colours.getvalue()) / 2
+    assert PIL.Image.open(io.BytesIO(fewer_colours)).mode == "P"
+    errors = np.abs(decoded(fewer_colours).astype(int) - saved(curves(), 150))
+    assert np.percentile(errors, 99.9) < 10
     assert PIL.Image.open(io.BytesIO(rendering.for_notebook(photograph()))).mode == "P"
 
 
@@ -79,36 +84,39 @@ def test_the_same_figure_is_the_same_svg():
 
 def test_labels_of_a_square_matrix_are_not_cut_off():
     names = ["a name that is rather long"] * 5
-    figure = rendering.laid_out(plots_csg.classes(np.eye(5), names))
+    figure = rendering.lay_out(class_charts.similarity_of_classes(np.eye(5), names))
     box = figure.axes[0].get_tightbbox(FigureCanvasAgg(figure).get_renderer())
     assert box.x0 >= 0 and box.y0 >= 0 and box.y1 <= figure.bbox.y1
 
 
 @pytest.mark.parametrize("count", [3, 10])
 def test_names_in_a_crowd_of_classes_can_be_read(count):
-    # Nearly the same distances everywhere: the points lie where they like, some on each other.
+    # Nearly equal distances: the positions of the points are arbitrary, and some coincide.
     similarity = 0.9 + 0.05 * np.random.default_rng(4).random((count, count))
     similarity = (similarity + similarity.T) / 2
     np.fill_diagonal(similarity, 1)
     similarity[0, 1] = similarity[1, 0] = 1.0
     names = [
-        f"{look} {shape}" for shape in ("disc", "triangle", "cross", "square", "ring") for look in ("striped", "x")
+        f"{look} {shape}"
+        for shape in ("disc", "triangle", "cross", "square", "ring")
+        for look in ("striped", "x")
     ]
-    figure = rendering.laid_out(plots_csg.classes(similarity, names[:count]))
+    figure = rendering.lay_out(class_charts.similarity_of_classes(similarity, names[:count]))
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    # Of the words: an annotation's own extent has its line in it.
-    boxes = [Text.get_window_extent(text, canvas.get_renderer()).padded(-1) for text in figure.axes[1].texts]
-    assert sorted(text.get_text() for text in figure.axes[1].texts) == sorted(names[:count])
+    axes = figure.axes[1]
+    assert sorted(text.get_text() for text in axes.texts) == sorted(names[:count])
+    # The extent of the words: that of an annotation includes its line.
+    boxes = [Text.get_window_extent(text, canvas.get_renderer()).padded(-1) for text in axes.texts]
     assert not [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]
-    dots = figure.axes[1].transData.transform(figure.axes[1].collections[0].get_offsets())
+    dots = axes.transData.transform(axes.collections[0].get_offsets())
     assert not [dot for dot in dots for box in boxes if box.contains(*dot)]
     for box in boxes:
         assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
         assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1
 
 
-def test_a_name_goes_where_nothing_is():
+def test_a_name_is_written_where_there_is_room():
     figure = Figure(figsize=(3, 3))
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, 10), ylim=(0, 10))
     bar, dot = np.array([[6.0, 2.0], [6.0, 8.0]]), np.array([[3.9, 5.0]])
@@ -116,10 +124,11 @@ def test_a_name_goes_where_nothing_is():
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     middle, corner = (Text.get_window_extent(text, canvas.get_renderer()) for text in axes.texts)
-    on_screen = axes.transData.transform
-    assert not middle.overlaps(Bbox(on_screen(bar)).padded(1)) and not middle.contains(*on_screen(dot)[0])
+    to_pixels = axes.transData.transform
+    assert not middle.overlaps(Bbox(to_pixels(bar)).padded(1))
+    assert not middle.contains(*to_pixels(dot)[0])
     assert corner.x1 <= figure.bbox.x1 and corner.y1 <= figure.bbox.y1
-    # With nothing around a name stands on the right, at the height of its point.
+    # With nothing around it, a name is on the right, at the height of its point.
     free = Figure(figsize=(3, 3)).add_axes((0, 0, 1, 1), xlim=(0, 10), ylim=(0, 10))
     labels.write(free, np.array([[5.0, 5.0]]), ["middle"])
     x, y = free.texts[0].get_position()

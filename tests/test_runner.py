@@ -1,4 +1,4 @@
-"""The runner: what it refuses, what it keeps, and what its table says. Notebooks here are tiny and import no torch."""
+"""Runs of all notebooks: refusals, files, the table at the end. The notebooks here are tiny."""
 
 import json
 import os
@@ -13,13 +13,21 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from pruncam import __main__ as command_line
-from pruncam import places, runner
+from pruncam import cli
+from pruncam._core import paths
 from pruncam.datasets import catalog
-from pruncam.execution import NotebookFailed, declared_parameters, run_notebook
-from pruncam.studies import study
+from pruncam.report import manifest
+from pruncam.report.claims import VERDICTS
+from pruncam.reproduce import execution, notebook_list, runner
+from pruncam.reproduce.execution import NotebookFailed, run_notebook
+from pruncam.reproduce.options import RunOptions
+from pruncam.reproduce.outcomes import HEADINGS, Outcome, summary_table
+from pruncam.reproduce.parameters import declared_parameters
+from pruncam.reproduce.status_line import StatusLine
 
-PARAMETERS = 'profile: str = "quick"  # the profile\ndevice: str = "auto"  # where\ndata_dir: str | None = None  # a=b'
+PARAMETERS = """profile: str = "quick"  # the profile
+device: str = "auto"  # the device
+data_dir: str | None = None  # a=b"""
 CLAIMS = """
 import csv, os, pathlib
 folder = pathlib.Path(os.environ["PRUNCAM_FIGURES"]) / profile / "mnist_iou"
@@ -30,31 +38,34 @@ with open(folder / "claims.csv", "w", newline="") as file:
     rows.writerow(["I1", "It drifts, \\n they say", "thesis", "holds on stand-in", "0.9 > 0.5"])
     rows.writerow(["I2", "It does not", "thesis", "undecided", "0.5"])
 """
-# The checkout is the one under test, the project another folder: as in the tests' own process.
-ELSEWHERE = """
+CHECKOUT = Path(runner.__file__).parents[2]
+# The package is the one under test, the project another folder, as in the process of the tests.
+PROGRAM = """
 import signal, sys
 from pathlib import Path
-from pruncam import places, __main__
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started to ignore Ctrl-C
+from pruncam import cli
+from pruncam._core import paths
+# The background jobs of a shell are started so that they ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 root = Path(sys.argv[1])
-places.project_root = lambda: root
-sys.exit(__main__.main(sys.argv[2:]))
+paths.project_root = lambda: root
+sys.exit(cli.main(sys.argv[2:]))
 """
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """An empty project that the runner takes for its own."""
+    """An empty project in place of the checkout."""
     for name in ("PRUNCAM_CACHE", "PRUNCAM_FIGURES", "PRUNCAM_DATA"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "notebooks").mkdir()
-    monkeypatch.setattr(places, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def write(project: Path, name: str, *sources: str, parameters: str = PARAMETERS) -> Path:
-    """A notebook of code cells, the first of them tagged `parameters`."""
+    """Write a notebook of code cells, the first of them tagged `parameters`."""
     cells = [nbformat.v4.new_code_cell(source) for source in (parameters, *sources)]
     cells[0].metadata["tags"] = ["parameters"]
     metadata = {"kernelspec": {"name": "python3", "display_name": "any", "language": "python"}}
@@ -64,77 +75,108 @@ def write(project: Path, name: str, *sources: str, parameters: str = PARAMETERS)
 
 
 def texts(path: Path) -> list[str]:
-    """What the cells of an executed notebook printed."""
+    """Return what the cells of an executed notebook printed."""
     cells = nbformat.read(path, 4).cells
-    return [output.text for cell in cells for output in cell.get("outputs", []) if output.output_type == "stream"]
+    return [
+        output.text
+        for cell in cells
+        for output in cell.get("outputs", [])
+        if output.output_type == "stream"
+    ]
 
 
-def elsewhere(project: Path, *arguments: str, **options) -> subprocess.Popen:
-    """The command line in a process of its own, for a project in another folder."""
-    env = {**os.environ, "PYTHONPATH": str(Path(runner.__file__).parents[1])}
-    command = [sys.executable, "-c", ELSEWHERE, str(project), *arguments]
-    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+def start_process(project: Path, *arguments: str, **options) -> subprocess.Popen:
+    """Start the command line in a new process, for a project in another folder."""
+    env = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    command = [sys.executable, "-c", PROGRAM, str(project), *arguments]
+    return subprocess.Popen(
+        command,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
 
 
-# ---------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------- refusals
 
 
 def test_an_unknown_parameter_is_refused_with_the_known_ones(project):
     path = write(project, "05_mnist_iou")
-    with pytest.raises(ValueError, match="no parameter 'profil': known parameters are profile, device, data_dir"):
+    with pytest.raises(
+        ValueError, match="no parameter 'profil': known parameters are profile, device, data_dir"
+    ):
         run_notebook(path, {"profil": "quick"}, project / "runs")
     assert not (project / "runs").exists()
 
 
 @pytest.mark.parametrize(
-    "name, value, ok",
+    "name, value, accepted",
     [
         ("seeds", "[1]", False),
         ("seeds", [1, 2], True),
-        ("seeds", (1, 2), False),  # papermill would hand it on as a string
+        ("seeds", (1, 2), False),  # papermill would pass it on as a string
         ("rate", 1, True),
         ("rate", True, False),
-        ("rate", "1e-3", False),  # what YAML makes of 1e-3
+        ("rate", "1e-3", False),  # YAML reads 1e-3 as text
         ("epochs", 3.0, False),
         ("data_dir", None, True),
         ("data_dir", 3, False),
         ("data_dir", Path("data"), False),
-        ("untold", "anything", True),
+        ("untyped", "anything", True),
         ("verbose", 1, False),
     ],
 )
-def test_a_parameter_of_another_type_is_refused(project, monkeypatch, name, value, ok):
+def test_a_parameter_of_another_type_is_refused(
+    project,
+    monkeypatch,
+    name,
+    value,
+    accepted,
+):
     def started(*_):
         raise NotebookFailed("started", project, project)
 
-    monkeypatch.setattr("pruncam.execution._execute", started)
-    declared = (
-        "seeds = [0]\nrate: float = 0.1\nepochs: int = 3\ndata_dir: str | None = None\nuntold = None\nverbose=False"
-    )
-    path = write(project, "01_any", parameters=declared)
-    with pytest.raises(NotebookFailed if ok else ValueError, match="started" if ok else f"parameter '{name}' must be"):
+    monkeypatch.setattr(execution, "_execute", started)
+    declared = [
+        "seeds = [0]",
+        "rate: float = 0.1",
+        "epochs: int = 3",
+        "data_dir: str | None = None",
+        "untyped = None",
+        "verbose=False",
+    ]
+    path = write(project, "01_any", parameters="\n".join(declared))
+    error = NotebookFailed if accepted else ValueError
+    message = "started" if accepted else f"parameter '{name}' must be"
+    with pytest.raises(error, match=message):
         run_notebook(path, {name: value}, project / "runs")
 
 
-def test_parameters_are_found_where_papermill_overlooks_them(project):
+def test_parameters_are_read_that_papermill_overlooks(project):
     notebook = nbformat.read(write(project, "01_any"), 4)
-    assert declared_parameters(notebook) == {"profile": {"str"}, "device": {"str"}, "data_dir": {"str", "None"}}
+    assert declared_parameters(notebook) == {
+        "profile": {"str"},
+        "device": {"str"},
+        "data_dir": {"str", "None"},
+    }
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
         ({"study": "mnist"}, "unknown study 'mnist': choose one of mnist_iou"),
-        ({"study": "csg"}, "study 'csg' has no notebook yet: choose one of mnist_iou"),
+        ({"study": "csg"}, "study 'csg' has no notebook: choose one of mnist_iou"),
         ({"profile": "fast"}, "unknown profile 'fast': choose one of quick, laptop, paper"),
         ({"device": "gpu"}, "unknown device 'gpu': choose one of auto, cpu, cuda, mps"),
         ({"data": "nowhere"}, "the data folder nowhere does not exist"),
     ],
 )
-def test_what_cannot_be_is_one_sentence_naming_what_can(project, arguments, message):
+def test_an_unsuitable_option_is_refused_with_the_alternatives(project, arguments, message):
     write(project, "05_mnist_iou")
     with pytest.raises((ValueError, OSError)) as caught:
-        runner.reproduce(**arguments)
+        runner.reproduce(RunOptions(**arguments))
     assert str(caught.value) == message
 
 
@@ -143,37 +185,44 @@ def test_a_project_without_notebooks_is_refused(project):
         runner.reproduce()
 
 
-def test_a_file_that_is_no_notebook_is_named(project):
+def test_a_file_that_is_not_a_notebook_is_named(project):
     (project / "notebooks" / "01_broken.ipynb").write_text('{"cells": [')
     with pytest.raises(ValueError, match="01_broken.ipynb is not a notebook"):
         runner.reproduce()
 
 
 @pytest.mark.parametrize(
-    ("there", "wanted"),
+    ("present", "downloaded"),
     [
         (["tiny-imagenet-10", "tiny-imagenet-100"], []),
-        (["tiny-imagenet-10"], ["cifar100"]),  # what cannot be downloaded is not asked for
+        (["tiny-imagenet-10"], ["cifar100"]),  # tiny-imagenet-100 cannot be downloaded
         (["stl10", "cifar100"], ["stl10", "cifar100"]),
     ],
 )
-def test_no_data_set_is_downloaded_whose_stand_in_is_there(project, monkeypatch, there, wanted):
-    asked = []
-    monkeypatch.setattr(catalog, "find", lambda name, _: name in there)
-    monkeypatch.setattr(catalog, "ensure", lambda name, _: asked.append(name))
-    runner._ensure_data([Path("01_csg_complexity.ipynb")], "paper", None)
-    assert asked == ["mnist", "covid19", "fashion-mnist", "cifar10", *wanted]
+def test_a_data_set_is_not_downloaded_if_its_stand_in_is_there(monkeypatch, present, downloaded):
+    ensured = []
+    monkeypatch.setattr(catalog, "find", lambda name, _: name in present)
+    monkeypatch.setattr(catalog, "ensure", lambda name, _: ensured.append(name))
+    notebook_list.ensure_data([Path("01_csg_complexity.ipynb")], "paper", None)
+    assert ensured == ["mnist", "covid19", "fashion-mnist", "cifar10", *downloaded]
 
 
 # ---------------------------------------------------------------- the command line
 
 
 @pytest.mark.parametrize(
-    "arguments", [["reproduce", "--profile", "fast"], ["reproduce", "--gpu"], ["reprodce"], [], ["download", "mnits"]]
+    "arguments",
+    [
+        ["reproduce", "--profile", "fast"],
+        ["reproduce", "--gpu"],
+        ["reprodce"],
+        [],
+        ["download", "mnits"],
+    ],
 )
 def test_an_error_on_the_command_line_is_one_line_and_status_2(project, capsys, arguments):
     try:
-        status = command_line.main(arguments)
+        status = cli.main(arguments)
     except SystemExit as stop:
         status = stop.code
     out, err = capsys.readouterr()
@@ -184,29 +233,39 @@ def test_an_error_on_the_command_line_is_one_line_and_status_2(project, capsys, 
 def test_a_bug_keeps_its_traceback(project, monkeypatch):
     monkeypatch.setattr(runner, "refresh_notebooks", lambda: {}["missing"])
     with pytest.raises(KeyError):
-        command_line.main(["notebooks"])
+        cli.main(["notebooks"])
 
 
 def test_the_command_line_needs_no_papermill():
-    code = "import sys; sys.modules['papermill'] = None; import pruncam, pruncam.runner, pruncam.__main__"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(runner.__file__).parents[1])
+    code = (
+        "import sys; sys.modules['papermill'] = None; import pruncam.reproduce.runner, pruncam.cli"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=CHECKOUT)
 
 
-def test_an_empty_study_or_folder_as_make_passes_it_means_none(project, monkeypatch):
+def test_an_empty_study_or_folder_counts_as_not_given(project, monkeypatch):
     write(project, "05_mnist_iou")
-    seen = []
-    monkeypatch.setattr(runner, "run_notebook", lambda path, given, *_, **__: seen.append((path.stem, given)))
-    assert command_line.main(["reproduce", "--study", "", "--data", ""]) == 0
-    assert seen == [("05_mnist_iou", {"profile": "quick", "device": "auto"})]
+    runs = []
+
+    def run_notebook(path, parameters, *_, **__):
+        runs.append((path.stem, parameters))
+
+    monkeypatch.setattr(runner, "run_notebook", run_notebook)
+    assert cli.main(["reproduce", "--study", "", "--data", ""]) == 0
+    assert runs == [("05_mnist_iou", {"profile": "quick", "device": "auto"})]
 
 
 def test_the_data_folder_reaches_the_notebook_as_an_absolute_path(project, monkeypatch):
     write(project, "05_mnist_iou")
-    seen = []
     (project / "sets").mkdir()
-    monkeypatch.setattr(runner, "run_notebook", lambda path, given, *_, **__: seen.append(given["data_dir"]))
-    runner.reproduce(data="sets")
-    assert seen == [str(project / "sets")]
+    folders = []
+
+    def run_notebook(_, parameters, *__, **___):
+        folders.append(parameters["data_dir"])
+
+    monkeypatch.setattr(runner, "run_notebook", run_notebook)
+    runner.reproduce(RunOptions(data="sets"))
+    assert folders == [str(project / "sets")]
 
 
 # ---------------------------------------------------------------- whole runs
@@ -215,23 +274,40 @@ def test_the_data_folder_reaches_the_notebook_as_an_absolute_path(project, monke
 def test_one_failing_notebook_is_kept_and_does_not_stop_the_others(project, capsys):
     write(project, "05_mnist_iou", CLAIMS)
     write(project, "10_last", "import os; print(os.getcwd())", parameters="# none")
-    write(project, "2_bad", "print('before')", "raise RuntimeError('no such luck')", "print('after')")
+    write(
+        project,
+        "2_bad",
+        "print('before')",
+        "raise RuntimeError('no such luck')",
+        "print('after')",
+    )
     runs = project / "runs" / "quick"
     runs.mkdir(parents=True)
     for stale in ("2_bad.ipynb", "2_bad.html", "05_mnist_iou.failed.ipynb", "05_mnist_iou.log"):
         (runs / stale).write_text("stale")
 
-    assert command_line.main(["reproduce"]) == 1
+    assert cli.main(["reproduce"]) == 1
 
     out, err = capsys.readouterr()
     assert sorted(p.name for p in runs.iterdir()) == [
-        *("05_mnist_iou.html", "05_mnist_iou.ipynb", "10_last.html", "10_last.ipynb", "2_bad.failed.ipynb", "2_bad.log")
+        *(
+            "05_mnist_iou.html",
+            "05_mnist_iou.ipynb",
+            "10_last.html",
+            "10_last.ipynb",
+            "2_bad.failed.ipynb",
+            "2_bad.log",
+        )
     ]
     assert texts(runs / "2_bad.failed.ipynb") == ["before\n"]
     assert "RuntimeError: no such luck" in (runs / "2_bad.log").read_text()
     assert "RuntimeError: no such luck" in err and "\x1b" not in err
     assert texts(runs / "10_last.ipynb") == [f"{project / 'notebooks'}\n"]
-    assert [line.split()[0] for line in err.splitlines() if line.endswith("started")] == ["[1/3]", "[2/3]", "[3/3]"]
+    assert [line.split()[0] for line in err.splitlines() if line.endswith("started")] == [
+        "[1/3]",
+        "[2/3]",
+        "[3/3]",
+    ]
     rows = {line.split()[0]: line.split() for line in out.splitlines() if line.strip()}
     assert rows["2_bad"][3] == "FAILED"
     assert rows["05_mnist_iou"][-6:] == ["0", "0", "1", "0", "1", "0"]
@@ -242,11 +318,17 @@ def test_one_failing_notebook_is_kept_and_does_not_stop_the_others(project, caps
 
 
 def assert_free_of_noise(path: Path) -> None:
-    """No times, no paths, no patch version: two runs of a notebook give the same file."""
+    """Check that there are no times, paths or patch version: two runs give the same file."""
     notebook = nbformat.read(path, 4)
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
-    assert notebook.metadata.kernelspec.name == "python3" and "version" not in notebook.metadata.language_info
-    assert all(set(cell.metadata) <= {"tags"} and cell.metadata.get("tags", True) for cell in notebook.cells)
+    assert (
+        notebook.metadata.kernelspec.name == "python3"
+        and "version" not in notebook.metadata.language_info
+    )
+    assert all(
+        set(cell.metadata) <= {"tags"} and cell.metadata.get("tags", True)
+        for cell in notebook.cells
+    )
     assert path.read_text().endswith("}\n")
 
 
@@ -256,47 +338,62 @@ def test_claims_of_an_earlier_run_are_not_counted(project):
     claims = figures / "mnist_iou" / "claims.csv"
     claims.write_text("claim,verdict\nI1,reproduced\n")
     assert runner._run_one("05_mnist_iou", lambda: None, figures).verdicts == Counter()
-    assert runner._run_one("05_mnist_iou", lambda: claims.write_text(claims.read_text()), figures).verdicts == {
-        "reproduced": 1
-    }
+    outcome = runner._run_one(
+        "05_mnist_iou", lambda: claims.write_text(claims.read_text()), figures
+    )
+    assert outcome.verdicts == {"reproduced": 1}
 
 
 def test_the_table_counts_every_verdict_under_its_heading():
-    verdicts = Counter(dict(zip(runner.VERDICTS, range(1, 7), strict=True)) | {"maybe": 1})
-    table = runner.summary([runner.Outcome("05_mnist_iou", "mnist_iou", 3723.4, None, verdicts)]).splitlines()
+    verdicts = Counter(dict(zip(VERDICTS, range(1, 7), strict=True)))
+    verdicts["maybe"] = 1
+    outcome = Outcome(
+        "05_mnist_iou",
+        "mnist_iou",
+        3723.4,
+        None,
+        verdicts,
+    )
+    table = summary_table([outcome]).splitlines()
+    assert tuple(HEADINGS) == VERDICTS
     assert table[0].split("  ")[-1].strip() == "fails*"
-    assert table[2].split() == ["05_mnist_iou", "mnist_iou", "1:02:03", "1", "2", "3", "4", "5", "6"]
+    assert table[2].split() == ["05_mnist_iou", "mnist_iou", "1:02:03", *"123456"]
     assert table[-1] == "not counted: the unknown verdict 'maybe'"
 
 
-def test_a_stray_kernel_of_the_same_name_is_not_picked_up(project, monkeypatch):
+def test_another_kernel_of_the_same_name_is_not_used(project, monkeypatch):
     stray = project / "stray" / "kernels" / "python3"
     stray.mkdir(parents=True)
-    (stray / "kernel.json").write_text(json.dumps({"argv": ["false"], "display_name": "x", "language": "python"}))
-    monkeypatch.setenv("JUPYTER_PATH", str(project / "stray"))
-    path = write(
-        project, "01_any", "import os, sys; print(sys.executable, os.environ['IPYTHONDIR'], os.environ['MARK'])"
+    (stray / "kernel.json").write_text(
+        json.dumps({"argv": ["false"], "display_name": "x", "language": "python"})
     )
+    monkeypatch.setenv("JUPYTER_PATH", str(project / "stray"))
+    source = "import os, sys; print(sys.executable, os.environ['IPYTHONDIR'], os.environ['MARK'])"
+    path = write(project, "01_any", source)
     executed = run_notebook(path, {}, project / "runs", environment={"MARK": "here"})
     interpreter, folder, mark = texts(executed)[0].split()
     assert (interpreter, mark) == (sys.executable, "here")
     assert not Path(folder).exists(), "the private folder is gone"
 
 
-def test_a_killed_kernel_is_reported_at_once_with_its_last_words(project):
-    path = write(project, "01_{odd}", "import os, sys; print('x'); sys.__stderr__.write('last words\\n'); os._exit(3)")
+def test_a_killed_kernel_is_reported_at_once_with_its_last_output(project):
+    source = "import os, sys; print('x'); sys.__stderr__.write('last words\\n'); os._exit(3)"
+    path = write(project, "01_{odd}", source)
     start = time.monotonic()
     with pytest.raises(NotebookFailed) as caught:
         run_notebook(path, {"profile": "quick"}, project / "runs")
     assert time.monotonic() - start < 20
     assert "last words" in caught.value.log.read_text() and "DeadKernelError" in str(caught.value)
-    assert sorted(p.name for p in (project / "runs").iterdir()) == ["01_{odd}.failed.ipynb", "01_{odd}.log"]
+    assert sorted(p.name for p in (project / "runs").iterdir()) == [
+        "01_{odd}.failed.ipynb",
+        "01_{odd}.log",
+    ]
 
 
 def test_ctrl_c_stops_the_kernel_and_leaves_nothing_half_written(project):
-    busy = "import os, pathlib, time; pathlib.Path('pid').write_text(str(os.getpid()))\nwhile True: time.sleep(1)"
-    write(project, "05_mnist_iou", busy)
-    process = elsewhere(project, "reproduce", start_new_session=True)
+    write_pid = "import os, pathlib, time; pathlib.Path('pid').write_text(str(os.getpid()))"
+    write(project, "05_mnist_iou", f"{write_pid}\nwhile True: time.sleep(1)")
+    process = start_process(project, "reproduce", start_new_session=True)
     pid = project / "notebooks" / "pid"
     wait_until(lambda: pid.exists() and pid.read_text())
     os.killpg(process.pid, signal.SIGINT)
@@ -304,19 +401,19 @@ def test_ctrl_c_stops_the_kernel_and_leaves_nothing_half_written(project):
     assert process.returncode == 130 and "Traceback" not in err
     assert err.splitlines()[-1].startswith("pruncam: interrupted")
     assert list((project / "runs" / "quick").iterdir()) == []
-    wait_until(lambda: not alive(int(pid.read_text())))
+    wait_until(lambda: not is_alive(int(pid.read_text())))
 
 
-def wait_until(true) -> None:
-    """Wait for something that comes within half a minute or never."""
+def wait_until(condition) -> None:
+    """Wait until a condition holds, for half a minute at most."""
     deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline, "waited in vain"
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true"
         time.sleep(0.05)
 
 
-def alive(pid: int) -> bool:
-    """Whether a process of this number runs."""
+def is_alive(pid: int) -> bool:
+    """Return whether a process runs."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -338,28 +435,29 @@ def test_progress_is_one_line_that_is_rewritten_on_a_terminal():
             return True
 
     terminal = Terminal()
-    with runner.StatusLine("[1/2] 05_mnist_iou", terminal) as progress:
-        progress.cell(12, 31)
+    with StatusLine("[1/2] 05_mnist_iou", terminal) as status:
+        status.show_cell(12, 31)
         time.sleep(1.2)
-        progress.ending = "done"
-    assert terminal.text.count("\n") == 1 and "\r[1/2] 05_mnist_iou  cell 12/31  00:01" in terminal.text
+        status.outcome = "done"
+    assert terminal.text.count("\n") == 1
+    assert "\r[1/2] 05_mnist_iou  cell 12/31  00:01" in terminal.text
     assert terminal.text.endswith("[1/2] 05_mnist_iou  done  00:01\n")
 
 
-# ---------------------------------------------------------------- what is committed
+# ---------------------------------------------------------------- committed notebooks and tables
 
 
 def test_refreshed_notebooks_are_the_same_at_every_refresh(project):
     (project / "data" / "cache").mkdir(parents=True)
-    shown = "import os; print(profile, os.path.exists(os.environ['PRUNCAM_CACHE']))"
-    path = write(project, "05_mnist_iou", shown)
+    source = "import os; print(profile, os.path.exists(os.environ['PRUNCAM_CACHE']))"
+    path = write(project, "05_mnist_iou", source)
     old = json.loads(path.read_text())
     for cell in old["cells"]:
         del cell["id"]
     path.write_text(json.dumps(old | {"nbformat_minor": 4}))
     assert runner.refresh_notebooks() == 0
     first = path.read_bytes()
-    assert texts(path) == ["quick False\n"], "its own defaults, a fresh cache"
+    assert texts(path) == ["quick False\n"], "the notebook's defaults, an empty cache"
     assert_free_of_noise(path)
     assert len(nbformat.read(path, 4).cells) == 2, "no injected cell"
     assert runner.refresh_notebooks() == 0
@@ -371,7 +469,7 @@ def test_worked_solutions_are_refreshed_with_the_notebooks_and_not_reproduced(pr
     (project / "notebooks" / "solutions").mkdir()
     paths, runs = [write(project, name) for name in ("05_mnist_iou", "solutions/05_solutions")], []
 
-    def execute(path, given, folder, **_):
+    def execute(path, _, folder, **__):
         runs.append(path)
         notebook = nbformat.read(path, 4)
         notebook.cells[-1].source += "  # executed"
@@ -402,23 +500,31 @@ def test_expected_tables_are_those_of_a_fresh_quick_run(project):
     assert not (project / "figures").exists()
 
 
-def test_a_run_is_dirty_where_code_differs_but_not_where_it_wrote_results(tmp_path, monkeypatch):
+def test_a_revision_is_dirty_if_code_differs_but_not_if_results_do(tmp_path, monkeypatch):
     def git(*command):
         subprocess.run(["git", "-C", str(tmp_path), *command], check=True, capture_output=True)
 
-    monkeypatch.setattr(study.places, "project_root", lambda: tmp_path)
-    assert study._revision() is None, "no checkout"
+    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
+    assert manifest._revision() is None, "no checkout"
     (tmp_path / "figures").mkdir()
     names = ("code.py", "README.md", "figures/table.csv")
     for name in names:
         (tmp_path / name).write_text("before")
     git("init", "-q")
     git("add", ".")
-    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "all")
-    clean = study._revision()
+    git(
+        "-c",
+        "user.name=a",
+        "-c",
+        "user.email=a@b",
+        "commit",
+        "-qm",
+        "all",
+    )
+    clean = manifest._revision()
     assert re.fullmatch("[0-9a-f]{12}", clean)
     for name in ("README.md", "figures/table.csv"):
         (tmp_path / name).write_text("after")
-    assert study._revision() == clean
+    assert manifest._revision() == clean
     (tmp_path / "code.py").write_text("after")
-    assert study._revision() == f"{clean}-dirty"
+    assert manifest._revision() == f"{clean}-dirty"

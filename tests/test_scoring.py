@@ -1,4 +1,4 @@
-"""Scoring: rows against the libraries' heatmaps and formulas written out, every kind of input and model, summaries."""
+"""Scoring: rows against heatmaps of the library and formulas written out; inputs, summaries."""
 
 import copy
 import math
@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.utils import prune
 from torch.utils.data import DataLoader, TensorDataset
 
-from pruncam import metrics, models, pruning, scoring, statistics
+from pruncam import cams, metrics, networks, pruning, scoring, statistics
 from pruncam.cams import heatmaps
 from pruncam.datasets import catalog
 from pruncam.datasets.images import DataError
@@ -37,7 +37,9 @@ def digits():
 @pytest.fixture(scope="module")
 def baseline():
     train = catalog.load("digits", "train")
-    return trained(models.initialize(models.mnist_net(), "kaiming-normal", 0), train.images, train.labels)
+    return trained(
+        networks.initialize(networks.mnist_net(), "kaiming-normal", 0), train.images, train.labels
+    )
 
 
 @pytest.fixture(scope="module")
@@ -67,32 +69,40 @@ def by_hand(x, y, c_x, c_y):
     a, b = x > x.mean(), y > y.mean()
     iou = (a & b).sum() / (a | b).sum()
     variation = max(0, (c_x - c_y) / c_x)
-    kept = max(ssim, 0)
+    structure = max(ssim, 0)
     e = 1e-13
     return {
         "ssim": ssim,
         "spectral_angle": angle,
-        "sp2ps": 2 * kept * angle / (kept + angle),
+        "sp2ps": 2 * structure * angle / (structure + angle),
         "iou": iou,
         "soft_iou": np.minimum(x, y).sum() / np.maximum(x, y).sum(),
         "confidence_variation": variation,
-        "pe": 3 / (1 / (kept + e) + 1 / (iou + e) + 1 / (1 - variation + e)),
+        "pe": 3 / (1 / (structure + e) + 1 / (iou + e) + 1 / (1 - variation + e)),
     }
 
 
-def test_every_row_is_what_the_papers_formulas_give_on_the_librarys_heatmaps(baseline, pruned, digits):
+def test_every_row_is_what_the_papers_formulas_give_on_the_librarys_heatmaps(
+    baseline, pruned, digits
+):
     rows = scoring.score(baseline, pruned, digits, progress=False)
     x = digits.images.float() / 255
     with torch.no_grad():
         one, other = baseline(x).softmax(1), pruned(x).softmax(1)
-    assert rows["method"].unique().tolist() == list(scoring.METHODS)
-    assert rows.groupby("method", observed=True)["image"].apply(list).tolist() == [list(range(40))] * 3
+    assert rows["method"].unique().tolist() == list(cams.DEFAULT_METHODS)
+    assert (
+        rows.groupby("method", observed=True)["image"].apply(list).tolist() == [list(range(40))] * 3
+    )
     compared = 0
     for method, part in rows.groupby("method", observed=True):
-        a, b = (heatmaps(model, x, method=method, engine="grad-cam") for model in (baseline, pruned))
+        a, b = (
+            heatmaps(model, x, method=method, engine="grad-cam") for model in (baseline, pruned)
+        )
         for k, row in enumerate(part.to_dict("records")):
             top = int(one[k].argmax())
-            assert row["baseline_prediction"] == top and row["pruned_prediction"] == int(other[k].argmax())
+            assert row["baseline_prediction"] == top and row["pruned_prediction"] == int(
+                other[k].argmax()
+            )
             assert row["label"] == int(digits.labels[k])
             assert row["baseline_confidence"] == pytest.approx(float(one[k, top]), abs=1e-6)
             assert row["pruned_confidence"] == pytest.approx(float(other[k, top]), abs=1e-6)
@@ -110,27 +120,40 @@ def test_a_model_against_itself_has_every_score_at_its_best(baseline, digits):
     assert np.allclose(best, 1, atol=1e-6) and (rows["confidence_variation"] == 0).all()
 
 
-@pytest.mark.parametrize("of", scoring.CLASSES_OF)
+@pytest.mark.parametrize("of", scoring.CLASS_SOURCES)
 def test_the_class_of_the_heatmaps_is_the_one_asked_for(baseline, of):
     digits, pruned = catalog.load("digits", "test"), pruning.global_unstructured(baseline, 0.95)
     x = digits.images.float() / 255
     with torch.no_grad():
         tops = [model(x).argmax(1) for model in (baseline, pruned)]
-    assert (tops[0] != tops[1]).any() and (tops[0] != digits.labels).any(), "the three choices do not differ"
-    asked = {"own": tops, "baseline": [tops[0]] * 2, "label": [digits.labels] * 2}[of]
-    a, b = (heatmaps(m, x, method="grad-cam", targets=t) for m, t in zip((baseline, pruned), asked, strict=True))
+    assert (tops[0] != tops[1]).any() and (tops[0] != digits.labels).any(), (
+        "the three choices do not differ"
+    )
+    targets = {"own": tops, "baseline": [tops[0]] * 2, "label": [digits.labels] * 2}[of]
+    a, b = (
+        heatmaps(m, x, method="grad-cam", targets=t)
+        for m, t in zip((baseline, pruned), targets, strict=True)
+    )
     rows = scoring.score(baseline, pruned, digits, target_class=of, **CAM)
-    assert torch.allclose(torch.tensor(rows["soft_iou"].to_numpy()), metrics.soft_iou(a, b), atol=1e-6)
+    assert torch.allclose(
+        torch.tensor(rows["soft_iou"].to_numpy()), metrics.soft_iou(a, b), atol=1e-6
+    )
 
 
-@pytest.mark.parametrize("of", scoring.CLASSES_OF)
+@pytest.mark.parametrize("of", scoring.CLASS_SOURCES)
 def test_the_class_of_the_confidence_is_the_one_asked_for(baseline, pruned, digits, of):
     x = digits.images.float() / 255
     with torch.no_grad():
         one, other = baseline(x).softmax(1), pruned(x).softmax(1)
-    asked = {"own": (one.argmax(1), other.argmax(1)), "baseline": (one.argmax(1),) * 2, "label": (digits.labels,) * 2}
+    confidence_classes = {
+        "own": (one.argmax(1), other.argmax(1)),
+        "baseline": (one.argmax(1),) * 2,
+        "label": (digits.labels,) * 2,
+    }
     rows = scoring.score(baseline, pruned, digits, confidence_class=of, **CAM)
-    for name, all_of_them, classes in zip(("baseline", "pruned"), (one, other), asked[of], strict=True):
+    for name, all_of_them, classes in zip(
+        ("baseline", "pruned"), (one, other), confidence_classes[of], strict=True
+    ):
         expected = all_of_them.gather(1, classes[:, None])[:, 0]
         assert np.allclose(rows[f"{name}_confidence"], expected, atol=1e-6)
 
@@ -138,7 +161,9 @@ def test_the_class_of_the_confidence_is_the_one_asked_for(baseline, pruned, digi
 def test_several_models_give_what_each_gives_alone_and_the_baseline_runs_once(baseline, digits):
     others = {f"{rate} %": pruning.global_unstructured(baseline, rate / 100) for rate in (80, 20)}
     passed = []
-    handle = baseline.fc.register_forward_hook(lambda module, inputs, output: passed.append(len(output)))
+    handle = baseline.fc.register_forward_hook(
+        lambda module, inputs, output: passed.append(len(output))
+    )
     together = scoring.score_many(baseline, others, digits, **CAM)
     handle.remove()
     assert sum(passed) == 40 + 1, "the baseline saw more than the images and one to find its layers"
@@ -180,28 +205,32 @@ def test_images_without_labels_are_scored_without_them(baseline, pruned, digits)
 def test_a_transform_is_applied_before_both_models(baseline, pruned, digits):
     inputs = Inputs(mean=0.1307, std=0.3081)
     rows = scoring.score(baseline, pruned, digits, transform=lambda x: (x - 0.1307) / 0.3081, **CAM)
-    assert_same(scoring.score(baseline, pruned, inputs.normalised(digits.images), digits.labels, **CAM), rows)
+    assert_same(
+        scoring.score(baseline, pruned, inputs.normalize(digits.images), digits.labels, **CAM),
+        rows,
+    )
 
 
 def test_pieces_are_the_whole_whatever_their_size(baseline, pruned, digits, monkeypatch):
     rows = scoring.score(baseline, pruned, digits, progress=False)
-    monkeypatch.setattr("pruncam.datasets.batches._NUMBERS", 784 * 9)
+    monkeypatch.setattr("pruncam.datasets.batches._MAX_VALUES", 784 * 9)
     pieces = list(scoring.stream(baseline, {"pruned": pruned}, digits, progress=False))
     assert [len(piece) for piece in pieces] == [27, 27, 27, 27, 12]
     assert_same(scoring.score(baseline, pruned, digits, progress=False), rows)
 
 
 def test_a_stream_holds_one_piece_at_a_time(baseline, pruned, digits):
-    x, asked = digits.images.float() / 255, []
+    x, requested = digits.images.float() / 255, []
 
     def endless():
         while True:
-            asked.append(len(asked))
+            requested.append(len(requested))
             yield x, digits.labels
 
     pieces = scoring.stream(baseline, {"pruned": pruned}, endless(), **CAM)
-    found = [next(pieces) for _ in range(3)]
-    assert len(asked) == 3 and [piece["image"].min() for piece in found] == [0, 40, 80]
+    received = [next(pieces) for _ in range(3)]
+    assert len(requested) == 3
+    assert [piece["image"].min() for piece in received] == [0, 40, 80]
 
 
 def small_resnet():
@@ -216,14 +245,22 @@ def cut_by_torch_pruning(model, images):
     tp = pytest.importorskip("torch_pruning")
     model = copy.deepcopy(model)
     ignored = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
-    how = {"importance": tp.importance.MagnitudeImportance(p=2), "pruning_ratio": 0.5, "ignored_layers": ignored}
-    tp.pruner.MagnitudePruner(model, images[:1], **how).step()
+    pruner = tp.pruner.MagnitudePruner(
+        model,
+        images[:1],
+        importance=tp.importance.MagnitudeImportance(p=2),
+        pruning_ratio=0.5,
+        ignored_layers=ignored,
+    )
+    pruner.step()
     return model.eval()
 
 
 def held_by_pytorch(model, images):
     model = copy.deepcopy(model)
-    layers = [(layer, "weight") for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    layers = [
+        (layer, "weight") for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)
+    ]
     prune.global_unstructured(layers, pruning_method=prune.L1Unstructured, amount=0.6)
     return model
 
@@ -236,22 +273,25 @@ MADE = {
 }
 
 
-@pytest.mark.parametrize("network", [small_resnet, lambda: models.cifar_net(width=8).eval()], ids=["resnet18", "cifar"])
+@pytest.mark.parametrize(
+    "network", [small_resnet, lambda: networks.cifar_net(width=8).eval()], ids=["resnet18", "cifar"]
+)
 @pytest.mark.parametrize("way", MADE)
 def test_models_pruned_elsewhere_are_scored_as_the_library_sees_them(network, way, colour):
     baseline, (images, labels) = network(), colour
     pruned = MADE[way](baseline, images)
     rows = scoring.score(baseline, pruned, images, labels, **CAM)
     x = heatmaps(baseline, images, method="grad-cam", engine="grad-cam")
-    # The library has no bfloat16: it gets the rounded weights in float32, which compute with more digits.
+    # The library has no bfloat16: it gets the rounded weights in float32, which compute with more
+    # digits.
     rounded, tolerance = (pruned.float(), 0.1) if way == "bfloat16" else (pruned, 1e-4)
     y = heatmaps(rounded, images, method="grad-cam", engine="grad-cam")
     assert np.allclose(rows["soft_iou"], metrics.soft_iou(x, y), atol=tolerance)
-    assert rows[list(scoring.SCORES)].notna().all().all()
+    assert rows[list(metrics.SCORES)].notna().all().all()
 
 
 def test_models_pruned_by_pytorch_equal_the_same_masks_of_ours(colour):
-    model, (images, labels) = models.cifar_net(width=8).eval(), colour
+    model, (images, labels) = networks.cifar_net(width=8).eval(), colour
     theirs, ours = held_by_pytorch(model, images), pruning.global_unstructured(model, 0.6)
     assert_same(
         scoring.score(model, theirs, images, labels, progress=False),
@@ -266,26 +306,34 @@ def test_models_pruned_by_pytorch_equal_the_same_masks_of_ours(colour):
 def rows(baseline):
     test = catalog.load("digits", "test")
     others = {f"{rate} %": pruning.global_unstructured(baseline, rate / 100) for rate in (60, 90)}
-    return scoring.score_many(baseline, others, test, methods=["grad-cam", "grad-cam++"], progress=False)
+    return scoring.score_many(
+        baseline, others, test, methods=["grad-cam", "grad-cam++"], progress=False
+    )
 
 
 def cell(summary, group, score="pe", model="90 %", method="grad-cam"):
-    wanted = {"group": group, "score": score, "model": model, "method": method}
-    found = summary[np.logical_and.reduce([summary[name] == value for name, value in wanted.items()])]
-    assert len(found) == 1
-    return found.iloc[0]
+    key = {"group": group, "score": score, "model": model, "method": method}
+    matches = [summary[name] == value for name, value in key.items()]
+    row = summary[np.logical_and.reduce(matches)]
+    assert len(row) == 1
+    return row.iloc[0]
 
 
 def test_a_summary_has_the_means_of_every_group(rows):
     summary = scoring.summarize(rows, samples=200)
     part = rows[(rows["model"] == "90 %") & (rows["method"] == "grad-cam")]
     correct = part["label"] == part["pruned_prediction"]
-    groups = {"all": correct | ~correct, "correct": correct, "incorrect": ~correct, "class 3": part["label"] == 3}
+    groups = {
+        "all": correct | ~correct,
+        "correct": correct,
+        "incorrect": ~correct,
+        "class 3": part["label"] == 3,
+    }
     for group, chosen in groups.items():
-        found = cell(summary, group)
-        assert found["images"] == chosen.sum() > 0
-        assert found["mean"] == pytest.approx(part.loc[chosen, "pe"].mean(), abs=1e-6)
-        assert found["low"] <= found["mean"] <= found["high"] and found["low"] < found["high"]
+        row = cell(summary, group)
+        assert row["images"] == chosen.sum() > 0
+        assert row["mean"] == pytest.approx(part.loc[chosen, "pe"].mean(), abs=1e-6)
+        assert row["low"] <= row["mean"] <= row["high"] and row["low"] < row["high"]
     assert len(summary) == 2 * 2 * 7 * (4 + 10)
     assert cell(summary, "class weighted")["mean"] == pytest.approx(part["pe"].mean(), abs=1e-6)
 
@@ -295,15 +343,15 @@ def test_the_class_weighting_is_the_pe_papers(rows):
     part = rows[(rows["model"] == "90 %") & (rows["method"] == "grad-cam")]
     weights = [0.1, 0.05, 0.1, 0.1, 0.2, 0.05, 0.05, 0.1, 0.15, 0.1]  # and its W
     expected = sum(w * part.loc[part["label"] == k, "pe"].mean() for k, w in enumerate(weights))
-    found = cell(scoring.summarize(rows, counts=counts, samples=100), "class weighted")
-    assert found["mean"] == pytest.approx(expected, abs=1e-6)
+    row = cell(scoring.summarize(rows, counts=counts, samples=100), "class weighted")
+    assert row["mean"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_interval_of_all_images_is_that_of_a_plain_bootstrap(rows):
     part = rows[(rows["model"] == "60 %") & (rows["method"] == "grad-cam++")]
     expected = statistics.bootstrap_mean(part["sp2ps"], samples=300, seed=4)
-    found = cell(scoring.summarize(rows, samples=300, seed=4), "all", "sp2ps", "60 %", "grad-cam++")
-    assert (found["low"], found["high"]) == pytest.approx((expected.low, expected.high))
+    row = cell(scoring.summarize(rows, samples=300, seed=4), "all", "sp2ps", "60 %", "grad-cam++")
+    assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high))
 
 
 def test_rows_of_one_model_are_summarized_without_its_name(rows):
@@ -311,25 +359,28 @@ def test_rows_of_one_model_are_summarized_without_its_name(rows):
     assert scoring.summarize(one, samples=100).columns.tolist()[:3] == ["method", "group", "images"]
 
 
-# ---------------------------------------------------------------- the two ends of the scale
+# ---------------------------------------------------------------- controls
 
 
 def test_fine_tuning_that_changes_nothing_leaves_every_score_at_its_best(baseline, digits):
     rows = scoring.noise_floor(baseline, lambda model, seed: None, digits, seeds=[1, 2], **CAM)
-    assert rows["model"].cat.categories.tolist() == ["seed 1", "seed 2"]
+    names = ["fine-tuned, not pruned 1", "fine-tuned, not pruned 2"]
+    assert rows["model"].cat.categories.tolist() == names
     assert np.allclose(rows["sp2ps"], 1, atol=1e-6)
 
 
-def test_the_scale_has_two_ends(baseline, digits):
-    before, train, seen = copy.deepcopy(baseline.state_dict()), catalog.load("digits", "train").first(200), []
+def test_the_noise_floor_lies_above_the_chance_level(baseline, digits):
+    before = copy.deepcopy(baseline.state_dict())
+    train = catalog.load("digits", "train").first(200)
+    recipe, seeds = Recipe(((1, 0.001),), 32), []
 
     def finetune(model, seed):
-        seen.append(seed)
-        fit(model, train.images, train.labels, Recipe(((1, 0.001),), 32), Inputs(), seed=seed)
+        seeds.append(seed)
+        fit(model, train.images, train.labels, recipe, Inputs(), seed=seed)
 
     floor = scoring.noise_floor(baseline, finetune, digits, seeds=[5, 6], **CAM)
     chance = scoring.chance_level(baseline, digits, seeds=[5, 6], **CAM)
-    assert seen == [5, 6]
+    assert seeds == [5, 6]
     assert floor["soft_iou"].mean() > chance["soft_iou"].mean() + 0.2
     by_seed = floor.groupby("model", observed=True)["soft_iou"].mean()
     assert by_seed.iloc[0] != by_seed.iloc[1] and by_seed.max() < 1
@@ -338,16 +389,49 @@ def test_the_scale_has_two_ends(baseline, digits):
     assert_same(chance, again, 0)
 
 
+def test_the_chance_level_scores_the_random_controls(baseline, digits):
+    models = scoring.random_controls(baseline, [5, 6])
+    assert list(models) == ["random weights 5", "random weights 6"]
+    assert not any(model.training for model in models.values())
+    chance = scoring.chance_level(baseline, digits, seeds=[5, 6], **CAM)
+    assert_same(scoring.score_many(baseline, models, digits, **CAM), chance, 0)
+    one = scoring.random_control(baseline, 6)
+    assert torch.equal(one.conv1.weight, models["random weights 6"].conv1.weight)
+    assert not torch.equal(one.conv1.weight, models["random weights 5"].conv1.weight)
+
+
+def test_fine_tuned_controls_are_trained_one_by_one_or_by_another_map(baseline):
+    seeds = []
+
+    def finetune(model, seed):
+        seeds.append(seed)
+        model.fc.bias.data.add_(seed)
+
+    def backwards(function, tasks):
+        return [function(task) for task in reversed(tasks)][::-1]
+
+    models = scoring.fine_tuned_controls(baseline, finetune, [3, 4])
+    others = scoring.fine_tuned_controls(baseline, finetune, [3, 4], run=backwards)
+    assert seeds == [3, 4, 4, 3]
+    assert list(models) == ["fine-tuned, not pruned 3", "fine-tuned, not pruned 4"]
+    for name, seed in zip(models, (3, 4), strict=True):
+        for model in (models[name], others[name]):
+            assert torch.equal(model.fc.bias, baseline.fc.bias + seed)
+
+
 def test_a_randomised_network_has_nothing_of_the_old_one():
     model = pruning.global_unstructured(small_resnet(), 0.5)
     state = torch.random.get_rng_state()
-    fresh, other = models.randomized(model, 1), models.randomized(model, 2)
+    fresh, other = networks.randomized(model, 1), networks.randomized(model, 2)
     assert torch.equal(torch.random.get_rng_state(), state)
     assert not pruning.masks(fresh) and pruning.masks(model)
     assert fresh.bn1.running_mean.eq(0).all() and not model.bn1.running_mean.eq(0).all()
     for layer in ("conv1", "fc"):
         weights = [getattr(m, layer).weight for m in (model, fresh, other)]
-        assert all((a != b).float().mean() > 0.9 for a, b in zip(weights, weights[1:] + weights[:1], strict=True))
+        assert all(
+            (a != b).float().mean() > 0.9
+            for a, b in zip(weights, weights[1:] + weights[:1], strict=True)
+        )
     torch.manual_seed(0)
     like_new = nn.Conv2d(3, 64, 7, bias=False).weight
     assert fresh.conv1.weight.std().item() == pytest.approx(like_new.std().item(), rel=0.05)
@@ -359,61 +443,181 @@ def test_a_layer_that_cannot_draw_new_weights_is_named():
             super().__init__()
             self.factor = nn.Parameter(torch.ones(1))
 
-    with pytest.raises(ValueError, match="cannot draw new weights for 1: Scaled has no reset_parameters"):
-        models.randomized(nn.Sequential(nn.Conv2d(1, 1, 3), Scaled()), 0)
+    with pytest.raises(
+        ValueError, match="cannot draw new weights for 1: Scaled has no reset_parameters"
+    ):
+        networks.randomized(nn.Sequential(nn.Conv2d(1, 1, 3), Scaled()), 0)
 
 
 # ---------------------------------------------------------------- what is refused
 
-NET = models.mnist_net()
+NET = networks.mnist_net()
 X = torch.rand(4, 1, 28, 28)
 REFUSED = {
-    "a tensor of another shape": ((NET, NET, X[0]), {}, ValueError, "images must be a tensor \\(N, C, H, W\\)"),
-    "no image": ((NET, NET, X[:0]), {}, ValueError, "not empty, got \\(0, 1, 28, 28\\)"),
-    "a pair instead of two arguments": ((NET, NET, (X, torch.zeros(4))), {}, TypeError, "are two arguments, got"),
-    "an array": ((NET, NET, X.numpy()), {}, TypeError, "got ndarray: use torch.as_tensor"),
-    "labels that are words": ((NET, NET, X, "abcd"), {}, TypeError, "labels must be class indices, got 'abcd'"),
-    "labels below 0": ((NET, NET, X, torch.tensor([0, 1, -1, 2])), {}, ValueError, "class indices from 0, got -1"),
-    "labels beyond the classes, unasked": (
-        (NET, NET, X, torch.full((4,), 100)), {}, ValueError, "labels must be classes 0 to 9 of the models, got 100",
+    "a tensor of another shape": (
+        (NET, NET, X[0]),
+        {},
+        ValueError,
+        "images must be a tensor \\(N, C, H, W\\)",
     ),
-    "a method instead of a list": ((NET, NET, X), {"methods": "grad-cam"}, ValueError, "methods must be a list of"),
-    "no method": ((NET, NET, X), {"methods": None}, ValueError, "methods must be a list of one or more"),
-    "a method twice": ((NET, NET, X), {"methods": ["grad-cam"] * 2}, ValueError, "methods must be different"),
-    "an unknown option": ((NET, NET, X), {"method": "grad-cam"}, TypeError, "unknown option method: choose"),
+    "no image": ((NET, NET, X[:0]), {}, ValueError, "not empty, got \\(0, 1, 28, 28\\)"),
+    "a pair instead of two arguments": (
+        (NET, NET, (X, torch.zeros(4))),
+        {},
+        TypeError,
+        "are two arguments, got",
+    ),
+    "an array": ((NET, NET, X.numpy()), {}, TypeError, "got ndarray: use torch.as_tensor"),
+    "labels that are words": (
+        (NET, NET, X, "abcd"),
+        {},
+        TypeError,
+        "labels must be class indices, got 'abcd'",
+    ),
+    "labels below 0": (
+        (NET, NET, X, torch.tensor([0, 1, -1, 2])),
+        {},
+        ValueError,
+        "class indices from 0, got -1",
+    ),
+    "labels beyond the classes, unasked": (
+        (NET, NET, X, torch.full((4,), 100)),
+        {},
+        ValueError,
+        "labels must be classes 0 to 9 of the models, got 100",
+    ),
+    "a method instead of a list": (
+        (NET, NET, X),
+        {"methods": "grad-cam"},
+        ValueError,
+        "methods must be a list of",
+    ),
+    "no method": (
+        (NET, NET, X),
+        {"methods": None},
+        ValueError,
+        "methods must be a list of one or more",
+    ),
+    "a method twice": (
+        (NET, NET, X),
+        {"methods": ["grad-cam"] * 2},
+        ValueError,
+        "methods must be different",
+    ),
+    "an unknown option": (
+        (NET, NET, X),
+        {"method": "grad-cam"},
+        TypeError,
+        "unknown option method: choose",
+    ),
     "a loader without the labels that are needed": (
-        (NET, NET, [X]), {"target_class": "label"}, ValueError, "there are no labels: pass them",
+        (NET, NET, [X]),
+        {"target_class": "label"},
+        ValueError,
+        "target_class='label' requires labels",
     ),
     "an empty loader": ((NET, NET, []), {}, ValueError, "there is no image to score"),
-    "a batch of something else": ((NET, NET, [("a", "b")]), {}, ValueError, "batch 0 must be images .* got str"),
-    "a number": ((NET, NET, 5), {}, TypeError, "images must be a tensor .* got int"),
-    "labels of another length": ((NET, NET, X, torch.zeros(3).long()), {}, ValueError, "4 images, got .*\\(3,\\)"),
-    "labels that are no indices": ((NET, NET, X, torch.zeros(4)), {}, ValueError, "one class index .* torch.float32"),
-    "labels beside a loader": ((NET, NET, [X], torch.zeros(4).long()), {}, TypeError, "labels go with a tensor"),
-    "labels beyond the classes": (
-        (NET, NET, X, torch.full((4,), 10)), {"confidence_class": "label"}, ValueError, "labels must be classes 0 to 9",
+    "a batch of something else": (
+        (NET, NET, [("a", "b")]),
+        {},
+        ValueError,
+        "batch 0 must be images .* got str",
     ),
-    "no labels to take the class from": ((NET, NET, X), {"target_class": "label"}, ValueError, "there are no labels"),
-    "an unknown class": ((NET, NET, X), {"target_class": "true"}, ValueError, "unknown target class 'true'"),
-    "an unknown confidence": ((NET, NET, X), {"confidence_class": "x"}, ValueError, "unknown confidence class 'x'"),
+    "a number": ((NET, NET, 5), {}, TypeError, "images must be a tensor .* got int"),
+    "labels of another length": (
+        (NET, NET, X, torch.zeros(3).long()),
+        {},
+        ValueError,
+        "4 images, got .*\\(3,\\)",
+    ),
+    "labels that are no indices": (
+        (NET, NET, X, torch.zeros(4)),
+        {},
+        ValueError,
+        "one class index .* torch.float32",
+    ),
+    "labels beside a loader": (
+        (NET, NET, [X], torch.zeros(4).long()),
+        {},
+        TypeError,
+        "labels go with a tensor",
+    ),
+    "labels beyond the classes": (
+        (NET, NET, X, torch.full((4,), 10)),
+        {"confidence_class": "label"},
+        ValueError,
+        "labels must be classes 0 to 9",
+    ),
+    "no labels to take the class from": (
+        (NET, NET, X),
+        {"target_class": "label"},
+        ValueError,
+        "target_class='label' requires labels",
+    ),
+    "no labels to take the confidence from": (
+        (NET, NET, X),
+        {"confidence_class": "label"},
+        ValueError,
+        "confidence_class='label' requires labels",
+    ),
+    "an unknown class": (
+        (NET, NET, X),
+        {"target_class": "true"},
+        ValueError,
+        "unknown target class 'true'",
+    ),
+    "an unknown confidence": (
+        (NET, NET, X),
+        {"confidence_class": "x"},
+        ValueError,
+        "unknown confidence class 'x'",
+    ),
     "an unknown method": ((NET, NET, X), {"methods": ["cam"]}, ValueError, "'cam'"),
     "an unknown layer": ((NET, NET, X), {"target_layer": "conv9"}, ValueError, "no layer 'conv9'"),
-    "a layer object": ((NET, NET, X), {"target_layer": NET.conv1}, TypeError, "target_layer must be a dotted name"),
-    "a transform that is none": ((NET, NET, X), {"transform": 3}, TypeError, "transform must be a function"),
-    "a transform that loses images": (
-        (NET, NET, X), {"transform": lambda x: x[:2]}, ValueError, "transform must give a batch of as many images",
+    "a layer object": (
+        (NET, NET, X),
+        {"target_layer": NET.conv1},
+        TypeError,
+        "target_layer must be a dotted name",
     ),
-    "no baseline": (("vgg11", NET, X), {}, TypeError, "baseline must be a torch.nn.Module, got str"),
-    "no pruned model": ((NET, {"a": NET}, X), {}, TypeError, "pruned must be a torch.nn.Module, got dict"),
+    "a transform that is none": (
+        (NET, NET, X),
+        {"transform": 3},
+        TypeError,
+        "transform must be a function",
+    ),
+    "a transform that loses images": (
+        (NET, NET, X),
+        {"transform": lambda x: x[:2]},
+        ValueError,
+        "transform must give a batch of as many images",
+    ),
+    "no baseline": (
+        ("vgg11", NET, X),
+        {},
+        TypeError,
+        "baseline must be a torch.nn.Module, got str",
+    ),
+    "no pruned model": (
+        (NET, {"a": NET}, X),
+        {},
+        TypeError,
+        "pruned must be a torch.nn.Module, got dict",
+    ),
     "images too small for SSIM": (
-        (*[nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(9, 2))] * 2, X[..., :5, :5]), {}, ValueError, "7",
+        (*[nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(9, 2))] * 2, X[..., :5, :5]),
+        {},
+        ValueError,
+        "7",
     ),
     "other classes": (
-        (NET, nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(676, 2)), X), {}, ValueError,
+        (NET, nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(676, 2)), X),
+        {},
+        ValueError,
         "the same classes, got 10 and 2",
     ),
     "images that are not finite": ((NET, NET, X * math.nan), {}, ValueError, "finite"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -437,23 +641,31 @@ def test_several_models_must_be_a_dict_of_models():
 
 
 def test_folders_that_do_not_hold_classes_of_pictures_are_refused(tmp_path):
-    with pytest.raises(DataError, match="nowhere must hold one sub-folder of pictures for each class"):
+    with pytest.raises(
+        DataError, match="nowhere does not exist: give a folder, zip or tar of images"
+    ):
         scoring.score(NET, NET, tmp_path / "nowhere", **CAM)
     (tmp_path / "a").mkdir()
-    with pytest.raises(DataError, match="one sub-folder of pictures for each class"):
+    with pytest.raises(
+        DataError, match="holds no images: it must have one sub-folder for each class"
+    ):
         scoring.score(NET, NET, str(tmp_path), **CAM)
     for k, size in enumerate((28, 30)):
         Image.new("RGB", (size, size)).save(tmp_path / "a" / f"{k}.png")
-    with pytest.raises(ValueError, match="different sizes, \\(28, 28\\) and \\(30, 30\\): pass DataLoader"):
+    with pytest.raises(
+        ValueError, match="must have one size, got 28x28 and 30x30 .*a/1.png.: pass DataLoader"
+    ):
         scoring.score(NET, NET, tmp_path, **CAM)
 
 
 def test_a_picture_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "0.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"a.0.png cannot be read as a picture .*: repair or remove it"):
+    with pytest.raises(
+        DataError, match=r"a.0.png cannot be read as an image .*: repair, replace or remove it"
+    ):
         scoring.score(NET, NET, tmp_path, **CAM)
-    with pytest.raises(DataError, match="has no name"):
+    with pytest.raises(DataError, match="path of the image folder is empty"):
         scoring.score(NET, NET, "", **CAM)
 
 
@@ -461,21 +673,27 @@ def test_what_does_not_fit_is_refused_before_anything_is_fine_tuned(baseline, di
     def finetune(model, seed):
         pytest.fail("something was trained")
 
-    for images, options in ((None, {}), (digits, {"target_class": "zz"}), (digits, {"methods": "grad-cam"})):
+    for images, options in (
+        (None, {}),
+        (digits, {"target_class": "zz"}),
+        (digits, {"methods": "grad-cam"}),
+    ):
         with pytest.raises((TypeError, ValueError)):
             scoring.noise_floor(baseline, finetune, images, seeds=[1, 2], **options)
-    with pytest.raises(TypeError, match="finetune must be a function of a model and a seed, got int"):
+    with pytest.raises(
+        TypeError, match="finetune must be a function of a model and a seed, got int"
+    ):
         scoring.noise_floor(baseline, 3, digits, seeds=[1])
 
 
 def test_a_fine_tuned_model_may_be_returned(baseline, digits):
-    other = models.randomized(baseline, 3)
+    other = networks.randomized(baseline, 3)
     rows = scoring.noise_floor(baseline, lambda model, seed: other, digits, seeds=[1], **CAM)
     assert rows["soft_iou"].mean() < 0.99
 
 
 def test_a_model_that_pytorch_holds_masks_on_says_how_to_go_on(colour):
-    model = held_by_pytorch(models.cifar_net(width=8).eval(), colour[0])
+    model = held_by_pytorch(networks.cifar_net(width=8).eval(), colour[0])
     model(colour[0])  # from now on it cannot be copied
     for call in (
         lambda: scoring.chance_level(model, *colour, seeds=[1], **CAM),
@@ -484,14 +702,18 @@ def test_a_model_that_pytorch_holds_masks_on_says_how_to_go_on(colour):
         lambda: pruning.lottery_step(model),
         lambda: pruning.make_permanent(model),
     ):
-        with pytest.raises(ValueError, match="prune holds the weights of 'features.0': make them permanent first"):
+        with pytest.raises(
+            ValueError, match="prune holds the weights of 'features.0': make them permanent first"
+        ):
             call()
     assert pruning.masks(model) == {} and pruning.sparsity(model) == pytest.approx(0.6, abs=1e-3)
 
 
 @pytest.mark.parametrize("seeds", [[], [1, 1], 3, [[1]], [2**70], [-1]])
 def test_seeds_must_be_different_numbers(seeds, baseline, digits):
-    with pytest.raises(ValueError, match="seeds must be different whole numbers from 0, one or more"):
+    with pytest.raises(
+        ValueError, match="seeds must be different whole numbers from 0, one or more"
+    ):
         scoring.chance_level(baseline, digits, seeds=seeds, **CAM)
 
 

@@ -1,93 +1,131 @@
-"""The weights that Ablation-CAM gives to the channels of a layer: what the target logit loses without each of them."""
+"""Channel weights of Ablation-CAM: the drop of the target logit without each channel."""
 
 import torch
 from torch import Tensor
 
-from pruncam.cams.channelwise import ChannelwiseHead
-from pruncam.cams.passes import rows_within
-from pruncam.cams.splitting import Cut, Hooked, Traced
+from pruncam._nn.memory import rows_within
+from pruncam.cams.closed_form import ChannelwiseHead
+from pruncam.cams.layer_pass import LayerPass
+from pruncam.cams.model_split import SplitForward
 
-_LIBRARY_BATCH = 32  # pytorch-grad-cam's own batch size, on which its maps depend
+_LIBRARY_BATCH = 32  # pytorch-grad-cam's batch size, on which its maps depend
 _LIBRARY_STEP = 1e7
 
 
-def ablation_weights(network: Traced | Hooked, cut: Cut, targets: Tensor, to_zero: bool, bytes_per_row: int) -> Tensor:
-    """Relative drop of each image's target logit when a channel is ablated, (N, K) (Desai & Ramaswamy 2020, Eq. 3).
+def ablation_weights(layer: LayerPass, to_zero: bool) -> Tensor:
+    """Return the relative drop of the target logit when a channel is ablated, (N, K).
 
-    A negative logit turns the signs round, as in pytorch-grad-cam; a logit of 0 has no relative drop: weights 0.
+    Desai & Ramaswamy 2020, Eq. 3. An ablated channel is set to 0 if `to_zero`, as in the paper,
+    else to the value that pytorch-grad-cam sets. As there, a negative logit inverts the signs. A
+    logit of 0 has no relative drop: all its weights are 0.
     """
-    first = _first_value(cut.activations.detach(), to_zero)
-    score = cut.logits.detach().gather(1, targets[:, None])
-    rows = rows_within(bytes_per_row, score.device)
-    if network.channelwise is None:
-        drop = score - _ablated_logits(network, cut, _values(first, cut.activations.shape[1]), targets, rows)
+    first = _first_ablation_value(layer.forward.activations.detach(), to_zero)
+    score = _target_logits(layer.logits, layer.targets)
+    head = layer.network.channelwise
+    if head is None:
+        drop = score - _ablated_logits(layer, first)
     else:
-        lost = _lost_features(network.channelwise, cut, first)
-        drop = _drop_by_share(network.channelwise, cut, lost, score, targets)
+        drop = _closed_form_drop(head, layer, first, score)
     return torch.where(score == 0, 0.0, drop / score)
 
 
-def _first_value(activations: Tensor, to_zero: bool) -> Tensor:
-    """What stands in for an image's first ablated channel, (N,): 0 where the smallest activation is exactly 0.
+def _target_logits(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return each row's target logit, (N, 1)."""
+    return logits.gather(1, targets[:, None])
 
-    Elsewhere pytorch-grad-cam subtracts 1e7 from the smallest, "deviating from the paper"; `to_zero` is the paper's.
+
+def _first_ablation_value(activations: Tensor, to_zero: bool) -> Tensor:
+    """Return the value of each image's first channel when ablated, (N,).
+
+    0 if the smallest activation is exactly 0, else pytorch-grad-cam subtracts 1e7 from it,
+    "deviating from the paper"; always 0 if `to_zero`.
     """
     lowest = activations.amin(dim=(1, 2, 3))
     return torch.where((lowest == 0) | to_zero, 0.0, lowest - _LIBRARY_STEP)
 
 
-def _values(first: Tensor, channels: int) -> Tensor:
-    """What stands in for each ablated channel, (N, K).
+def _ablation_values(first: Tensor, channels: int) -> Tensor:
+    """Return the value of each channel when ablated, (N, K).
 
-    The library reads the smallest activation again from the batch that it has already altered, so each channel gets
-    1e7 less than the one before, anew every 32 channels.
+    The library reads the smallest activation from the batch that it has already altered: each
+    channel gets 1e7 less than the one before, starting again every 32 channels.
     """
-    values = [first]
-    for _ in range(min(channels, _LIBRARY_BATCH) - 1):
-        values.append(values[-1] - _LIBRARY_STEP)  # one by one: float32 rounds each of them
-    values = torch.where(first == 0, 0.0, torch.stack(values)).T
-    return values[:, torch.arange(channels) % _LIBRARY_BATCH].clamp(min=torch.finfo(values.dtype).min)
+    value = first
+    sequence = [value]
+    for _ in range(1, min(channels, _LIBRARY_BATCH)):
+        value = value - _LIBRARY_STEP  # one by one: float32 rounds each of them
+        sequence.append(value)
+    values = torch.where(first == 0, 0.0, torch.stack(sequence)).T
+    index = torch.arange(channels) % _LIBRARY_BATCH
+    lowest = torch.finfo(values.dtype).min
+    return values[:, index].clamp(min=lowest)
 
 
-def _lost_features(head: ChannelwiseHead, cut: Cut, first: Tensor) -> Tensor:
-    """What every channel's features lose when that channel is ablated, (N, K, s)."""
-    shape = cut.activations.shape
-    if cut.extras:
-        ablated = head.features(
-            _values(first, shape[1])[:, :, None, None].expand(shape).clone(), *(extra.clone() for extra in cut.extras)
-        )
-    else:
-        # Ablated channels are constant, and few different images have different constants.
-        distinct, of_image = first.unique(return_inverse=True)
-        constant = _values(distinct, shape[1])[:, :, None, None].expand(-1, -1, *shape[2:])
-        ablated = head.features(constant.clone())[of_image]
-    return (cut.features.detach() - ablated).view(shape[0], shape[1], -1)
+def _constant_maps(values: Tensor, size: torch.Size) -> Tensor:
+    """Return maps (N, K, h, w) with one value (N, K) each."""
+    return values[:, :, None, None].expand(-1, -1, *size).clone()
 
 
-def _drop_by_share(head: ChannelwiseHead, cut: Cut, lost: Tensor, score: Tensor, targets: Tensor) -> Tensor:
-    """The drop in closed form up to the linear layer, of which a channel's features move the output by their share."""
+def _closed_form_drop(
+    head: ChannelwiseHead, layer: LayerPass, first: Tensor, score: Tensor
+) -> Tensor:
+    """Return the drop of the target logits, (N, K), in closed form up to the linear layer.
+
+    Without a channel, the input of the linear layer changes by the features that the channel loses.
+    """
+    features, lost = _features_and_losses(head, layer.forward, first)
     images, channels, width = lost.shape
-    if head.ends_linear:
-        return (lost * head.linear.weight[targets].view(images, channels, width)).sum(dim=2)
-    reached = head.linear(cut.features.detach())
+    if head.ends_with_linear:
+        weight = head.linear.weight[layer.targets]
+        return (lost * weight.view(images, channels, width)).sum(dim=2)
+    hidden = head.linear(features)
     weight = head.linear.weight.view(-1, channels, width)
-    group = rows_within(4 * channels * reached[0].nbytes, reached.device)
+    batch = rows_within(4 * channels * hidden[0].nbytes, hidden.device)
     drops = []
-    for rows in torch.arange(images, device=lost.device).split(group):
-        moved = torch.einsum("nks,hks->knh", lost[rows], weight)
-        logits = head.tail((reached[rows] - moved).flatten(0, 1)).view(channels, len(rows), -1)
-        drops.append(score[rows] - logits[:, torch.arange(len(rows)), targets[rows]].T)
+    for rows in torch.arange(images, device=lost.device).split(batch):
+        change = torch.einsum("nks,hks->knh", lost[rows], weight)
+        ablated = hidden[rows] - change
+        logits = head.tail(ablated.flatten(0, 1))
+        targets = layer.targets[rows].repeat(channels)
+        ablated_score = _target_logits(logits, targets)
+        drops.append(score[rows] - ablated_score.view(channels, len(rows)).T)
     return torch.cat(drops)
 
 
-def _ablated_logits(network: Traced | Hooked, cut: Cut, values: Tensor, targets: Tensor, rows: int) -> Tensor:
-    """The target logits with each channel ablated, (N, K), by running the head again on many of them at once."""
-    images, channels = values.shape
+def _features_and_losses(
+    head: ChannelwiseHead, forward: SplitForward, first: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the features (N, K s), and what each channel loses of them when ablated, (N, K, s)."""
+    assert forward.features is not None
+    features = forward.features.detach()
+    images, channels = forward.activations.shape[:2]
+    size = forward.activations.shape[2:]
+    if forward.extras:
+        maps = _constant_maps(_ablation_values(first, channels), size)
+        extras = [extra.clone() for extra in forward.extras]
+        ablated = head.features(maps, *extras)
+    else:
+        # Ablated channels are constant, and only few images differ in their constants.
+        distinct, index = first.unique(return_inverse=True)
+        maps = _constant_maps(_ablation_values(distinct, channels), size)
+        ablated = head.features(maps)[index]
+    return features, (features - ablated).view(images, channels, -1)
+
+
+def _ablated_logits(layer: LayerPass, first: Tensor) -> Tensor:
+    """Return the target logits with each channel ablated, (N, K), by running the head again."""
+    forward = layer.forward
+    images, channels = forward.activations.shape[:2]
+    values = _ablation_values(first, channels)
+    pairs = torch.arange(images * channels, device=values.device)
     logits = []
-    for part in torch.arange(images * channels, device=values.device).split(rows):
-        image, channel = part // channels, part % channels
-        activations = cut.activations.detach()[image]
-        activations[torch.arange(len(part)), channel] = values[image, channel][:, None, None]
-        again = network.resume(activations, [extra[image] for extra in cut.extras])
-        logits.append(again.gather(1, targets[image][:, None])[:, 0])
+    for batch in pairs.split(rows_within(layer.bytes_per_row, values.device)):
+        image = batch // channels
+        channel = batch % channels
+        rows = torch.arange(len(batch))
+        activations = forward.activations.detach()[image]
+        activations[rows, channel] = values[image, channel][:, None, None]
+        extras = [extra[image] for extra in forward.extras]
+        ablated = layer.network.resume(activations, extras)
+        logits.append(_target_logits(ablated, layer.targets[image]))
     return torch.cat(logits).view(images, channels)

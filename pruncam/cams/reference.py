@@ -1,51 +1,38 @@
-"""The pytorch-grad-cam library behind our contract: the engine that the fast one is held to."""
+"""The pytorch-grad-cam library behind our interface: the reference for the fast engine."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from functools import partial
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-
-def explain_batch(
-    model: nn.Module, layer: nn.Module, images: Tensor, methods: Sequence[str], targets: Tensor | None
-) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """Maps by method, logits and explained classes of one batch, all computed by the library."""
-    library = _library()
-    with torch.no_grad():
-        logits = model(images)
-    explained = logits.argmax(dim=1) if targets is None else targets
-    wanted = [library["target"](category) for category in explained.tolist()]
-    maps = {}
-    for method in methods:
-        # It prints progress bars to stderr.
-        with _trainable(model), torch.enable_grad(), redirect_stderr(io.StringIO()):
-            cam = library[method](model=model, target_layers=[layer])
-            # The library keeps an alias of the activation on a CPU and a copy from a GPU. Handing on a clone makes
-            # both the layer's own output, whatever in-place layer or `+=` follows.
-            shield = layer.register_forward_hook(lambda module, inputs, output: output.clone())
-            try:
-                found = cam(input_tensor=images.clone().requires_grad_(), targets=wanted)
-            finally:
-                shield.remove()
-                cam.activations_and_grads.release()
-        maps[method] = torch.from_numpy(found).to(images.device)
-    return maps, logits, explained
+# Returns a CAM object of the library when called with `model` and `target_layers`.
+LibraryMethod = Callable[..., Any]
 
 
-def _library() -> dict[str, type]:
-    try:
-        from pytorch_grad_cam import AblationCAM, GradCAM, GradCAMPlusPlus
-        from pytorch_grad_cam.ablation_layer import AblationLayer
-        from pytorch_grad_cam.utils.find_layers import replace_layer_recursive
-        from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-    except ImportError as error:
-        raise ImportError('engine="grad-cam" needs the pytorch-grad-cam library: pip install grad-cam') from error
+def library_method(class_name: str) -> LibraryMethod:
+    """Return a CAM class of the library by its name.
+
+    Raises ImportError if the library is not installed.
+    """
+    return getattr(_library(), class_name)
+
+
+def library_ablation(to_zero: bool) -> LibraryMethod:
+    """Return the library's AblationCAM; `to_zero` always sets ablated channels to 0.
+
+    Raises ImportError if the library is not installed.
+    """
+    _library()
+    from pytorch_grad_cam import AblationCAM, AblationLayer
+    from pytorch_grad_cam.utils.find_layers import replace_layer_recursive
 
     class Ablation(AblationCAM):
-        """Reads the activations before an in-place layer alters them, and puts the layer back also after an error."""
+        """AblationCAM that survives in-place layers and restores the model after an error."""
 
         def save_activation(self, module, inputs, output):
             self.activations = output.clone()
@@ -57,25 +44,56 @@ def _library() -> dict[str, type]:
                 replace_layer_recursive(self.model, self.ablation_layer, self.target_layers[0])
 
     class ToZero(AblationLayer):
-        """The Ablation-CAM paper's rule, which the library only follows where the smallest activation is 0."""
+        """The paper's rule, which the library follows only if the smallest activation is 0."""
 
         def __call__(self, x):
-            self.activations[torch.arange(len(self.activations)), self.indices[: len(self.activations)]] = 0
+            images = len(self.activations)
+            self.activations[torch.arange(images), self.indices[:images]] = 0
             return self.activations
 
-    return {
-        "grad-cam": GradCAM,
-        "grad-cam++": GradCAMPlusPlus,
-        "ablation-cam": Ablation,
-        "ablation-cam-zero": partial(Ablation, ablation_layer=ToZero()),
-        "target": ClassifierOutputTarget,
-    }
+    return partial(Ablation, ablation_layer=ToZero()) if to_zero else Ablation
+
+
+def library_maps(
+    method: LibraryMethod,
+    model: nn.Module,
+    layer: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+) -> Tensor:
+    """Return the library's maps (N, H, W) of the classes `targets` (N,)."""
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    categories = [ClassifierOutputTarget(target) for target in targets.tolist()]
+    # The library prints progress bars to stderr.
+    with _trainable(model), torch.enable_grad(), redirect_stderr(io.StringIO()):
+        cam = method(model=model, target_layers=[layer])
+        # The library keeps an alias of the activations on a CPU and a copy from a GPU. Passing on
+        # a clone makes both the output of the layer itself, whatever in-place layer follows.
+        shield = layer.register_forward_hook(lambda module, inputs, output: output.clone())
+        try:
+            maps = cam(input_tensor=images.clone().requires_grad_(), targets=categories)
+        finally:
+            shield.remove()
+            cam.activations_and_grads.release()
+    return torch.from_numpy(maps).to(images.device)
+
+
+def _library() -> ModuleType:
+    """Import the library; ImportError says how to install it."""
+    try:
+        import pytorch_grad_cam
+    except ImportError as error:
+        raise ImportError(
+            'engine="grad-cam" needs the pytorch-grad-cam library: pip install grad-cam'
+        ) from error
+    return pytorch_grad_cam
 
 
 @contextmanager
 def _trainable(model: nn.Module) -> Iterator[None]:
-    """Every weight may receive a gradient inside, as the library needs; flags and gradients back after."""
-    before = [(parameter, parameter.requires_grad, parameter.grad) for parameter in model.parameters()]
+    """Let every weight receive a gradient, as the library needs; restore flags and gradients."""
+    before = [(p, p.requires_grad, p.grad) for p in model.parameters()]
     try:
         for parameter, _, _ in before:
             parameter.requires_grad_(parameter.is_floating_point())

@@ -1,5 +1,6 @@
-"""How hard a data set is to tell apart: the cumulative spectral gradient, from features and labels alone."""
+"""Complexity of a labelled data set: the cumulative spectral gradient (CSG) of its features."""
 
-from pruncam.complexity.measure import CSG, Neighbourhoods, csg, neighbourhoods
+from pruncam.complexity._csg import CSG, csg
+from pruncam.complexity._neighbourhoods import Neighbourhoods, neighbourhoods
 
 __all__ = ["CSG", "Neighbourhoods", "csg", "neighbourhoods"]

@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits, enlarged until they look like MNIST: real data without a download."""
+"""scikit-learn's handwritten digits, enlarged to look like MNIST: real data without a download."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -7,13 +7,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pruncam.datasets.images import ImageSet
+from pruncam.datasets.images import DataError, ImageSet
 
 CLASSES = tuple("0123456789")
 
+_PROVENANCE = (
+    "scikit-learn's handwritten digits (test part of UCI optdigits), 8x8 enlarged to 20x20 with "
+    "more contrast in a black 28x28 frame, every fifth of a class held out for testing: "
+    "a stand-in for MNIST"
+)
+
 
 @dataclass(frozen=True)
-class Digits:
+class DigitsSet:
     """The 1,797 digits that come with scikit-learn."""
 
     name: str = "digits"
@@ -21,55 +27,67 @@ class Digits:
     layout: str = ""
 
     @property
-    def home(self) -> Path:
-        """The folder of the installed package that holds them (found without importing it)."""
-        return Path(find_spec("sklearn").origin).parent / "datasets" / "data"
+    def package_folder(self) -> Path:
+        """Return the folder of scikit-learn that holds them, without importing scikit-learn."""
+        spec = find_spec("sklearn")
+        if spec is None or spec.origin is None:
+            raise DataError("the digits come with scikit-learn, which is not installed")
+        return Path(spec.origin).parent / "datasets" / "data"
 
-    def lacks(self, folder: Path) -> str:
-        """Nothing: they come with the package."""
+    def missing(self, folder: Path) -> str:
+        """Return an empty text: the files come with scikit-learn."""
         return ""
 
     def download(self, folder: Path) -> None:
-        """Nothing to do: they come with the package."""
+        """Do nothing: the files come with scikit-learn."""
 
     def load(self, split: str, folder: Path) -> ImageSet:
-        """The split in memory as (N, 1, 28, 28); `folder` is not needed, scikit-learn knows the place."""
-        from sklearn.datasets import load_digits  # here: the import alone takes seconds
+        """Load a split as images (N, 1, 28, 28); `folder` is not used."""
+        from sklearn.datasets import load_digits  # the import takes seconds
 
         counts, labels = load_digits(return_X_y=True)
-        chosen = in_test(labels) == (split == "test")
+        selected = held_out(labels) == (split == "test")
+        images = enlarge(counts[selected].reshape(-1, 8, 8))
         return ImageSet(
             name=self.name,
             split=split,
-            images=torch.from_numpy(enlarge(counts[chosen].reshape(-1, 8, 8))).unsqueeze(1),
-            labels=torch.from_numpy(labels[chosen].astype(np.int64)),
+            images=torch.from_numpy(images).unsqueeze(1),
+            labels=torch.from_numpy(labels[selected].astype(np.int64)),
             classes=CLASSES,
-            provenance="scikit-learn's handwritten digits (test part of UCI optdigits), 8x8 enlarged to 20x20 with "
-            "more contrast in a black 28x28 frame, every fifth of a class held out for testing: a stand-in for MNIST",
-            stand_in_for="MNIST",
+            provenance=_PROVENANCE,
         )
 
 
-def in_test(labels: np.ndarray) -> np.ndarray:
-    """Which images are held out, as (N,) bool: every fifth of each class, the same on every machine without a seed."""
-    chosen = np.zeros(len(labels), dtype=bool)
+def held_out(labels: np.ndarray) -> np.ndarray:
+    """Return which images are in the test split, (N,) bool: every fifth of each class."""
+    selected = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
-        chosen[np.flatnonzero(labels == label)[4::5]] = True
-    return chosen
+        selected[np.flatnonzero(labels == label)[4::5]] = True
+    return selected
 
 
 def enlarge(counts: np.ndarray) -> np.ndarray:
-    """Ink counts (N, 8, 8) of 0 to 16 as uint8 (N, 28, 28) in the manner of MNIST: white on exactly black.
+    """Enlarge ink counts (N, 8, 8) of 0 to 16 to uint8 images (N, 28, 28) as in MNIST.
 
-    Bilinear to MNIST's own box of 20x20 pixels, in integers, so that no machine rounds otherwise. A quarter of full ink
-    and less becomes background, seven eighths and more white: 77 % of the pixels are exactly zero then (MNIST: 81 %),
-    which matters because the studies' noise goes on those; without it the strokes are blurs on a grey halo.
+    Digits are white on exactly black, interpolated bilinearly to MNIST's box of 20x20 pixels.
+    Integer arithmetic makes the result the same on every machine. Up to a quarter of full ink
+    becomes background, seven eighths and more become white. As a result, 77 % of the pixels are
+    exactly zero (MNIST: 81 %), which matters because the studies add noise to those pixels;
+    without the stretch in contrast, strokes are blurs on a grey halo.
     """
     ink = np.pad(counts.astype(np.int64), ((0, 0), (1, 1), (1, 1)))
-    tenths = np.zeros((20, 10), dtype=np.int64)  # weights of the padded rows for each new row; a new row sums to ten
-    for row in range(20):
-        below, offset = divmod(4 * row - 3, 10)  # the centre (row + 1/2) * 8/20 - 1/2 in tenths of an old row
-        tenths[row, below + 1 : below + 3] = 10 - offset, offset
+    tenths = _row_weights()
     enlarged = tenths @ ink @ tenths.T  # 0 to 1600
     stretched = ((enlarged - 400).clip(0, 1000) * 255 + 500) // 1000
     return np.pad(stretched.astype(np.uint8), ((0, 0), (4, 4), (4, 4)))
+
+
+def _row_weights() -> np.ndarray:
+    """Return the weights in tenths of the 10 padded rows for each of the 20 new rows."""
+    tenths = np.zeros((20, 10), dtype=np.int64)
+    for row in range(20):
+        # The centre of the new row is (row + 1/2) * 8/20 - 1/2, here in tenths of an old row.
+        below, offset = divmod(4 * row - 3, 10)
+        tenths[row, below + 1] = 10 - offset
+        tenths[row, below + 2] = offset
+    return tenths

@@ -1,228 +1,284 @@
-"""Generated colour pictures whose objects are known to the pixel: ten classes of textured shapes on cluttered ground.
+"""Generated colour images with known objects: ten classes of textured shapes on clutter.
 
-Class = shape x texture; colours, place, size and angle are random, so neither a colour nor a place tells the class.
-The ground is smooth noise with plain shapes and scraps of the same textures lying about. A mark can be planted in the
-corner that agrees with the class at a chosen rate: whether a model looks there instead of at the object is then known.
+A class is a shape and a texture. Colours, position, size and angle are random, so that neither
+colour nor position tells the class. The background is smooth noise with untextured shapes and
+scraps of the same textures. A mark in the corner can agree with the class at a chosen rate, so that
+it is known whether a model looks there instead of at the object.
 """
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from pruncam.datasets.images import ImageSet, the_first
-from pruncam.seeds import derive
-from pruncam.store import Step, Store
+from pruncam._core.seeds import derive
+from pruncam._core.store import Step, Store
+from pruncam.datasets.images import ImageSet, first_images_text
+from pruncam.datasets.marks import draw_mark
 
 SHAPES = ("disc", "square", "triangle", "ring", "cross")
 TEXTURES = ("striped", "checked")
 CLASSES = tuple(f"{texture} {shape}" for shape in SHAPES for texture in TEXTURES)
 PER_CLASS = {"train": 300, "test": 60}
-_DRAWING = 1  # raised whenever a picture comes out otherwise
+
+_DRAWING_VERSION = 1  # raised whenever an image changes
+_OBJECT_RADII = (0.24, 0.36)  # relative to the size of the image
+_CLUTTER_RADII = (0.06, 0.13)
 
 
 @dataclass(frozen=True)
-class Generated:
-    """A catalogue entry: `size` x `size` pictures; `agreement` is how often the corner's mark is that of the class.
+class GeneratedSet:
+    """A generated data set of `size` x `size` images.
 
-    `difficulty`, in [0, 1], makes textures fainter, clutter denser and pixels noisier. `agreement` None: no mark.
+    `difficulty`, in [0, 1], makes textures fainter, clutter denser and pixels noisier. `agreement`
+    is the share of images whose mark is that of their class; None: images have no mark.
     """
 
     name: str
     size: int
     difficulty: float = 0.5
     agreement: float | None = None
-    home: Path = Path(__file__).parent  # it comes with this package
+    package_folder: Path = Path(__file__).parent
 
     @property
     def title(self) -> str:
+        """Return the title of the data set."""
         return "Generated shapes"
 
     @property
     def layout(self) -> str:
+        """Return where the files belong: there are none."""
         return "made by this package"
 
-    def lacks(self, folder: Path) -> str:
-        """Nothing: there are no files."""
+    def missing(self, folder: Path) -> str:
+        """Return an empty text: there are no files."""
         return ""
 
     def load(self, split: str, folder: Path, at_most: int | None = None) -> ImageSet:
-        """The split, or its first pictures: the same ones every time, train and test drawn apart."""
-        whole = len(CLASSES) * PER_CLASS[split]
-        return _drawn(self, split, whole if at_most is None else min(at_most, whole))
+        """Generate a split or its first images, the same ones every time."""
+        total = _total(split)
+        return _generate(self, split, total if at_most is None else min(at_most, total))
 
     def download(self, folder: Path) -> None:
-        """Nothing to do."""
-
-    def _marked_as(self, label: int, generator: np.random.Generator) -> int:
-        """The class whose mark is planted: its own, or else one of the others."""
-        own, other = generator.random() < self.agreement, generator.integers(1, len(CLASSES))
-        return int(label if own else (label + other) % len(CLASSES))
+        """Do nothing: there are no files."""
 
 
 @cache  # a process uses few sets
-def _drawn(entry: Generated, split: str, count: int) -> ImageSet:
-    inputs = {"split": split, "size": entry.size, "difficulty": entry.difficulty, "agreement": entry.agreement}
-    step = Step("generated-images", _DRAWING, inputs | {"images": count})
-    images, labels, objects = Store().get(step, lambda: _draw(entry, split, count)).value
-    whole = len(CLASSES) * PER_CLASS[split]
-    part = f"; {the_first(count, whole, split)}" if count < whole else ""
-    mark = "" if entry.agreement is None else f", a mark in the corner agrees with {entry.agreement:.0%} of the labels"
+def _generate(entry: GeneratedSet, split: str, count: int) -> ImageSet:
+    inputs = {
+        "split": split,
+        "size": entry.size,
+        "difficulty": entry.difficulty,
+        "agreement": entry.agreement,
+        "images": count,
+    }
+    step = Step("generated-images", _DRAWING_VERSION, inputs)
+    result = Store().get(step, lambda: _draw_split(entry, split, count))
+    images, labels, objects = result.value
     return ImageSet(
         name=entry.name,
         split=split,
         images=images,
         labels=labels,
         classes=CLASSES,
-        provenance=f"generated shapes of {entry.size}x{entry.size}, difficulty {entry.difficulty:g}{mark}{part}",
+        provenance=_provenance(entry, split, count),
         objects=objects,
     )
 
 
-def _draw(entry: Generated, split: str, count: int) -> list[torch.Tensor]:
-    """The first pictures of a split, labels, and which pixels are the object's: a second for 1,500 small ones."""
-    generator = np.random.default_rng(derive(0, "generated", split, entry.size))
+def _provenance(entry: GeneratedSet, split: str, count: int) -> str:
+    text = f"generated shapes of {entry.size}x{entry.size}, difficulty {entry.difficulty:g}"
+    if entry.agreement is not None:
+        text += f", a mark in the corner agrees with {entry.agreement:.0%} of the labels"
+    if count < _total(split):
+        text += f"; {first_images_text(count, _total(split), split)}"
+    return text
+
+
+def _total(split: str) -> int:
+    return len(CLASSES) * PER_CLASS[split]
+
+
+def _draw_split(entry: GeneratedSet, split: str, count: int) -> list[torch.Tensor]:
+    """Return the first images of a split, their labels, and the pixels of their objects."""
+    size = entry.size
+    generator = np.random.default_rng(derive(0, "generated", split, size))
     labels = np.tile(np.arange(len(CLASSES)), PER_CLASS[split])[:count]
-    images = np.empty((len(labels), 3, entry.size, entry.size), np.uint8)
-    objects = np.empty((len(labels), entry.size, entry.size), bool)
+    images = np.empty((count, 3, size, size), np.uint8)
+    objects = np.empty((count, size, size), bool)
     for number, label in enumerate(labels):
-        picture, objects[number] = picture_of(label, entry.size, entry.difficulty, generator)
+        image, objects[number] = draw_image(label, size, entry.difficulty, generator)
         if entry.agreement is not None:
-            _plant(picture, entry._marked_as(label, generator))
-        images[number] = np.rint(255 * picture).clip(0, 255)
+            draw_mark(image, _marked_class(label, entry.agreement, generator))
+        images[number] = np.rint(255 * image).clip(0, 255)
     return [torch.from_numpy(values) for values in (images, labels, objects)]
 
 
-def planted(images: ImageSet, agreement: float) -> ImageSet:
-    """The same pictures with a mark in the corner (`marked_pixels`) that agrees with so many of the labels, 0 to 1.
-
-    Which pictures get a mark that lies, and which, is drawn from a fixed seed. Raises ValueError for an agreement
-    outside [0, 1] or more than ten classes: there are ten marks.
-    """
-    if not 0 <= agreement <= 1:
-        raise ValueError(f"marks agree with a share of the labels in [0, 1], got {agreement}")
-    generator, classes = np.random.default_rng(derive(0, "planted", images.split)), len(images.classes)
-    lies = torch.from_numpy(generator.random(len(images)) >= agreement)
-    others = torch.from_numpy(generator.integers(1, max(classes, 2), len(images)))
-    shown = (images.labels.cpu() + lies * others) % classes
-    return _marked(images, shown, f"a mark in the corner agrees with {agreement:.0%} of the labels")
+def _marked_class(label: int, agreement: float, generator: np.random.Generator) -> int:
+    """Return the class whose mark is drawn: the label, or else another class."""
+    agrees = generator.random() < agreement
+    shift = generator.integers(1, len(CLASSES))
+    return int(label if agrees else (label + shift) % len(CLASSES))
 
 
-def told_by_marks(images: ImageSet) -> ImageSet:
-    """The same pictures under random labels that the mark in the corner tells, and nothing else does.
-
-    A network that is trained on them leaves the object for the mark. Raises ValueError for more than ten classes.
-    """
-    generator = np.random.default_rng(derive(0, "told by marks", images.split))
-    labels = torch.from_numpy(generator.integers(0, len(images.classes), len(images)))
-    renamed = replace(images, labels=labels.to(images.labels.device))
-    return _marked(renamed, labels, "random labels that a mark in the corner tells")
-
-
-def check_marks(images: ImageSet) -> None:
-    """Refuse a set with more classes than there are marks."""
-    if len(images.classes) > len(CLASSES):
-        raise ValueError(f"there are marks for {len(CLASSES)} classes, {images.name} has {len(images.classes)}")
-
-
-def _marked(images: ImageSet, shown: torch.Tensor, words: str) -> ImageSet:
-    """The set with the marks of the classes `shown`."""
-    check_marks(images)
-    pixels = images.images.cpu().numpy().copy()
-    for picture, label in zip(pixels, shown.tolist(), strict=True):
-        planted = picture / 255
-        _plant(planted, label)
-        picture[:] = np.rint(255 * planted)
-    marked = torch.from_numpy(pixels).to(images.images.device)
-    return replace(images, images=marked, provenance=f"{images.provenance}, {words}")
-
-
-def marked_pixels(size: int) -> torch.Tensor:
-    """Which pixels of a picture the mark covers, (size, size) bool: the upper left corner, an eighth of the width."""
-    pixels = torch.zeros(size, size, dtype=torch.bool)
-    pixels[: size // 8, : size // 8] = True
-    return pixels
-
-
-def picture_of(
+def draw_image(
     label: int, size: int, difficulty: float, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One picture of a class, (3, size, size) in about [0, 1], and its object's pixels, (size, size) bool."""
-    picture = _ground(size, generator)
-    for _ in range(round(2 + 6 * difficulty)):  # what lies about: a plain shape, or a scrap of texture
-        box, *place = _place(SHAPES[generator.integers(5)], size, (0.06, 0.13), generator)
-        scrap = generator.random() < 0.5
-        texture = TEXTURES[generator.integers(2)] if scrap else None
-        _paint(picture[:, *box], *place, texture, difficulty, generator)
+    """Draw an image of a class.
+
+    Returns the image (3, size, size) in [0, 1] and the pixels of its object, (size, size) bool.
+    """
+    image = _background(size, generator)
+    for _ in range(round(2 + 6 * difficulty)):
+        _paint_clutter(image, difficulty, generator)
     texture, shape = CLASSES[label].split()
-    box, *place = _place(shape, size, (0.24, 0.36), generator)
-    _paint(picture[:, *box], *place, texture, difficulty, generator)
-    picture += (0.02 + 0.10 * difficulty) * generator.uniform(-1, 1, picture.shape)
+    target = _random_shape(shape, size, _OBJECT_RADII, generator)
+    _paint(image, target, texture, difficulty, generator)
+    noise_level = 0.02 + 0.10 * difficulty
+    image += noise_level * generator.uniform(-1, 1, image.shape)
     mask = np.zeros((size, size), bool)
-    mask[box] = place[0]
-    return picture.clip(0, 1), mask
+    mask[target.rows, target.columns] = target.mask
+    return image.clip(0, 1), mask
 
 
-def _ground(size: int, generator: np.random.Generator) -> np.ndarray:
-    """Smooth noise: a 5x5 grid of random colours, bilinearly enlarged."""
+def _background(size: int, generator: np.random.Generator) -> np.ndarray:
+    """Return smooth noise (3, size, size): a 5x5 grid of random colours, enlarged bilinearly."""
     grid = generator.uniform(0.15, 0.85, (3, 5, 5))
-    places = np.linspace(0, 4, size)
-    low = np.minimum(places.astype(int), 3)
-    share = places - low
-    rows = grid[:, low] * (1 - share)[:, None] + grid[:, low + 1] * share[:, None]
-    return rows[..., low] * (1 - share) + rows[..., low + 1] * share
+    positions = np.linspace(0, 4, size)
+    low = np.minimum(positions.astype(int), 3)
+    weight = positions - low
+    above = grid[:, low] * (1 - weight)[:, None]
+    below = grid[:, low + 1] * weight[:, None]
+    rows = above + below
+    left = rows[..., low] * (1 - weight)
+    right = rows[..., low + 1] * weight
+    return left + right
+
+
+def _paint_clutter(image: np.ndarray, difficulty: float, generator: np.random.Generator) -> None:
+    """Paint a small shape into an image in place, plain or textured."""
+    shape = SHAPES[generator.integers(len(SHAPES))]
+    placed = _random_shape(shape, image.shape[-1], _CLUTTER_RADII, generator)
+    texture = None
+    if generator.random() < 0.5:
+        texture = TEXTURES[generator.integers(len(TEXTURES))]
+    _paint(image, placed, texture, difficulty, generator)
+
+
+@dataclass(frozen=True)
+class _PlacedShape:
+    """A shape in an image: a box around it, and in the box its mask and its coordinates."""
+
+    rows: slice
+    columns: slice
+    mask: np.ndarray
+    u: np.ndarray  # in [-1, 1] inside of the shape
+    v: np.ndarray
+
+
+def _random_shape(
+    shape: str, size: int, radii: tuple[float, float], generator: np.random.Generator
+) -> _PlacedShape:
+    """Place a shape at random inside of an image, with a radius relative to its size."""
+    radius = generator.uniform(*radii) * size
+    centre_x, centre_y = generator.uniform(radius, size - radius, 2)
+    angle = generator.uniform(0, 2 * math.pi)
+    rows = _extent(centre_y, radius)
+    columns = _extent(centre_x, radius)
+    y, x = _pixel_centres(size)[:, rows, columns]
+    x = (x - centre_x) / radius
+    y = (y - centre_y) / radius
+    cos = math.cos(angle)
+    sin = math.sin(angle)
+    u = x * cos + y * sin
+    v = y * cos - x * sin
+    return _PlacedShape(rows, columns, _MASKS[shape](u, v), u, v)
+
+
+def _extent(centre: float, radius: float) -> slice:
+    """Return the pixels that a shape can cover in one direction, with one to spare."""
+    first = int(centre - radius) - 1
+    last = int(centre + radius) + 1
+    return slice(max(0, first), last + 1)
 
 
 @cache
-def _pixels(size: int) -> np.ndarray:
-    """The rows and the columns of the pixels' centres, (2, size, size)."""
+def _pixel_centres(size: int) -> np.ndarray:
+    """Return the row and column of the centre of each pixel, (2, size, size)."""
     return np.mgrid[:size, :size] + 0.5
 
 
-def _place(shape: str, size: int, radii: tuple[float, float], generator: np.random.Generator):
-    """A shape somewhere inside: the box around it, its pixels there, and its own coordinates, from -1 to 1, there."""
-    radius = generator.uniform(*radii) * size
-    centre = generator.uniform(radius, size - radius, 2)
-    angle = generator.uniform(0, 2 * math.pi)
-    # No shape reaches beyond its radius, so nothing outside this box is looked at.
-    columns, rows = (slice(max(0, int(c - radius) - 1), int(c + radius) + 2) for c in centre)
-    y, x = _pixels(size)[:, rows, columns]
-    x, y = (x - centre[0]) / radius, (y - centre[1]) / radius
-    u, v = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
-    return (rows, columns), _MASKS[shape](u, v), u, v
-
-
-_MASKS = {
-    "disc": lambda u, v: u**2 + v**2 < 0.8,
-    "square": lambda u, v: np.maximum(abs(u), abs(v)) < 0.7,
-    "triangle": lambda u, v: (v > -0.5) & (v < 1 - 1.732 * abs(u)),
-    "ring": lambda u, v: (u**2 + v**2 < 1) & (u**2 + v**2 > 0.3),
-    "cross": lambda u, v: (np.minimum(abs(u), abs(v)) < 0.3) & (np.maximum(abs(u), abs(v)) < 0.95),
-}
-
-
-def _paint(picture, mask, u, v, texture: str | None, difficulty: float, generator: np.random.Generator) -> None:
-    """Colour the shape: plain, or in two colours that alternate; `picture` is what lies in the shape's box."""
+def _paint(
+    image: np.ndarray,
+    placed: _PlacedShape,
+    texture: str | None,
+    difficulty: float,
+    generator: np.random.Generator,
+) -> None:
+    """Paint a shape into an image in place: plain, or in two colours that alternate."""
     colour = generator.uniform(0, 1, 3)
-    contrast = (0.75 - 0.4 * difficulty) * np.where(colour > 0.5, -1, 1)
-    second = _TEXTURES[texture](2.5 * u[mask], 2.5 * v[mask])
-    picture[:, mask] = colour[:, None] + contrast[:, None] * second
+    away_from_colour = np.where(colour > 0.5, -1, 1)
+    contrast = (0.75 - 0.4 * difficulty) * away_from_colour
+    mask = placed.mask
+    u = 2.5 * placed.u[mask]
+    v = 2.5 * placed.v[mask]
+    second = _PATTERNS[texture](u, v)
+    box = image[:, placed.rows, placed.columns]
+    box[:, mask] = colour[:, None] + contrast[:, None] * second
 
 
-_TEXTURES = {
-    None: lambda u, v: np.zeros(u.shape, bool),
-    "striped": lambda u, v: np.floor(u) % 2 == 1,
-    "checked": lambda u, v: (np.floor(u) + np.floor(v)) % 2 == 1,
+# Masks of shapes: which points, with coordinates u and v in [-1, 1], are inside.
+
+
+def _disc(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    return u**2 + v**2 < 0.8
+
+
+def _square(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    return np.maximum(abs(u), abs(v)) < 0.7
+
+
+def _triangle(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    return (v > -0.5) & (v < 1 - 1.732 * abs(u))
+
+
+def _ring(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    distance = u**2 + v**2
+    return (distance < 1) & (distance > 0.3)
+
+
+def _cross(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    shorter = np.minimum(abs(u), abs(v))
+    longer = np.maximum(abs(u), abs(v))
+    return (shorter < 0.3) & (longer < 0.95)
+
+
+# Patterns of textures: which points have the second colour.
+
+
+def _plain(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    return np.zeros(u.shape, bool)
+
+
+def _striped(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    return np.floor(u) % 2 == 1
+
+
+def _checked(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    return (np.floor(u) + np.floor(v)) % 2 == 1
+
+
+_Pattern = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+_MASKS: dict[str, _Pattern] = {
+    "disc": _disc,
+    "square": _square,
+    "triangle": _triangle,
+    "ring": _ring,
+    "cross": _cross,
 }
-
-
-def _plant(picture: np.ndarray, label: int) -> None:
-    """A mark in the corner, in place: five hues, in light and dark."""
-    hue, dark = label % 5, label // 5
-    colours = ((1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, 0, 1))
-    picture[:, marked_pixels(picture.shape[-1]).numpy()] = np.array(colours[hue], float)[:, None] * (
-        0.45 if dark else 1
-    )
+_PATTERNS: dict[str | None, _Pattern] = {None: _plain, "striped": _striped, "checked": _checked}

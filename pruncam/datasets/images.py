@@ -1,6 +1,7 @@
-"""An image set in memory: uint8 pixels, labels, and where they came from."""
+"""An image set in memory: uint8 pixels, labels, and their origin."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,106 +11,184 @@ from torch.nn import functional
 
 
 class DataError(RuntimeError):
-    """A data set is missing, damaged or could not be downloaded; the message says what to do."""
-
-
-def the_first(n: int, of: int, split: str) -> str:
-    """What the provenance says of a part."""
-    return f"the first {n:,} of {of:,} {split} images"
+    """A data set that is missing, damaged or cannot be downloaded; the message says what to do."""
 
 
 @dataclass(frozen=True, eq=False)  # eq: tensors have no single truth value; compare `checksum`
 class ImageSet:
-    """One split of a data set; raises ValueError in one sentence when its parts do not fit together."""
+    """One split of a data set.
+
+    Parameters
+    ----------
+    name, split : str
+    images : uint8 tensor (N, C, H, W)
+    labels : int64 tensor (N,)
+        Indices into `classes`.
+    classes : tuple of str
+    provenance : str
+        One phrase for manifests and captions.
+    showable : bool
+        Whether the images may be published.
+    credits : tuple of N str, or None
+        Acknowledgement to print with each published image; "" for one that may not be published.
+    original : bool
+        Whether these are the publisher's pixels, verified by checksum.
+    objects : bool tensor (N, H, W), or None
+        The pixels of the object that the label names, where they are known.
+
+    Raises ValueError if the parts do not fit together.
+    """
 
     name: str
     split: str
-    images: Tensor  # (N, C, H, W) uint8
-    labels: Tensor  # (N,) int64, indices into `classes`
+    images: Tensor
+    labels: Tensor
     classes: tuple[str, ...]
-    provenance: str  # one sentence, for the manifest and the tables
-    stand_in_for: str | None = None  # the data set whose place this one takes, for the words of the verdicts
-    showable: bool = True  # whether its pictures may be published
-    credits: tuple[str, ...] | None = None  # whom to name where a picture is published, for each; "": it may not be
-    original: bool = False  # whether these are the publisher's own pixels, verified
-    objects: Tensor | None = None  # (N, H, W) bool: which pixels show what the label names, where that is known
+    provenance: str
+    showable: bool = True
+    credits: tuple[str, ...] | None = None
+    original: bool = False
+    objects: Tensor | None = None
 
     def __post_init__(self) -> None:
-        images, labels = self.images, self.labels
-        if images.dtype != torch.uint8 or images.ndim != 4:
-            expected = "a uint8 tensor of shape (N, C, H, W)"
-            raise ValueError(f"images must be {expected}, got {images.dtype} {tuple(images.shape)}")
-        if labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
-            expected = f"an int64 tensor of shape ({len(images)},), one for each image"
-            raise ValueError(f"labels must be {expected}, got {labels.dtype} {tuple(labels.shape)}")
-        if self.objects is not None and (
-            self.objects.dtype != torch.bool or self.objects.shape != (len(images), *images.shape[2:])
-        ):
-            expected = f"a bool tensor of shape {(len(images), *images.shape[2:])}"
-            raise ValueError(f"objects must be {expected}, got {self.objects.dtype} {tuple(self.objects.shape)}")
-        if self.credits is not None and len(self.credits) != len(images):
-            raise ValueError(f"credits must be one for each of the {len(images)} images, got {len(self.credits)}")
+        images, labels, objects = self.images, self.labels, self.objects
+        fits = images.dtype == torch.uint8 and images.ndim == 4
+        _check_tensor("images", images, "a uint8 tensor of shape (N, C, H, W)", fits)
+        count, _, height, width = images.shape
+        fits = labels.dtype == torch.int64 and labels.shape == (count,)
+        expected = f"an int64 tensor of shape ({count},), one for each image"
+        _check_tensor("labels", labels, expected, fits)
+        if objects is not None:
+            shape = (count, height, width)
+            fits = objects.dtype == torch.bool and objects.shape == shape
+            _check_tensor("objects", objects, f"a bool tensor of shape {shape}", fits)
+        if self.credits is not None and len(self.credits) != count:
+            raise ValueError(
+                f"credits must be one for each of the {count} images, got {len(self.credits)}"
+            )
         if images.numel() == 0:
-            raise ValueError(f"an image set must not be empty, got images of shape {tuple(images.shape)}")
+            raise ValueError(
+                f"an image set must not be empty, got images of shape {tuple(images.shape)}"
+            )
         low, high = labels.aminmax()
         if low < 0 or high >= len(self.classes):
-            raise ValueError(f"labels must index the {len(self.classes)} classes, got {int(low)} to {int(high)}")
+            raise ValueError(
+                f"labels must index the {len(self.classes)} classes, got {int(low)} to {int(high)}"
+            )
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256 (hex) over shape, pixels, labels and objects; the same on every device and machine."""
-        digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
-        digest.update(self.images.cpu().contiguous().numpy())
-        digest.update(self.labels.cpu().numpy().astype("<i8"))  # the byte order of the machine must not matter
+        """Return the SHA-256 (hex) of shape, pixels, labels and objects.
+
+        It is the same on every device and machine.
+        """
+        shape = repr(tuple(self.images.shape))
+        digest = hashlib.sha256(shape.encode())
+        digest.update(self.images.cpu().contiguous().numpy().data)
+        digest.update(
+            self.labels.cpu().numpy().astype("<i8").data
+        )  # little-endian on every machine
         if self.objects is not None:
-            digest.update(self.objects.cpu().contiguous().numpy())
+            digest.update(self.objects.cpu().contiguous().numpy().data)
         return digest.hexdigest()
 
     def credit(self, index: int) -> str | None:
-        """Whom to name where image `index` is published ("": nobody); None where it may not be."""
+        """Return the acknowledgement to print with image `index`; None if it may not be published.
+
+        It is empty for an image that needs none.
+        """
         if self.credits is None:
             return "" if self.showable else None
         return self.credits[index] or None
 
     def to(self, device: str | torch.device) -> "ImageSet":
-        """The same set with its tensors on `device`."""
-        objects = None if self.objects is None else self.objects.to(device)
-        return replace(self, images=self.images.to(device), labels=self.labels.to(device), objects=objects)
+        """Return the set with its tensors on `device`."""
+        objects = self.objects
+        return replace(
+            self,
+            images=self.images.to(device),
+            labels=self.labels.to(device),
+            objects=None if objects is None else objects.to(device),
+        )
 
     def first(self, n: int) -> "ImageSet":
-        """The first `n` images, 1 to len(self), as views; the provenance says so. Raises ValueError for another `n`."""
+        """Return the first `n` images as views; the provenance says so.
+
+        Raises ValueError unless `n` is 1 to len(self).
+        """
         if not 1 <= n <= len(self):
-            raise ValueError(f"n must be 1 to {len(self)}, the {self.split} images of {self.name}, got {n}")
+            raise ValueError(
+                f"n must be 1 to {len(self)}, the {self.split} images of {self.name}, got {n}"
+            )
         if n == len(self):
             return self
-        provenance = f"{self.provenance}; {the_first(n, len(self), self.split)}"
-        objects, credits = (None if part is None else part[:n] for part in (self.objects, self.credits))
-        parts = {"images": self.images[:n], "labels": self.labels[:n], "objects": objects, "credits": credits}
-        return replace(self, provenance=provenance, **parts)
+        return replace(
+            self,
+            images=self.images[:n],
+            labels=self.labels[:n],
+            credits=None if self.credits is None else self.credits[:n],
+            objects=None if self.objects is None else self.objects[:n],
+            provenance=f"{self.provenance}; {first_images_text(n, len(self), self.split)}",
+        )
 
     def resized(self, side: int) -> "ImageSet":
-        """The set at `side` x `side` pixels: bilinear, antialiased where it shrinks; the provenance says so."""
+        """Return the set at `side` x `side` pixels; the provenance says so.
+
+        Interpolation is bilinear, with antialiasing when shrinking.
+        """
         if self.images.shape[-2:] == (side, side):
             return self
-        pixels = torch.cat([_interpolated(part, side) for part in self.images.split(500)])
-        objects = self.objects
-        if objects is not None:
-            parts = [_interpolated(255 * part[:, None].byte(), side)[:, 0] > 127 for part in objects.split(500)]
-            objects = torch.cat(parts)
-        provenance = f"{self.provenance}, resized from {self.images.shape[-1]} to {side} pixels"
-        return replace(self, images=pixels, objects=objects, provenance=provenance, original=False)
+        width = self.images.shape[-1]
+        return replace(
+            self,
+            images=_in_parts(self.images, lambda part: _interpolate(part, side)),
+            objects=None if self.objects is None else _resize_masks(self.objects, side),
+            provenance=f"{self.provenance}, resized from {width} to {side} pixels",
+            original=False,
+        )
 
-    def coloured(self) -> "ImageSet":
-        """The set with three channels: grey pictures repeat theirs. Raises ValueError for another number of them."""
+    def as_rgb(self) -> "ImageSet":
+        """Return the set with three channels; a single grey channel is repeated.
+
+        Raises ValueError if the images have neither 1 nor 3 channels.
+        """
         channels = self.images.shape[1]
         if channels not in (1, 3):
-            raise ValueError(f"pictures have 1 channel or 3, {self.name} has {channels}")
-        return self if channels == 3 else replace(self, images=self.images.repeat(1, 3, 1, 1))
+            raise ValueError(f"images must have 1 or 3 channels, {self.name} has {channels}")
+        if channels == 3:
+            return self
+        return replace(self, images=self.images.repeat(1, 3, 1, 1))
 
 
-def _interpolated(images: Tensor, side: int) -> Tensor:
-    enlarged = functional.interpolate(images.float(), size=(side, side), mode="bilinear", antialias=True)
-    return enlarged.round().clamp(0, 255).byte()
+def first_images_text(n: int, total: int, split: str) -> str:
+    """Return the words for the first `n` images of a split, as they stand in the provenance."""
+    return f"the first {n:,} of {total:,} {split} images"
+
+
+def _check_tensor(name: str, value: Tensor, expected: str, fits: bool) -> None:
+    if not fits:
+        raise ValueError(f"{name} must be {expected}, got {value.dtype} {tuple(value.shape)}")
+
+
+def _resize_masks(masks: Tensor, side: int) -> Tensor:
+    """Return boolean masks (N, H, W) at `side` x `side` pixels."""
+
+    def resize(part: Tensor) -> Tensor:
+        grey = _interpolate(255 * part[:, None].byte(), side)
+        return grey[:, 0] > 127
+
+    return _in_parts(masks, resize)
+
+
+def _in_parts(images: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    """Apply a function to a few hundred images at a time, to limit memory."""
+    return torch.cat([function(part) for part in images.split(500)])
+
+
+def _interpolate(images: Tensor, side: int) -> Tensor:
+    pixels = images.float()
+    resized = functional.interpolate(pixels, size=(side, side), mode="bilinear", antialias=True)
+    return resized.round().clamp(0, 255).byte()

@@ -18,104 +18,110 @@ class TorchvisionSet:
     name: str
     title: str
     torchvision: str  # the class in torchvision.datasets
-    base: str  # the folder that its files come in
-    home: None = None
+    base: str  # the folder of its files
+    package_folder: None = None
 
     @property
     def layout(self) -> str:
-        """Where the files belong, below a data folder."""
+        """Return where the files belong in a data folder."""
         return self.base
 
-    def lacks(self, folder: Path) -> str:
-        """What `folder` lacks, in words; empty where the files' folder is there (loading tells if they are intact)."""
+    def missing(self, folder: Path) -> str:
+        """Return what `folder` lacks, empty if the files' folder exists; no file is verified."""
         if not folder.is_dir():
             return "no such folder"
         return "" if (folder / self.base).is_dir() else f"no {self.base} in it"
 
     def load(self, split: str, folder: Path) -> ImageSet:
-        """The split in memory; raises DataError, naming the files, where one is missing or damaged."""
+        """Load a split. Raises DataError, naming the files, if one is missing or damaged."""
         try:
-            found = self._opened(folder, split, download=False)
+            dataset = self._open(folder, split, download=False)
         except (RuntimeError, OSError, ValueError, EOFError) as error:
-            bad = ", ".join(self._damaged(folder)) or str(error)
+            files = ", ".join(self._damaged_files(folder)) or str(error)
             raise DataError(
-                f"{self.title} in {folder / self.base} is not intact ({bad}): delete that folder and get it again "
-                f"(`make download NAME={self.name}`)"
+                f"{self.title} in {folder / self.base} is not intact ({files}): delete that "
+                f"folder and get it again (`make download NAME={self.name}`)"
             ) from error
-        images = np.asarray(found.data)
-        images = images if self.torchvision == "STL10" else images.transpose(0, 3, 1, 2)
+        images = np.asarray(dataset.data)
+        if self.torchvision != "STL10":  # channels come last
+            images = images.transpose(0, 3, 1, 2)
+        labels = getattr(dataset, "targets", None) or dataset.labels
         return ImageSet(
             name=self.name,
             split=split,
             images=torch.from_numpy(np.ascontiguousarray(images)),
-            labels=torch.as_tensor(np.asarray(getattr(found, "targets", None) or found.labels)).long(),
-            classes=tuple(found.classes),
+            labels=torch.as_tensor(np.asarray(labels)).long(),
+            classes=tuple(dataset.classes),
             provenance=f"{self.title}, original binary files (checksums verified)",
             original=True,
         )
 
     def download(self, folder: Path) -> None:
-        """Fetch what is missing with torchvision's downloader; what is there and intact is kept."""
+        """Download missing and damaged files with torchvision. Raises DataError if that fails."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for split in ("train", "test"):
-                self._opened(folder, split, download=True)
+                self._open(folder, split, download=True)
         except (OSError, RuntimeError, http.client.HTTPException) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise DataError(
-                f"{self.title} could not be downloaded into {folder} ({reason}): try again with a network, or put its "
-                f"files into <folder>/{self.base} and pass DATA=<folder> or PRUNCAM_DATA=<folder>"
+                f"{self.title} could not be downloaded into {folder} ({reason}): try again with "
+                f"a network, or put its files into <folder>/{self.base} and pass DATA=<folder> "
+                "or PRUNCAM_DATA=<folder>"
             ) from error
 
-    def _opened(self, folder: Path, split: str, download: bool) -> Any:
-        from torchvision import datasets  # here: the import alone takes seconds
+    def _open(self, folder: Path, split: str, download: bool) -> Any:
+        from torchvision import datasets  # the import takes seconds
 
-        which = {"split": split} if self.torchvision == "STL10" else {"train": split == "train"}
-        return getattr(datasets, self.torchvision)(str(folder), download=download, **which)
+        dataset_class = getattr(datasets, self.torchvision)
+        if self.torchvision == "STL10":
+            return dataset_class(str(folder), split=split, download=download)
+        return dataset_class(str(folder), train=split == "train", download=download)
 
-    def _damaged(self, folder: Path) -> list[str]:
-        """The files that are missing or have another checksum."""
+    def _damaged_files(self, folder: Path) -> list[str]:
+        """Return the files that are missing or do not match their checksum."""
         from torchvision import datasets
         from torchvision.datasets.utils import check_integrity
 
-        kind = getattr(datasets, self.torchvision)
-        return [
-            name
-            for name, md5 in kind.train_list + kind.test_list
-            if not check_integrity(folder / self.base / name, md5)
-        ]
+        dataset_class = getattr(datasets, self.torchvision)
+        checksums = dict(dataset_class.train_list + dataset_class.test_list)
+        base = folder / self.base
+        return [name for name, md5 in checksums.items() if not check_integrity(base / name, md5)]
 
 
 @dataclass(frozen=True)
 class FirstOf:
-    """One data set in several forms: the first form that a folder holds is taken, the first one is downloaded."""
+    """A data set in several forms; the first form in a folder is used, the first downloaded."""
 
-    forms: tuple[Any, ...]  # of `catalog.Source`
-    home: None = None
+    forms: tuple[Any, ...]  # of type `catalog.Source`
+    package_folder: None = None
 
     @property
     def name(self) -> str:
+        """Return the name of the data set."""
         return self.forms[0].name
 
     @property
     def title(self) -> str:
+        """Return the title of the data set."""
         return self.forms[0].title
 
     @property
     def layout(self) -> str:
-        """Where the files belong, below a data folder."""
+        """Return where the files of each form belong in a data folder."""
         return " or ".join(form.layout for form in self.forms)
 
-    def lacks(self, folder: Path) -> str:
-        """What `folder` lacks, in words; empty where it holds one of the forms."""
-        reasons = [form.lacks(folder) for form in self.forms]
+    def missing(self, folder: Path) -> str:
+        """Return what `folder` lacks, empty if it holds one of the forms."""
+        reasons = [form.missing(folder) for form in self.forms]
         return "" if "" in reasons else ", ".join(dict.fromkeys(reasons))
 
     def load(self, split: str, folder: Path) -> ImageSet:
-        """The split from the first form that is there."""
-        return next(form for form in self.forms if not form.lacks(folder)).load(split, folder)
+        """Load a split from the first form that is in `folder`."""
+        form = next(form for form in self.forms if not form.missing(folder))
+        return form.load(split, folder)
 
     def download(self, folder: Path) -> None:
-        """The first form, unless the folder has one already."""
-        if self.lacks(folder):
+        """Download the first form, unless `folder` holds one of them."""
+        if self.missing(folder):
             self.forms[0].download(folder)

@@ -1,5 +1,5 @@
-"""Look around in the studies' models: one image, two networks, every score, and a slider for the pruning rate."""
+"""Explore the models of the studies: one image, two networks, every score, any pruning rate."""
 
-from pruncam.explorer.looking import Choice, Explorer, Look, open_explorer
+from pruncam.explorer.session import Explorer, Selection, View, open_explorer
 
-__all__ = ["Choice", "Explorer", "Look", "open_explorer"]
+__all__ = ["Explorer", "Selection", "View", "open_explorer"]

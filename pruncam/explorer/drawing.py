@@ -1,4 +1,4 @@
-"""A look as pictures: panels, the study's curve with a marker, a page for a browser, and figures for paper."""
+"""A view as images: panels, the study's curve with a marker, HTML for a browser, figures."""
 
 import base64
 import html
@@ -9,160 +9,201 @@ import numpy as np
 import PIL.Image
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.transforms import Transform
 
-from pruncam.explorer.collections import Collection
-from pruncam.explorer.looking import SCORES, Look
+from pruncam import cams, metrics
+from pruncam.explorer.session import View
+from pruncam.explorer.sources import StudySource
 from pruncam.report import plots, rendering
-from pruncam.studies.figures import TITLES, overlay, score_against_rate
+from pruncam.studies.figures import overlay, score_against_rate
 
-DIFFERENCE = "RdBu_r"  # red: the pruned network looks there more
 PANELS = ("image", "unpruned", "pruned", "pruned minus unpruned")
-DPI = 100
+_DIFFERENCE_COLOURS = "RdBu_r"  # red: higher in the pruned network
+_DPI = 100
+_CURVE_COLOURS = 64  # in the palette of its PNG
+_CURVE_NOTE = (
+    "Curves: the study, means of all test images at the last convolution. Bands: only fine-tuned, "
+    "not pruned; dotted: random weights."
+)
 
 
-def panels(look: Look) -> dict[str, np.ndarray]:
-    """The four pictures, (H, W, 3) in [0, 1]: the image (white where it may not be shown), both maps, and what moved.
+def panels(view: View) -> dict[str, np.ndarray]:
+    """Return four images by name, (H, W, 3) in [0, 1]: image, both heatmaps, their difference.
 
-    The maps lie in colours over the image, which is grey there; their difference is red where the pruned network looks
-    more, blue where it looks less.
+    The image is white if it may not be shown. Heatmaps are drawn in colours over the grey image.
+    The difference is red where the pruned network's heatmap is higher, blue where it is lower.
     """
-    blank = np.ones((*look.baseline.shape, 3))
-    pictures = (
-        blank if look.image is None else look.image,
-        overlay(look.image, look.baseline),
-        overlay(look.image, look.pruned),
-        colormaps[DIFFERENCE]((look.difference + 1) / 2)[..., :3],
+    blank = np.ones((*view.baseline.shape, 3))
+    difference = colormaps[_DIFFERENCE_COLOURS]((view.difference + 1) / 2)[..., :3]
+    return {
+        "image": blank if view.image is None else view.image,
+        "unpruned": overlay(view.image, view.baseline),
+        "pruned": overlay(view.image, view.pruned),
+        "pruned minus unpruned": difference,
+    }
+
+
+def figure(views: list[View]) -> Figure:
+    """Draw the panels of several views, a row each."""
+    rows = [list(panels(view).values()) for view in views]
+    return plots.grid(
+        rows, columns=PANELS, labels=_labels(views), grey=plots.first_rows(0), scale=1.9
     )
-    return dict(zip(PANELS, pictures, strict=True))
 
 
-def figure(looks: list[Look]) -> Figure:
-    """The panels of several looks, a row each."""
-    rows = [list(panels(look).values()) for look in looks]
-    return plots.grid(rows, columns=PANELS, labels=_names(looks), grey=plots.first_rows(0), scale=1.9)
-
-
-def _names(looks: list[Look]) -> list[str]:
-    """What tells the looks apart: how the networks were pruned, the CAMs, the target layers."""
-    parts = [[look.network for look in looks], [TITLES[look.choice.method] for look in looks]]
-    parts.append([look.choice.layer for look in looks])
-    telling = [names for names in parts if len(set(names)) > 1] or parts[:1]
-    return ["\n".join(names) for names in zip(*telling, strict=True)]
+def _labels(views: list[View]) -> list[str]:
+    """Return what distinguishes the views: pruned networks, CAMs, target layers."""
+    networks = [view.network for view in views]
+    methods = [cams.METHODS[view.selection.method].title for view in views]
+    layers = [view.selection.layer for view in views]
+    different = [names for names in (networks, methods, layers) if len(set(names)) > 1]
+    return ["\n".join(names) for names in zip(*different or [networks], strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """The study's curve as a picture that is drawn once, and where its points are on it."""
+    """The study's curve as a PNG that is drawn once, and the positions of points on it."""
 
     png: bytes
-    axes: object  # matplotlib's transformation of (rate in %, score) to pixels
-    size: tuple[int, int]
+    transform: Transform  # (rate in %, score) to pixels
+    size: tuple[int, int]  # width and height in pixels
 
-    def place(self, rate: float, score: float) -> tuple[float, float]:
-        """Where a score at a rate is: shares of the picture's width from the left and of its height from the top."""
-        x, y = self.axes.transform((100 * rate, score))
+    def position(self, rate: float, score: float) -> tuple[float, float]:
+        """Return the position of a point, as shares of the width and, from the top, the height."""
+        x, y = self.transform.transform((100 * rate, score))
         return x / self.size[0], 1 - y / self.size[1]
 
 
-def curve_figure(of: Collection, rule: str) -> Figure:
-    """The study's accuracy and score against the rate."""
-    return score_against_rate(of.curves, of.entry[0], rule, of.kind.score, xlabel=of.kind.rate)
+def curve_figure(source: StudySource, rule: str) -> Figure:
+    """Draw accuracy and score of the study against the pruning rate."""
+    kind = source.kind
+    score = (kind.score, metrics.SCORES[kind.score])
+    dataset = source.spec.paper
+    return score_against_rate(source.tables, dataset, rule, score, xlabel=kind.rate_label)
 
 
-def curve(of: Collection, rule: str) -> Curve:
-    """The study's curve, drawn when it is first asked for."""
-    return of.once(("curve", rule), lambda: _drawn(of, rule))
-
-
-def _drawn(of: Collection, rule: str) -> Curve:
-    drawn = rendering.laid_out(curve_figure(of, rule))
-    image = rendering.pixels(drawn, DPI)
-    return Curve(rendering.png(image, 64), drawn.axes[1].transData.frozen(), image.size)
-
-
-def with_marker(of: Collection, look: Look) -> Figure:
-    """The study's curve, and this image's score as a black diamond."""
-    drawn = curve_figure(of, look.choice.rule)
-    value = look.scores[of.kind.score[0]]
-    mark = {"color": "black", "marker": "D", "markersize": 8, "markerfacecolor": "white", "clip_on": False}
-    drawn.axes[1].plot([100 * look.choice.rate], [value], **mark, zorder=10)
+def curve_with_marker(source: StudySource, view: View) -> Figure:
+    """Draw the study's curve, with the score of this image as a black diamond."""
+    drawn = curve_figure(source, view.selection.rule)
+    drawn.axes[1].plot(
+        [100 * view.selection.rate],
+        [view.scores[source.kind.score]],
+        color="black",
+        marker="D",
+        markersize=8,
+        markerfacecolor="white",
+        clip_on=False,
+        zorder=10,
+    )
     return drawn
 
 
-def page(of: Collection, look: Look) -> str:
-    """The look as HTML: four pictures with their captions, the curve with a marker, and the scores as a table."""
-    seen = "".join(_panel(name, picture, look) for name, picture in panels(look).items())
+def curve(source: StudySource, rule: str) -> Curve:
+    """Return the study's curve, drawn at the first call."""
+    return source.cached(("curve", rule), lambda: _draw_curve(source, rule))
+
+
+def _draw_curve(source: StudySource, rule: str) -> Curve:
+    drawn = rendering.lay_out(curve_figure(source, rule))
+    image = rendering.pixels(drawn, _DPI)
+    png = rendering.png(image, _CURVE_COLOURS)
+    return Curve(png, drawn.axes[1].transData.frozen(), image.size)
+
+
+def view_html(source: StudySource, view: View) -> str:
+    """Return the view as HTML: four images with captions, curve with marker, table of scores."""
+    figures = [_panel(name, image, view) for name, image in panels(view).items()]
+    grid_style = (
+        "display:grid;grid-template-columns:repeat(4,minmax(0,1fr));gap:10px;max-width:900px"
+    )
+    row_style = "display:flex;flex-wrap:wrap;gap:20px;max-width:900px;margin-top:14px"
     return (
-        '<div style="display:grid;grid-template-columns:repeat(4,minmax(0,1fr));gap:10px;max-width:900px">'
-        f"{seen}</div>"
-        '<div style="display:flex;flex-wrap:wrap;gap:20px;max-width:900px;margin-top:14px">'
-        f"{_marked(of, look)}{_table(look)}</div>"
+        f'<div style="{grid_style}">{"".join(figures)}</div>'
+        f'<div style="{row_style}">{_marked_curve(source, view)}{_score_table(view)}</div>'
     )
 
 
-def words(look: Look) -> str:
-    """The look's text as HTML that a screen reader reads out when it changes."""
-    return sentence(look.text)
-
-
-def sentence(text: str) -> str:
-    """Lines of text as HTML that is read out when they change."""
+def status_html(text: str) -> str:
+    """Return lines of text as HTML that a screen reader reads out when they change."""
     lines = "<br>".join(html.escape(line) for line in text.splitlines())
-    return f'<div role="status" aria-live="polite" style="max-width:900px;line-height:1.5">{lines}</div>'
+    style = "max-width:900px;line-height:1.5"
+    return f'<div role="status" aria-live="polite" style="{style}">{lines}</div>'
 
 
-def _panel(name: str, picture: np.ndarray, look: Look) -> str:
-    captions = {
-        "image": f"image: {look.label}" if look.image is not None else "not shown: its licence does not allow it",
-        "unpruned": f"unpruned: {look.answers[0].said}",
-        "pruned": f"{look.network}: {look.answers[1].said}",
-        "pruned minus unpruned": "difference: the pruned network looks more (red), less (blue)",
-    }
+def _panel(name: str, image: np.ndarray, view: View) -> str:
     style = "width:100%;image-rendering:pixelated;display:block;border:1px solid #ccc"
-    image = f'<img src="{_data(_png(picture))}" alt="{html.escape(name)}" style="{style}">'
-    caption = f'<figcaption style="line-height:1.3">{html.escape(captions[name])}</figcaption>'
-    return f'<figure style="margin:0">{image}{caption}</figure>'
-
-
-def _marked(of: Collection, look: Look) -> str:
-    """The curve, and over it this image's score as a diamond: nothing is drawn anew for a move."""
-    drawn, (column, name) = curve(of, look.choice.rule), of.kind.score
-    left, top = drawn.place(look.choice.rate, look.scores[column])
-    diamond = (
-        f"position:absolute;left:{left:.2%};top:{top:.2%};width:10px;height:10px;margin:-6px 0 0 -6px;"
-        "transform:rotate(45deg);background:white;border:2px solid black"
+    source = _data_url(_png(image))
+    caption = html.escape(_caption(name, view))
+    return (
+        '<figure style="margin:0">'
+        f'<img src="{source}" alt="{html.escape(name)}" style="{style}">'
+        f'<figcaption style="line-height:1.3">{caption}</figcaption></figure>'
     )
-    text = (
-        f"{name} of the study against the rate; this image at {100 * look.choice.rate:g} %: {look.scores[column]:.3f}"
+
+
+def _caption(panel: str, view: View) -> str:
+    unpruned, pruned = view.predictions
+    if panel == "image":
+        return (
+            "not shown: forbidden by its licence" if view.image is None else f"image: {view.label}"
+        )
+    if panel == "unpruned":
+        return f"unpruned: {unpruned.class_name}"
+    if panel == "pruned":
+        return f"{view.network}: {pruned.class_name}"
+    return "difference: higher (red) or lower (blue) in the pruned network"
+
+
+def _marked_curve(source: StudySource, view: View) -> str:
+    """Return the curve with this image's score as a diamond over it.
+
+    The diamond is an element of its own, so that the curve need not be redrawn when it moves.
+    """
+    drawn = curve(source, view.selection.rule)
+    score, rate = view.scores[source.kind.score], view.selection.rate
+    title = metrics.SCORES[source.kind.score]
+    left, top = drawn.position(rate, score)
+    diamond_style = (
+        f"position:absolute;left:{left:.2%};top:{top:.2%};width:10px;height:10px;"
+        "margin:-6px 0 0 -6px;transform:rotate(45deg);background:white;border:2px solid black"
+    )
+    alternative = (
+        f"{title} of the study against the rate; this image at {100 * rate:g} %: {score:.3f}"
     )
     return (
         '<figure style="margin:0;flex:3 1 380px;min-width:260px;max-width:600px">'
         '<div style="position:relative">'
-        f'<img src="{_data(drawn.png)}" alt="{html.escape(text)}" style="width:100%;display:block">'
-        f'<div style="{diamond}" aria-hidden="true"></div></div>'
-        f'<figcaption style="line-height:1.3">Diamond: {name} of this image. Curves: the study, means of all test '
-        "images at the last convolution. Bands: not pruned, only fine-tuned; dotted: random weights.</figcaption>"
-        "</figure>"
+        f'<img src="{_data_url(drawn.png)}" alt="{html.escape(alternative)}" '
+        'style="width:100%;display:block">'
+        f'<div style="{diamond_style}" aria-hidden="true"></div></div>'
+        f'<figcaption style="line-height:1.3">Diamond: {title} of this image. {_CURVE_NOTE}'
+        "</figcaption></figure>"
     )
 
 
-def _table(look: Look) -> str:
-    rows = "".join(
-        f'<tr><th scope="row" style="text-align:left;font-weight:normal;padding:2px 16px 2px 0">{name}</th>'
-        f'<td style="text-align:right;padding:2px 0;font-variant-numeric:tabular-nums">{look.scores[key]:.3f}</td></tr>'
-        for key, name in SCORES.items()
-    )
-    title = f"{TITLES[look.choice.method]} of this image"
-    caption = f'<caption style="text-align:left;font-weight:bold">{html.escape(title)}</caption>'
+def _score_table(view: View) -> str:
+    header_style = "text-align:left;font-weight:normal;padding:2px 16px 2px 0"
+    cell_style = "text-align:right;padding:2px 0;font-variant-numeric:tabular-nums"
+    rows = [
+        f'<tr><th scope="row" style="{header_style}">{title}</th>'
+        f'<td style="{cell_style}">{view.scores[name]:.3f}</td></tr>'
+        for name, title in metrics.SCORES.items()
+    ]
+    method = html.escape(cams.METHODS[view.selection.method].title)
+    caption_style = "text-align:left;font-weight:bold"
     style = "flex:1 1 200px;max-width:260px;align-self:flex-start;border-collapse:collapse"
-    return f'<table style="{style}">{caption}{rows}</table>'
+    return (
+        f'<table style="{style}"><caption style="{caption_style}">{method} of this image</caption>'
+        f"{''.join(rows)}</table>"
+    )
 
 
-def _png(picture: np.ndarray) -> bytes:
+def _png(image: np.ndarray) -> bytes:
+    pixels = np.rint(255 * image.clip(0, 1)).astype(np.uint8)
     file = io.BytesIO()
-    PIL.Image.fromarray(np.rint(255 * picture.clip(0, 1)).astype(np.uint8)).save(file, "PNG")
+    PIL.Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
 
 
-def _data(png: bytes) -> str:
+def _data_url(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"

@@ -1,4 +1,4 @@
-"""How long a move of the explorer takes: from the choice to the finished page."""
+"""The time from a new selection in the explorer to the finished page."""
 
 import itertools
 import time
@@ -6,32 +6,46 @@ import time
 import numpy as np
 import pandas as pd
 
+from pruncam._core.seeds import derive
 from pruncam.explorer import drawing
-from pruncam.explorer.looking import Choice, Explorer
-from pruncam.seeds import derive
+from pruncam.explorer.session import Explorer, Selection
 
-STRIDE = 7  # of the images that a walk visits; prime, so that it meets all classes
-
-
-def choices(explorer: Explorer, title: str) -> list[Choice]:
-    """Every rule, rate, CAM and target layer of a collection, each at another image, in an order drawn from a seed."""
-    of = explorer.collections[title]
-    chosen = itertools.product(of.half.rules, of.rates, of.half.config.methods, of.layers)
-    found = [Choice(title, STRIDE * n % len(of.half.test), *parts) for n, parts in enumerate(chosen)]
-    order = np.random.default_rng(derive(0, "explorer", title)).permutation(len(found))
-    return [found[n] for n in order]
+_STRIDE = 7  # between the images of a walk; prime, so that all classes are visited
 
 
-def measure(explorer: Explorer, moves: list[Choice]) -> pd.DataFrame:
-    """Milliseconds of each move: looking (both networks, heatmaps, scores), drawing (the page), and both."""
-    rows = []
-    for choice in moves:
+def walk(explorer: Explorer, title: str) -> list[Selection]:
+    """Return every rule, rate, CAM and layer of a source, each with another image, in random order.
+
+    The order is always the same.
+    """
+    source = explorer.sources[title]
+    images = len(source.experiment.test)
+    options = itertools.product(source.rules, source.rates, source.methods, source.layers)
+    selections = [
+        Selection(title, _STRIDE * number % images, *parts) for number, parts in enumerate(options)
+    ]
+    random = np.random.default_rng(derive(0, "explorer", title))
+    return [selections[number] for number in random.permutation(len(selections))]
+
+
+def measure(explorer: Explorer, selections: list[Selection]) -> pd.DataFrame:
+    """Return the milliseconds that each selection takes.
+
+    Looking covers both networks, heatmaps and scores; drawing the page; a move is both together.
+    """
+    records = []
+    for selection in selections:
         start = time.perf_counter()
-        look = explorer.look(choice)
-        looked = time.perf_counter()
-        of = explorer.collections[choice.collection]
-        drawing.page(of, look), drawing.words(look)
+        view = explorer.view(selection)
+        computed = time.perf_counter()
+        drawing.view_html(explorer.sources[selection.source], view)
+        drawing.status_html(view.text)
         drawn = time.perf_counter()
-        rows.append({"looking, ms": 1000 * (looked - start), "drawing, ms": 1000 * (drawn - looked)})
-    table = pd.DataFrame(rows)
-    return table.assign(**{"move, ms": table.sum(axis=1)})
+        records.append(
+            {
+                "looking, ms": 1000 * (computed - start),
+                "drawing, ms": 1000 * (drawn - computed),
+                "move, ms": 1000 * (drawn - start),
+            }
+        )
+    return pd.DataFrame(records)

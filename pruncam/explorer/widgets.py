@@ -1,114 +1,145 @@
-"""The explorer's controls, for a notebook that runs; ipywidgets is imported only where they are made."""
+"""The explorer's controls for a running notebook; ipywidgets is imported only when needed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pruncam import cams
 from pruncam.explorer import drawing
-from pruncam.explorer.looking import Choice, Explorer, Look
-from pruncam.studies.figures import TITLES
+from pruncam.explorer.session import Explorer, Selection, View
 
-STILL = "The controls are alive in a running notebook only: open it with `make lab` and run all cells."
+STATIC_NOTE = (
+    "The controls only work in a running notebook: open it with `make lab` and run all cells."
+)
+_ERRORS = (ValueError, RuntimeError, OSError)
 
 
 @dataclass(eq=False)
 class Controls:
-    """A control per choice, the pictures, and their text; all of it can be reached and moved by keyboard.
+    """A control per part of a selection, with the images and their text; usable by keyboard.
 
-    Shown by a notebook, it is the controls; where nothing runs, a sentence that says so.
+    A notebook displays the controls; where nothing runs, it displays `STATIC_NOTE`.
     """
 
     explorer: Explorer
-    look: Look | None = field(default=None, init=False)  # what is shown
-    _busy: bool = field(default=False, init=False)
+    view: View | None = field(default=None, init=False)  # the one on display
+    _is_filling: bool = field(default=False, init=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         import ipywidgets
 
-        self._parts = _parts(ipywidgets)
-        self._pictures, self._words = ipywidgets.HTML(), ipywidgets.HTML()
-        first, *others = self._parts.values()
-        columns = {"grid_template_columns": "repeat(auto-fit, minmax(min(360px, 100%), 1fr))", "max_width": "900px"}
-        grid = ipywidgets.GridBox(others, layout=columns)
-        self._box = ipywidgets.VBox([first, grid, self._words, self._pictures], layout={"max_width": "100%"})
-        self._parts["collection"].options = list(self.explorer.collections)
-        self._fill(self.explorer.first())
-        for name, part in self._parts.items():
-            part.observe(self._other_collection if name == "collection" else self._moved, "value")
-        self._show()
+        self._controls = _create_controls(ipywidgets)
+        self._images = ipywidgets.HTML()
+        self._status = ipywidgets.HTML()
+        self._box = self._layout(ipywidgets)
+        self._controls["source"].options = list(self.explorer.sources)
+        self._fill(self.explorer.first_selection())
+        for name, control in self._controls.items():
+            handler = self._on_source if name == "source" else self._on_change
+            control.observe(handler, "value")
+        self._update()
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         bundle = self._box._repr_mimebundle_(**options)
-        return bundle | {"text/plain": STILL}
+        return bundle | {"text/plain": STATIC_NOTE}
 
     @property
-    def choice(self) -> Choice:
-        """What the controls say."""
-        return Choice(**{name: part.value for name, part in self._parts.items()})
+    def selection(self) -> Selection:
+        """Return the selection that the controls show."""
+        return Selection(**{name: control.value for name, control in self._controls.items()})
 
-    def _fill(self, choice: Choice) -> None:
-        """Offer what this collection has, and choose."""
-        of, parts = self.explorer.collections[choice.collection], self._parts
-        layers = [(f"{name} ({h} x {w} cells)", name) for name, (h, w) in of.layers.items()]
-        offered: dict[str, Sequence] = {
-            "rule": list(of.half.rules),
-            "rate": [(f"{100 * rate:g} %", rate) for rate in of.rates],
-            "method": [(TITLES[method], method) for method in of.half.config.methods],
-            "layer": layers,
+    def _layout(self, ipywidgets: Any) -> Any:
+        source, *others = self._controls.values()
+        columns = {
+            "grid_template_columns": "repeat(auto-fit, minmax(min(360px, 100%), 1fr))",
+            "max_width": "900px",
         }
-        self._busy = True  # or every option that is replaced counts as a move
+        grid = ipywidgets.GridBox(others, layout=columns)
+        parts = [source, grid, self._status, self._images]
+        return ipywidgets.VBox(parts, layout={"max_width": "100%"})
+
+    def _fill(self, selection: Selection) -> None:
+        """Offer the options of a source, and select."""
+        source = self.explorer.sources[selection.source]
+        options: dict[str, Sequence] = {
+            "rule": source.rules,
+            "rate": [(f"{100 * rate:g} %", rate) for rate in source.rates],
+            "method": [(cams.METHODS[method].title, method) for method in source.methods],
+            "layer": [
+                (f"{name} ({h} x {w} cells)", name) for name, (h, w) in source.layers.items()
+            ],
+        }
+        self._is_filling = True  # replacing options triggers the handlers
         try:
-            parts["collection"].value = choice.collection
-            parts["image"].value, parts["image"].max = (
-                0,
-                len(of.half.test) - 1,
-            )  # first down: the next set may be smaller
-            parts["image"].value = choice.image
-            for name, options in offered.items():
-                parts[name].options = options
-                parts[name].value = getattr(choice, name)
+            self._controls["source"].value = selection.source
+            self._fill_image(selection.image, len(source.experiment.test) - 1)
+            for name, values in options.items():
+                self._controls[name].options = values
+                self._controls[name].value = getattr(selection, name)
         finally:
-            self._busy = False
+            self._is_filling = False
 
-    def _other_collection(self, change: Any) -> None:
-        if self._busy:
+    def _fill_image(self, image: int, last: int) -> None:
+        slider = self._controls["image"]
+        slider.value = 0  # the current value may exceed the new maximum
+        slider.max = last
+        slider.value = image
+
+    def _on_source(self, change: Any) -> None:
+        if self._is_filling:
             return
-        self._words.value = drawing.sentence("Reading the pictures and models of this data set …")
+        self._status.value = drawing.status_html("Reading the images and models of this data set …")
         try:
-            self._fill(self.explorer.first(change["new"]))
-        except (ValueError, RuntimeError, OSError) as error:
-            self._apologise(error)
+            self._fill(self.explorer.first_selection(change["new"]))
+        except _ERRORS as error:
+            self._show_error(error)
             return
-        self._show()
+        self._update()
 
-    def _moved(self, change: Any) -> None:
-        if not self._busy:
-            self._show()
+    def _on_change(self, change: Any) -> None:
+        if not self._is_filling:
+            self._update()
 
-    def _show(self) -> None:
+    def _update(self) -> None:
         try:
-            self.look = self.explorer.look(self.choice)
-        except (ValueError, RuntimeError, OSError) as error:
-            self._apologise(error)
+            self.view = self.explorer.view(self.selection)
+        except _ERRORS as error:
+            self._show_error(error)
             return
-        of = self.explorer.collections[self.choice.collection]
-        self._words.value, self._pictures.value = drawing.words(self.look), drawing.page(of, self.look)
+        source = self.explorer.sources[self.view.selection.source]
+        self._status.value = drawing.status_html(self.view.text)
+        self._images.value = drawing.view_html(source, self.view)
 
-    def _apologise(self, error: Exception) -> None:
-        """An error of a widget's callback would be seen by nobody."""
-        self._words.value, self._pictures.value = drawing.sentence(str(error)), ""
+    def _show_error(self, error: Exception) -> None:
+        """Show the message, since notebooks do not display errors of callbacks."""
+        self._status.value = drawing.status_html(str(error))
+        self._images.value = ""
 
 
-def _parts(ipywidgets: Any) -> dict[str, Any]:
-    """A control per field of a choice, in its order; the rest of the options come with a collection."""
+def _create_controls(ipywidgets: Any) -> dict[str, Any]:
+    """Return a control per field of a selection, in its order, still without options."""
+    layout = {"width": "auto", "max_width": "896px"}
+    style = {"description_width": "90px"}
 
-    wide = {"layout": {"width": "auto", "max_width": "896px"}, "style": {"description_width": "90px"}}
-    slider = wide | {"continuous_update": False}  # a slider that is dragged would ask for more than can be drawn
+    def dropdown(description: str) -> Any:
+        return ipywidgets.Dropdown(description=description, layout=layout, style=style)
+
+    # Sliders update on release: dragging would request more views than can be computed.
+    image = ipywidgets.IntSlider(
+        0, 0, 1, description="image", continuous_update=False, layout=layout, style=style
+    )
+    rate = ipywidgets.SelectionSlider(
+        options=[("0 %", 0.0)],
+        description="rate",
+        continuous_update=False,
+        layout=layout,
+        style=style,
+    )
     return {
-        "collection": ipywidgets.Dropdown(description="data set", **wide),
-        "image": ipywidgets.IntSlider(0, 0, 1, description="image", **slider),
-        "rule": ipywidgets.Dropdown(description="pruned by", **wide),
-        "rate": ipywidgets.SelectionSlider(options=[("0 %", 0.0)], description="rate", **slider),
-        "method": ipywidgets.Dropdown(description="CAM", **wide),
-        "layer": ipywidgets.Dropdown(description="target layer", **wide),
+        "source": dropdown("data set"),
+        "image": image,
+        "rule": dropdown("pruned by"),
+        "rate": rate,
+        "method": dropdown("CAM"),
+        "layer": dropdown("target layer"),
     }

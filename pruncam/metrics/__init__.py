@@ -1,7 +1,9 @@
-"""How alike two heatmaps of the same image are: one number per pair, from tensors of shape (N, H, W) in [0, 1]."""
+"""Similarity of two heatmaps of the same image, from tensors of shape (N, H, W) in [0, 1].
 
-from pruncam.metrics.overlap import iou, pixel_iou, pooled_soft_iou, soft_iou
-from pruncam.metrics.scores import (
+Every score gives one number per pair. `pair_scores` computes all the scores that `SCORES` names.
+"""
+
+from pruncam.metrics._composite import (
     class_weighted_mean,
     class_weights,
     combine_pe,
@@ -10,20 +12,25 @@ from pruncam.metrics.scores import (
     pe_score,
     sp2ps,
 )
-from pruncam.metrics.spectral import jet, spectral_angle
-from pruncam.metrics.structure import ssim
+from pruncam.metrics._energy import energy_on
+from pruncam.metrics._iou import iou, pixel_iou, soft_iou
+from pruncam.metrics._pair import SCORES, pair_scores
+from pruncam.metrics._sam import jet, spectral_angle
+from pruncam.metrics._ssim import ssim
 
 __all__ = [
+    "SCORES",
     "class_weighted_mean",
     "class_weights",
     "combine_pe",
     "combine_sp2ps",
     "confidence_variation",
+    "energy_on",
     "iou",
     "jet",
+    "pair_scores",
     "pe_score",
     "pixel_iou",
-    "pooled_soft_iou",
     "soft_iou",
     "sp2ps",
     "spectral_angle",

@@ -1,17 +1,17 @@
-"""Pruning: masks that hold weights at zero, filters that are removed, and the rules that choose which."""
+"""Pruning: masks that keep weights at zero, removal of filters, and the rules that choose."""
 
-from pruncam.pruning.filters import global_structured
-from pruncam.pruning.masks import (
+from pruncam.pruning.filter_masking import global_structured
+from pruncam.pruning.filter_removal import remove_filters
+from pruncam.pruning.masking import (
     apply_masks,
     attach_masks,
     drop_masks,
-    load_state,
     make_permanent,
     masks,
     prunable,
     sparsity,
 )
-from pruncam.pruning.structured import remove_filters
+from pruncam.pruning.state_loading import load_state
 from pruncam.pruning.unstructured import global_unstructured, lottery_step, rewind
 
 __all__ = [

@@ -1,1 +1,1 @@
-"""Figures, claims held against the papers, and the gallery of all results."""
+"""Claims judged against the papers, results on disk, and the figures that several studies share."""

@@ -1,32 +1,37 @@
-"""Results that came with the project: what the committed runs wrote, for notebooks that show another profile."""
+"""The results that are committed with the project, for notebooks that show another profile."""
 
 from pathlib import Path
 
 import pandas as pd
 
-from pruncam import places
-from pruncam.choices import PROFILES, check_choice
+from pruncam._core import paths
+from pruncam._core.validation import PROFILES, check_choice
 from pruncam.datasets import DataError
 
 
 def tables(profile: str, study: str) -> dict[str, pd.DataFrame]:
-    """The tables in the project's `figures/<profile>/<study>`: "pe_3" is `table_pe_3.csv`, "claims" `claims.csv`.
+    """Return the tables in `figures/<profile>/<study>` of the project.
 
-    They are those that were committed, unless a run of yours has written its own there. Raises ValueError for an
-    unknown profile, DataError in one sentence where there are none or one cannot be read.
+    The key "pe_3" stands for `table_pe_3.csv`, "claims" for `claims.csv`. PRUNCAM_FIGURES has no
+    effect; a run that wrote to the project's folder replaced the committed tables.
+
+    Raises ValueError for an unknown profile, and DataError if there are no tables or one cannot be
+    read.
     """
     check_choice("profile", profile, PROFILES)
-    place = f"figures/{profile}/{study}"
-    paths = sorted((places.project_root() / place).glob("*.csv"))
-    if not paths:
+    folder = f"figures/{profile}/{study}"
+    files = sorted((paths.project_root() / folder).glob("*.csv"))
+    if not files:
         command = f"`make reproduce PROFILE={profile} STUDY={study}`"
-        raise DataError(f"there are no tables in {place}: take the folder from the repository, or run {command}")
-    return {path.stem.removeprefix("table_"): _read(path) for path in paths}
+        raise DataError(
+            f"no tables in {folder}: restore the folder from the repository, or run {command}"
+        )
+    return {path.stem.removeprefix("table_"): _read(path) for path in files}
 
 
 def _read(path: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path)
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        place = path.relative_to(places.project_root())
-        raise DataError(f"{place} is no table: take the file from the repository again") from error
+        name = path.relative_to(paths.project_root())
+        raise DataError(f"{name} is not a table: restore the file from the repository") from error

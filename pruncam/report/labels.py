@@ -1,4 +1,4 @@
-"""Names beside points, where there is room for them."""
+"""Names beside points, placed where there is room for them."""
 
 from collections.abc import Sequence
 
@@ -9,59 +9,129 @@ from matplotlib.textpath import TextPath
 
 from pruncam.report.plots import GREY
 
-_CROWD = 3  # neighbours by which it is told how crowded a point is
-_ANGLES = np.pi * np.array([0, 1, 0.25, 0.75, -0.25, -0.75, 0.5, -0.5])  # where a name may stand, the best ones first
-_DISTANCES = (4, 12, 22, 34, 48)  # from its point
-_DOT, _LINE = 3.5, 1.0  # half the width that points and lines are taken to have
+# All sizes are in points (1/72 inch).
+_NEIGHBOURS = 3  # whose distances say how crowded a point is
+_ANGLES = np.pi * np.array([0, 1, 0.25, 0.75, -0.25, -0.75, 0.5, -0.5])  # the best ones first
+_DISTANCES = (4, 12, 22, 34, 48)  # of a name from its point
+_DOT_RADIUS, _LINE_RADIUS = 3.5, 1.0
+_LINE_STEP = 4
 
 
 def write(
-    axes: Axes, points: np.ndarray, names: Sequence[str], *, around: Sequence[np.ndarray] = (), size: float = 8
+    axes: Axes,
+    points: np.ndarray,
+    names: Sequence[str],
+    *,
+    around: Sequence[np.ndarray] = (),
+    size: float = 8,
 ) -> None:
-    """Write the names of points (N, 2), in data coordinates, as near to them as there is room.
+    """Write the names of points as near to them as there is room.
 
-    A name should hide neither another nor a point, nor leave the axes, and rather not lie on what is `around`: lines
-    (M, 2), or single points (1, 2). Where it does not stand beside its point a thin line joins the two. Comes last in a
-    figure: whatever moves or rescales the axes later is not seen. Sizes are in points.
+    A name hides no other name and no point, stays inside the axes and, if possible, off the lines
+    and points `around`. A name that is not beside its point is joined to it by a thin line. Call
+    this last: later changes of the axes' limits or size are not taken into account.
+
+    Parameters
+    ----------
+    points : (N, 2), in data coordinates
+    names : N names
+    around : lines (M, 2) or single points (1, 2), in data coordinates
+    size : font size in points
     """
-    axes.figure.draw_without_rendering()  # only then is it known where the points are
-    pixel = axes.figure.dpi / 72
-    dots = axes.transData.transform(points) / pixel
-    field = _box(*axes.get_window_extent().get_points() / pixel)
-    taken = [_box(dots - _DOT, dots + _DOT), *(_taken(axes.transData.transform(each) / pixel) for each in around)]
-    far = np.repeat(_DISTANCES, len(_ANGLES))
-    direction = np.tile(np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1), (len(_DISTANCES), 1))
-    apart = np.sort(np.linalg.norm(dots[:, None] - dots, axis=2), axis=1)[:, : _CROWD + 1]
-    for place in np.argsort(apart.sum(1), kind="stable"):  # the most crowded first
-        extent = np.array([TextPath((0, 0), names[place], size=size).get_extents().width, size]) + 2
-        middles = direction * (far[:, None] + extent / 2)
-        boxes = _box(dots[place] + middles - extent / 2, dots[place] + middles + extent / 2)
-        hidden = _common(boxes, np.concatenate(taken)) + extent.prod() - _common(boxes, field[None])
-        best = np.round(hidden + far, 3).argmin()  # the first of equals
-        taken.append(boxes[[best]])
-        look = {"ha": "center", "va": "center", "fontsize": size, "textcoords": "offset points", "zorder": 4}
-        if far[best] > _DISTANCES[0]:
-            look["arrowprops"] = {"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 2}
-        note = axes.annotate(names[place], points[place], xytext=middles[best], **look)
-        note.set_path_effects([withStroke(linewidth=2, foreground="white")])
-        note.set_in_layout(False)  # else the axes would shrink, and the points move, for what has its place in them
+    axes.figure.draw_without_rendering()  # sets the positions of the points
+    pixels_per_point = axes.figure.dpi / 72
+    dots = axes.transData.transform(points) / pixels_per_point
+    field = _boxes(*axes.get_window_extent().get_points() / pixels_per_point)
+    obstacles = [_boxes(dots - _DOT_RADIUS, dots + _DOT_RADIUS)]
+    obstacles += [_obstacle(axes.transData.transform(a) / pixels_per_point) for a in around]
+    distances = np.repeat(_DISTANCES, len(_ANGLES))
+    for index in _most_crowded_first(dots):
+        extent = _text_extent(names[index], size)
+        offsets = _offsets(distances, extent)
+        corners = dots[index] + offsets
+        boxes = _boxes(corners - extent / 2, corners + extent / 2)
+        hidden = _common_area(boxes, np.concatenate(obstacles))
+        outside = extent.prod() - _common_area(boxes, field[None])
+        best = np.round(hidden + outside + distances, 3).argmin()  # the first of equals
+        obstacles.append(boxes[[best]])
+        is_joined = distances[best] > _DISTANCES[0]
+        _annotate(
+            axes,
+            names[index],
+            points[index],
+            offsets[best],
+            size,
+            is_joined,
+        )
 
 
-def _taken(line: np.ndarray) -> np.ndarray:
-    """Boxes (L, 4) along a line (M, 2), or around a single point."""
+def _most_crowded_first(dots: np.ndarray) -> np.ndarray:
+    """Return the order of the points (N, 2) by their distance from their neighbours."""
+    distances = np.linalg.norm(dots[:, None] - dots, axis=2)
+    nearest = np.sort(distances, axis=1)[:, : _NEIGHBOURS + 1]
+    return np.argsort(nearest.sum(1), kind="stable")
+
+
+def _text_extent(name: str, size: float) -> np.ndarray:
+    """Return width and height of a name, with a margin."""
+    width = TextPath((0, 0), name, size=size).get_extents().width
+    return np.array([width, size]) + 2
+
+
+def _offsets(distances: np.ndarray, extent: np.ndarray) -> np.ndarray:
+    """Return the possible centres of a name (P, 2), relative to its point."""
+    directions = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
+    directions = np.tile(directions, (len(_DISTANCES), 1))
+    return directions * (distances[:, None] + extent / 2)
+
+
+def _annotate(
+    axes: Axes,
+    name: str,
+    point: np.ndarray,
+    offset: np.ndarray,
+    size: float,
+    is_joined: bool,
+) -> None:
+    """Write one name, joined to its point by a line if `is_joined`."""
+    line = {"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 2}
+    note = axes.annotate(
+        name,
+        point,
+        xytext=offset,
+        textcoords="offset points",
+        ha="center",
+        va="center",
+        fontsize=size,
+        zorder=4,
+        arrowprops=line if is_joined else None,
+    )
+    note.set_path_effects([withStroke(linewidth=2, foreground="white")])
+    note.set_in_layout(False)  # else the axes would shrink for it, and the points move
+
+
+# ---------------------------------------------------------------- boxes
+
+
+def _obstacle(line: np.ndarray) -> np.ndarray:
+    """Return boxes (L, 4) along a line (M, 2), or around a single point."""
     if len(line) == 1:
-        return _box(line - _DOT, line + _DOT)
-    steps = [2 + int(np.linalg.norm(b - a) / 4) for a, b in zip(line, line[1:], strict=False)]
-    along = np.concatenate([np.linspace(a, b, n) for a, b, n in zip(line, line[1:], steps, strict=False)])
-    return _box(along - _LINE, along + _LINE)
+        return _boxes(line - _DOT_RADIUS, line + _DOT_RADIUS)
+    pieces = []
+    for start, end in zip(line, line[1:], strict=False):
+        steps = 2 + int(np.linalg.norm(end - start) / _LINE_STEP)
+        pieces.append(np.linspace(start, end, steps))
+    along = np.concatenate(pieces)
+    return _boxes(along - _LINE_RADIUS, along + _LINE_RADIUS)
 
 
-def _box(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Boxes (..., 4) of their lower left and upper right corners (..., 2)."""
+def _boxes(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return boxes (..., 4) with these lower left and upper right corners (..., 2)."""
     return np.concatenate([low, high], axis=-1)
 
 
-def _common(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """The area that each box (N, 4) has in common with others (M, 4), (N,)."""
-    low, high = np.maximum(boxes[:, None, :2], others[:, :2]), np.minimum(boxes[:, None, 2:], others[:, 2:])
+def _common_area(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the area that each box (N, 4) has in common with the others (M, 4), (N,)."""
+    low = np.maximum(boxes[:, None, :2], others[:, :2])
+    high = np.minimum(boxes[:, None, 2:], others[:, 2:])
     return (high - low).clip(min=0).prod(2).sum(1)

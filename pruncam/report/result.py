@@ -1,4 +1,4 @@
-"""What a run found and writes: tables, figures on demand, and how they came about."""
+"""The result of a run: tables, figures on demand, and a manifest, saved to a folder."""
 
 import json
 import os
@@ -14,29 +14,36 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pruncam.choices import check_choice
+from pruncam._core.store import move_into_place
+from pruncam._core.validation import check_choice
 from pruncam.report import plots, rendering
 
-_WRITTEN = re.compile(r"table_.+\.csv|figure_.+\.(png|svg)|claims\.csv|captions\.json|manifest\.json")
+_MANIFEST = "manifest.json"
+_RESULT_FILE = re.compile(
+    r"table_.+\.csv|figure_.+\.(png|svg)|claims\.csv|captions\.json|manifest\.json"
+)
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure that can be drawn from a result, and its caption."""
+    """A figure that is drawn on demand, with its caption.
+
+    `lines`: the figure has only lines and text, and is also saved as SVG.
+    """
 
     draw: Callable[[], Figure]
     caption: str
-    lines: bool = False  # made of lines and text alone: small as SVG, so it is saved as that too
+    lines: bool = False
 
     @cached_property
     def figure(self) -> Figure:
-        """The figure, drawn when it is first asked for."""
-        return rendering.laid_out(self.draw())
+        """Return the figure, drawn at the first call."""
+        return rendering.lay_out(self.draw())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result(ABC):
-    """Tidy tables, and figures that are drawn when they are asked for."""
+    """Tidy tables, figures that are drawn on demand, and a manifest of how they came about."""
 
     tables: dict[str, pd.DataFrame]
     drawings: dict[str, Drawing]
@@ -44,16 +51,16 @@ class Result(ABC):
 
     @property
     @abstractmethod
-    def place(self) -> Path:
-        """The folder that it is saved in where none is named."""
+    def default_folder(self) -> Path:
+        """Return the folder that `save` writes to by default."""
 
     @property
-    def sheets(self) -> dict[str, pd.DataFrame]:
-        """The tables by the stem of their file."""
+    def table_files(self) -> dict[str, pd.DataFrame]:
+        """Return the tables by the stem of their file."""
         return {f"table_{_slug(key)}": table for key, table in self.tables.items()}
 
     def figures(self) -> dict[str, Figure]:
-        """Every figure, by the paper's number or, where it has none, by a name."""
+        """Return every figure, by the paper's number or, if it has none, by a name."""
         return {key: drawing.figure for key, drawing in self.drawings.items()}
 
     def show(self, key: str) -> None:
@@ -61,9 +68,10 @@ class Result(ABC):
         from IPython.display import Markdown, display
 
         check_choice("figure", key, self.drawings)
-        plots.show(self.drawings[key].figure)
+        drawing = self.drawings[key]
+        plots.show(drawing.figure)
         number = f"*Figure {key}.* " if key[0].isdigit() else ""
-        display(Markdown(f"{number}{self.drawings[key].caption}"))
+        display(Markdown(f"{number}{drawing.caption}"))
 
     def show_all(self) -> None:
         """Display every figure with its caption in a notebook."""
@@ -71,36 +79,43 @@ class Result(ABC):
             self.show(key)
 
     def save(self, folder: str | os.PathLike | None = None) -> Path:
-        """Write tables, figures and manifest; returns the folder, by default `place`.
+        """Write tables, figures and manifest, and return the folder.
 
-        Every file is written under a temporary name and renamed; tables and figures of an earlier result that this one
-        does not have are removed, other files stay; the manifest goes first and comes last.
+        Files are written to a temporary folder and moved into place when all are complete. Files
+        of an earlier result that this one does not have are removed, other files stay. The
+        manifest is removed first and written last: a folder with a manifest is complete.
         """
-        folder = Path(folder) if folder else self.place
+        folder = Path(folder) if folder else self.default_folder
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
-            written = self._write(Path(temporary))
+            new = Path(temporary)
+            self._write_files(new)
+            names = {path.name for path in new.iterdir()}
+            (folder / _MANIFEST).unlink(missing_ok=True)
             for old in folder.iterdir():
-                if _WRITTEN.fullmatch(old.name) and (old.name not in written or old.name == "manifest.json"):
+                if _RESULT_FILE.fullmatch(old.name) and old.name not in names:
                     old.unlink(missing_ok=True)
-            for name in written:
-                os.replace(Path(temporary) / name, folder / name)
+            for name in (*sorted(names - {_MANIFEST}), _MANIFEST):
+                move_into_place(new / name, folder / name)
         return folder
 
-    def _write(self, folder: Path) -> list[str]:
-        for stem, table in self.sheets.items():
+    def _write_files(self, folder: Path) -> None:
+        for stem, table in self.table_files.items():
             table.to_csv(folder / f"{stem}.csv", index=False, lineterminator="\n")
+        captions = {}
         for key, drawing in self.drawings.items():
             stem = f"figure_{_slug(key)}"
+            captions[stem] = drawing.caption
             (folder / f"{stem}.png").write_bytes(rendering.for_file(drawing.figure))
             if drawing.lines:
-                (folder / f"{stem}.svg").write_bytes(rendering.svg(drawing.figure, salt=stem))
-        captions = {f"figure_{_slug(key)}": drawing.caption for key, drawing in self.drawings.items()}
-        (folder / "captions.json").write_text(json.dumps(captions, indent=2, ensure_ascii=False) + "\n")
-        (folder / "manifest.json").write_text(json.dumps(self.manifest, indent=2) + "\n")
-        names = sorted(path.name for path in folder.iterdir())
-        return sorted(names, key=lambda name: name == "manifest.json")
+                svg = rendering.svg(drawing.figure, salt=stem)
+                (folder / f"{stem}.svg").write_bytes(svg)
+        captions_text = json.dumps(captions, indent=2, ensure_ascii=False)
+        (folder / "captions.json").write_text(f"{captions_text}\n", encoding="utf-8")
+        manifest_text = json.dumps(self.manifest, indent=2)
+        (folder / _MANIFEST).write_text(f"{manifest_text}\n", encoding="utf-8")
 
 
 def _slug(key: str) -> str:
+    """Return a figure's or table's key as part of a file name."""
     return re.sub(r"[. ]", "_", key)

@@ -1,4 +1,4 @@
-"""Figures that the pruning studies share: heatmaps over their image, and scores against the rate."""
+"""Figures of the pruning studies: heatmaps over their image, and scores against the rate."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,84 +7,124 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from pruncam import cams
 from pruncam.report import plots
-from pruncam.studies.half import CHANCE, FLOOR
+from pruncam.scoring.controls import CHANCE, FLOOR
 from pruncam.studies.samples import Sample
-
-TITLES = {"grad-cam": "Grad-CAM", "grad-cam++": "Grad-CAM++", "ablation-cam": "Ablation-CAM"}
-COLOURS = {"grad-cam": plots.ORANGE, "grad-cam++": plots.GREY, "ablation-cam": plots.PURPLE}
 
 
 def percent(rates: Sequence[float]) -> str:
-    """Rates in words."""
+    """Return rates as text, such as "20, 40 %"."""
     return ", ".join(f"{100 * rate:g}" for rate in rates) + " %"
 
 
+def made_at(profile: str, provenance: str) -> str:
+    """Return the sentence that ends a caption: profile and data."""
+    return f"Profile {profile}, {provenance}."
+
+
+def in_paper_order(drawings: Mapping[str, object]) -> dict:
+    """Return drawings sorted by number: "2" before "10", names last."""
+    return dict(sorted(drawings.items(), key=lambda entry: (len(entry[0]), entry[0])))
+
+
 def overlay(image: np.ndarray | None, heatmap: np.ndarray) -> np.ndarray:
-    """The heatmap in colours over its picture, made grey; alone where the picture may not be published."""
+    """Return the heatmap in colours over its image in grey, (H, W, 3).
+
+    The image is grey so that its colours are not taken for those of the heatmap. Without an image
+    (None) the heatmap is shown alone.
+    """
     coloured = colormaps["jet"](heatmap)[..., :3]
     if image is None:
         return coloured
-    # Grey under the heatmap: its colours must not be taken for those of the picture.
     return 0.5 * image.mean(2, keepdims=True) + 0.5 * coloured
 
 
-def three_cams(sample: Sample) -> Figure:
-    """An image, and its maps by the unpruned network."""
+def all_cams(sample: Sample) -> Figure:
+    """Draw an image and its heatmaps of all CAM methods by the unpruned network."""
     maps = {method: next(iter(rules.values()))[0] for method, rules in sample.maps.items()}
-    pictures = [_picture(sample), *(overlay(sample.image, heatmap) for heatmap in maps.values())]
-    titles = [_name(sample), *(TITLES[method] for method in maps)]
-    return plots.grid([pictures], columns=titles, labels=[""], grey=plots.first_rows(0), scale=1.7)
+    overlays = [overlay(sample.image, heatmap) for heatmap in maps.values()]
+    columns = [_image_title(sample), *(cams.METHODS[method].title for method in maps)]
+    row = [_image_or_blank(sample), *overlays]
+    return plots.grid([row], columns=columns, labels=[""], grey=plots.first_rows(0), scale=1.7)
 
 
 def by_rate(sample: Sample, rates: Sequence[float], rows: Mapping[str, np.ndarray]) -> Figure:
-    """An image and its maps, unpruned and at every rate; `rows` has (rates + 1, H, W) maps by their name."""
-    pictures = [[_picture(sample), *(overlay(sample.image, heatmap) for heatmap in maps)] for maps in rows.values()]
-    columns = [_name(sample), "unpruned", *(f"{100 * rate:g} %" for rate in rates)]
-    return plots.grid(pictures, columns=columns, labels=list(rows), grey=plots.first_rows(0), scale=1.2)
+    """Draw an image and its heatmaps, unpruned and at every rate.
+
+    `rows` maps the label of each row to heatmaps (rates + 1, H, W).
+    """
+    image = _image_or_blank(sample)
+    grid = [
+        [image, *(overlay(sample.image, heatmap) for heatmap in maps)] for maps in rows.values()
+    ]
+    columns = [_image_title(sample), "unpruned", *(f"{100 * rate:g} %" for rate in rates)]
+    labels = list(rows)
+    return plots.grid(grid, columns=columns, labels=labels, grey=plots.first_rows(0), scale=1.2)
 
 
-def _picture(sample: Sample) -> np.ndarray:
-    """The image, or a blank of its size."""
-    shape = next(iter(next(iter(sample.maps.values())).values())).shape[1:]
-    return np.ones((*shape, 3)) if sample.image is None else sample.image
+def _image_or_blank(sample: Sample) -> np.ndarray:
+    """Return the image, or a blank of its size if it may not be published."""
+    if sample.image is not None:
+        return sample.image
+    by_rule = next(iter(sample.maps.values()))
+    heatmaps = next(iter(by_rule.values()))
+    return np.ones((*heatmaps.shape[1:], 3))
 
 
-def _name(sample: Sample) -> str:
+def _image_title(sample: Sample) -> str:
     return "not shown" if sample.image is None else sample.label
 
 
 def score_against_rate(
-    tables: Mapping[str, pd.DataFrame], half: str, rule: str, score: tuple[str, str], *, xlabel: str
+    tables: Mapping[str, pd.DataFrame],
+    dataset: str,
+    rule: str,
+    score: tuple[str, str],
+    *,
+    xlabel: str,
 ) -> Figure:
-    """Accuracy and a score of every CAM against the rate, over fine-tuning alone and chance; `score` is (column, name).
+    """Draw accuracy and a score of every CAM method against the pruning rate.
 
-    `tables` has "curves" and "ends" (`studies.tables`).
+    Bands show the noise floor (fine-tuning alone), dotted lines the chance level. `tables` has
+    "curves" and "controls" (`studies.score_tables`); `score` is (column, title).
     """
-    curves, ends = (tables[name][tables[name]["half"] == half] for name in ("curves", "ends"))
-    part, (column, name) = curves[curves["rule"] == rule].sort_values("rate", kind="stable"), score
+    column, title = score
+    curves = tables["curves"][tables["curves"]["dataset"] == dataset]
+    controls = tables["controls"][tables["controls"]["dataset"] == dataset]
+    of_rule = curves[curves["rule"] == rule].sort_values("rate", kind="stable")
     series = {}
-    for method in part["method"].unique():
-        own, beside = part[part["method"] == method], curves[curves["method"] == method]
-        chance = beside.loc[beside["rule"] == CHANCE, column]
-        seeds = ends.loc[(ends["method"] == method) & (ends["rule"] == FLOOR), column]
-        series[TITLES[method]] = plots.Series(
-            x=[0, *(100 * own["rate"])],
-            y=[1, *own[column]],
-            low=[1, *own[f"{column}_low"]],
-            high=[1, *own[f"{column}_high"]],
-            colour=COLOURS[method],
-            floor=_band(beside[beside["rule"] == FLOOR], seeds, column),
+    for method in of_rule["method"].unique():
+        of_method = of_rule[of_rule["method"] == method]
+        references = curves[curves["method"] == method]
+        chance = references.loc[references["rule"] == CHANCE, column]
+        is_floor = (controls["method"] == method) & (controls["rule"] == FLOOR)
+        floor = references[references["rule"] == FLOOR]
+        series[cams.METHODS[method].title] = plots.Series(
+            x=[0, *(100 * of_method["rate"])],
+            y=[1, *of_method[column]],
+            low=[1, *of_method[f"{column}_low"]],
+            high=[1, *of_method[f"{column}_high"]],
+            colour=cams.METHODS[method].colour,
+            floor=_floor_band(floor, controls.loc[is_floor, column], column),
             chance=chance.iloc[0] if len(chance) else None,
         )
-    once = part[part["method"] == part["method"].iloc[0]]
+    labels = (xlabel, "accuracy, %", title)
+    return plots.against_rate(_accuracy_series(of_rule), series, labels=labels)
+
+
+def _accuracy_series(curves: pd.DataFrame) -> plots.Series:
+    """Return accuracy against rate, from the curves of one CAM method."""
+    once = curves[curves["method"] == curves["method"].iloc[0]]
     baseline = (once["accuracy"] + once["acc_drop"]).iloc[0]
-    accuracy = plots.Series([0, *(100 * once["rate"])], [baseline, *once["accuracy"]], colour=plots.BLUE)
-    return plots.against_rate(accuracy, series, labels=(xlabel, "accuracy, %", name))
+    rates = [0, *(100 * once["rate"])]
+    return plots.Series(rates, [baseline, *once["accuracy"]], colour=plots.BLUE)
 
 
-def _band(mean: pd.DataFrame, seeds: pd.Series, column: str) -> tuple[float, float] | None:
-    """What the seeds and the interval of their mean span."""
+def _floor_band(mean: pd.DataFrame, seeds: pd.Series, column: str) -> tuple[float, float] | None:
+    """Return the range of all seeds and of the interval of their mean; None without a floor."""
     if mean.empty:
         return None
-    return min(mean[f"{column}_low"].min(), seeds.min()), max(mean[f"{column}_high"].max(), seeds.max())
+    low = min(mean[f"{column}_low"].min(), seeds.min())
+    high = max(mean[f"{column}_high"].max(), seeds.max())
+    return low, high

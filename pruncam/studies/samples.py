@@ -1,89 +1,111 @@
-"""The images that a study's figures show, chosen by a rule and not by eye, and their heatmaps by every model."""
+"""The images that figures show, chosen by a rule, and their heatmaps by every model."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from pruncam import cams
-from pruncam.studies.half import Half
+from pruncam.studies.experiment import Experiment
+
+_CANDIDATES = 50  # images that a sample is chosen from
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A test image and its heatmaps: `maps[method][rule]` is (rates + 1, H, W), the baseline's first."""
+    """A test image and its heatmaps: `maps[method][rule]` is (rates + 1, H, W), unpruned first."""
 
     index: int
     label: str
-    image: np.ndarray | None  # (H, W, 3) in [0, 1]; None where the picture may not be published
+    image: np.ndarray | None  # (H, W, 3) in [0, 1]; None if it may not be published
     maps: dict[str, dict[str, np.ndarray]]
-    credit: str  # whom to name beneath the picture; empty where nobody need be
+    credit: str  # the author to name beneath the image; empty if there is none
 
     @property
-    def acknowledged(self) -> str:
-        """A sentence for the caption that names them, after a space; empty where nobody need be named."""
+    def acknowledgement(self) -> str:
+        """A sentence for the caption that names the author, after a space; empty without one."""
         return f" Picture: {self.credit}." if self.credit else ""
 
 
-def choose(half: Half, wanted: str) -> int:
-    """The first test image of the class wanted (else of the first class) that the baseline gets right.
+def choose_of_class(experiment: Experiment, name: str) -> int:
+    """Return the index of the first correctly classified test image of a class.
 
-    Taken from the first 50, and where there are any from those whose picture may be published and of whose maps by the
-    baseline none is empty.
+    The class is the first one if none has this name. Only the first 50 images of the class are
+    considered; images that may be published, and for which no heatmap of the baseline is empty, are
+    preferred.
     """
-    label = half.test.classes.index(wanted) if wanted in half.test.classes else 0
-    candidates = _public(half, (half.test.labels == label).nonzero()[:50, 0])
-    return _seen(half, candidates, _certainty(half, candidates) > 0)
+    classes = experiment.test.classes
+    label = classes.index(name) if name in classes else 0
+    of_class = (experiment.test.labels == label).nonzero()[:_CANDIDATES, 0]
+    candidates = _publishable(experiment, of_class)
+    return _first_with_maps(experiment, candidates, _confidence(experiment, candidates) > 0)
 
 
-def surest(half: Half) -> int:
-    """Of the test images that the baseline gets right, the one that it is surest of.
+def most_confident(experiment: Experiment) -> int:
+    """Return the index of the correctly classified test image with the highest confidence.
 
-    Taken from the first 50, with the same preference as in `choose`.
+    Only the first 50 images are considered, with the preferences of `choose_of_class`.
     """
-    candidates = _public(half, torch.arange(min(50, len(half.test)), device=half.test.labels.device))
-    return _seen(half, candidates, _certainty(half, candidates))
+    count = min(_CANDIDATES, len(experiment.test))
+    first = torch.arange(count, device=experiment.test.labels.device)
+    candidates = _publishable(experiment, first)
+    return _first_with_maps(experiment, candidates, _confidence(experiment, candidates))
 
 
-def _public(half: Half, candidates: torch.Tensor) -> torch.Tensor:
-    """Those whose picture may be published, or all where none may."""
-    public = [half.test.credit(index) is not None for index in candidates.tolist()]
-    return candidates[torch.tensor(public, device=candidates.device)] if any(public) else candidates
+def sample(experiment: Experiment, index: int) -> Sample:
+    """Return a test image with its heatmaps by the baseline and each rule's models."""
+    image = experiment.test.images[index]
+    inputs = experiment.network_input(image[None])
+    methods = experiment.config.methods
+    maps: dict[str, dict[str, np.ndarray]] = {method: {} for method in methods}
+    for rule in experiment.rules:
+        pruned = [experiment.model(variant) for variant in experiment.of_rule(rule)]
+        explanations = [_maps(experiment, m, inputs) for m in (experiment.baseline, *pruned)]
+        for method in methods:
+            maps[method][rule] = np.concatenate([each[method] for each in explanations])
+    credit = experiment.test.credit(index)
+    return Sample(
+        index=index,
+        label=experiment.test.classes[int(experiment.test.labels[index])],
+        image=None if credit is None else image.permute(1, 2, 0).cpu().numpy() / 255,
+        maps=maps,
+        credit=credit or "",
+    )
+
+
+def _publishable(experiment: Experiment, candidates: Tensor) -> Tensor:
+    """Return the candidates that may be published, or all of them if none may."""
+    test = experiment.test
+    allowed = [test.credit(index) is not None for index in candidates.tolist()]
+    return (
+        candidates[torch.tensor(allowed, device=candidates.device)] if any(allowed) else candidates
+    )
 
 
 @torch.no_grad()
-def _certainty(half: Half, candidates: torch.Tensor) -> torch.Tensor:
-    """The baseline's confidence in each image's class where it gets it right, else 0."""
-    confidence, answer = half.baseline(_prepared(half, candidates)).softmax(1).max(1)
-    return confidence * (answer == half.test.labels[candidates])
+def _confidence(experiment: Experiment, candidates: Tensor) -> Tensor:
+    """Return the baseline's confidence in each image's class if it predicts that class, else 0."""
+    inputs = experiment.network_input(experiment.test.images[candidates])
+    confidence, prediction = experiment.baseline(inputs).softmax(1).max(1)
+    return confidence * (prediction == experiment.test.labels[candidates])
 
 
-def _seen(half: Half, candidates: torch.Tensor, preference: torch.Tensor) -> int:
-    """The candidate most preferred, the earliest of equal ones, of those above 0 that have no empty map."""
+def _first_with_maps(experiment: Experiment, candidates: Tensor, preference: Tensor) -> int:
+    """Return the candidate of highest preference above 0 that has no empty heatmap.
+
+    Of equal preferences the earliest comes first; without such a candidate, the most preferred one.
+    """
     order = candidates[preference.argsort(descending=True, stable=True)].tolist()
-    right = order[: int((preference > 0).sum())] or order[:1]
-    maps = ((index, _maps(half, half.baseline, _prepared(half, torch.tensor([index])))) for index in right)
-    return next((index for index, found in maps if all(one.any() for one in found.values())), right[0])
+    preferred = order[: int((preference > 0).sum())] or order[:1]
+    for index in preferred:
+        inputs = experiment.network_input(experiment.test.images[index][None])
+        maps = _maps(experiment, experiment.baseline, inputs)
+        if all(heatmap.any() for heatmap in maps.values()):
+            return index
+    return preferred[0]
 
 
-def _prepared(half: Half, indices: torch.Tensor) -> torch.Tensor:
-    return half.prepared(half.test.images[indices].float() / 255)
-
-
-def sample(half: Half, index: int) -> Sample:
-    """A test image and its maps by the baseline and by each rule's models of its first seed."""
-    image = half.test.images[index]
-    x, maps = half.prepared(image[None].float() / 255), {method: {} for method in half.config.methods}
-    for rule, seeds in half.rules.items():
-        chosen = [v for v in half.variants if (v.rule, v.seed) == (rule, seeds[0])]
-        found = [_maps(half, model, x) for model in (half.baseline, *map(half.model, chosen))]
-        for method in half.config.methods:
-            maps[method][rule] = np.concatenate([each[method] for each in found])
-    credit = half.test.credit(index)
-    picture = None if credit is None else image.permute(1, 2, 0).cpu().numpy() / 255
-    return Sample(index, half.test.classes[int(half.test.labels[index])], picture, maps, credit or "")
-
-
-def _maps(half: Half, model: torch.nn.Module, x: torch.Tensor) -> dict[str, np.ndarray]:
-    found = cams.explain(model, x, methods=half.config.methods)
-    return {method: maps.cpu().numpy() for method, maps in found.maps.items()}
+def _maps(experiment: Experiment, model: nn.Module, inputs: Tensor) -> dict[str, np.ndarray]:
+    explanation = cams.explain(model, inputs, methods=experiment.config.methods)
+    return {method: maps.cpu().numpy() for method, maps in explanation.maps.items()}

@@ -1,162 +1,40 @@
-"""What the studies share: configurations from profiles, the machine they run on, and their results on disk."""
+"""The driver of all studies: load, train, measure, tables, claims, figures."""
 
-import dataclasses
-import os
-import platform
-import subprocess
-import types
-import typing
-from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import pandas as pd
-import torch
-import yaml
-from threadpoolctl import threadpool_limits
 
-from pruncam import places
-from pruncam.choices import DEVICES, PROFILES, check_choice, check_number
-from pruncam.progress import Progress
-from pruncam.report.result import Result
-
-_PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scipy", "scikit-learn", "matplotlib", "numba", "grad-cam")
+from pruncam._core import paths
+from pruncam._core.executor import run_tasks
+from pruncam._core.machine import Machine
+from pruncam._core.progress import Progress
+from pruncam._core.store import Store
+from pruncam.datasets import ImageSet, catalog
+from pruncam.profiles import DatasetSpec, read_config
+from pruncam.report import claims as claim_report
+from pruncam.report import manifest
+from pruncam.report.claims import Claim, Finding
+from pruncam.report.result import Drawing, Result
+from pruncam.studies.cached_trainer import CachedTrainer, computing_facts
+from pruncam.studies.config import PruningConfig
+from pruncam.studies.experiment import Experiment
+from pruncam.studies.original_data import stands_in
 
 ConfigType = TypeVar("ConfigType")
-
-
-def configure(config_class: type[ConfigType], study: str, profile: str, **overrides: Any) -> ConfigType:
-    """The study's configuration: the profile's YAML file, then the overrides; lists become tuples.
-
-    Raises ValueError for an unknown profile or field, or a value of the wrong type (YAML reads 1e-3 as text: write
-    0.001).
-    """
-    check_choice("profile", profile, PROFILES)
-    text = (places.package_folder() / "profiles" / profile / f"{study}.yaml").read_text()
-    # An overridden configuration is another one: its results must not take the place of the profile's.
-    name = {"profile": "custom" if overrides else profile}
-    values = name | (yaml.safe_load(text) or {}) | overrides
-    hints = typing.get_type_hints(config_class)
-    unknown = sorted(values.keys() - hints.keys())
-    if unknown:
-        raise ValueError(f"{study} has no parameter {', '.join(unknown)}: it has {', '.join(hints)}")
-    values = {name: _frozen(value, hints[name]) for name, value in values.items()}
-    for name, value in values.items():
-        if not _fits(value, hints[name]):
-            raise ValueError(f"{study}: {name} must be {_spell(hints[name])}, got {value!r}")
-    missing = sorted(f.name for f in dataclasses.fields(config_class) if _required(f) and f.name not in values)
-    if missing:
-        raise ValueError(f"{study}: profile {profile} does not set {', '.join(missing)}")
-    return config_class(**values)
-
-
-def _required(entry: dataclasses.Field) -> bool:
-    return entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
-
-
-def _frozen(value: Any, hint: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return tuple(_frozen(item, None) for item in value)
-    return float(value) if hint is float and isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        return any(_fits(value, option) for option in inner)
-    if origin is tuple:
-        if not isinstance(value, tuple):
-            return False
-        kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else inner
-        return len(kinds) == len(value) and all(_fits(item, kind) for item, kind in zip(value, kinds, strict=True))
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
-
-
-def _spell(hint: Any) -> str:
-    return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint).replace("...", "…")
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where a study runs: nothing here may change what it finds.
-
-    `device` is "auto" (CUDA, else Apple's MPS, else the processor) or a device's name; `data_dir` is searched first for
-    data sets; `jobs` is how many chains of models are trained at the same time (None: one per processor core).
-    """
-
-    device: str = "auto"
-    data_dir: str | None = None
-    jobs: int | None = None
-
-    def __post_init__(self):
-        check_choice("device", self.device, DEVICES)
-        if self.jobs is not None:
-            check_number("jobs", self.jobs, whole=True, at_least=1)
-        present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-        if not present.get(self.device, True):
-            raise ValueError(
-                f"device {self.device!r} is not available here: use 'auto' or 'cpu' (`make doctor` tells why)"
-            )
-
-    @property
-    def torch_device(self) -> torch.device:
-        """The device that "auto" stands for."""
-        if self.device != "auto":
-            return torch.device(self.device)
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-    def parallel(self, tasks: int) -> int:
-        """How many of `tasks` run at the same time."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        wanted = self.jobs or (cores if self.torch_device.type == "cpu" else 1)
-        return max(1, min(wanted, tasks))
-
-
-Task, Made = TypeVar("Task"), TypeVar("Made")
-
-
-def in_threads(work: Callable[[Task], Made], tasks: list[Task], jobs: int, progress: Progress) -> list[Made]:
-    """`work(task)` for every task, `jobs` at a time, each on one PyTorch thread; results in the tasks' order.
-
-    After an error or Ctrl-C the others are told to stop (`progress.check`), and the error is raised once they have.
-    """
-    threads = torch.get_num_threads()
-    # One thread each, of NumPy's too: the same sums in the same order, however many cores there are.
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(jobs) as pool:
-            futures = [pool.submit(work, task) for task in tasks]
-            try:
-                finished, unfinished = wait(futures, return_when=FIRST_EXCEPTION)
-            except BaseException:
-                _abandon(pool, progress)
-                raise
-            if unfinished:
-                _abandon(pool, progress)
-            for future in finished:
-                future.result()  # raises the error that ended the wait
-            return [future.result() for future in futures]
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _abandon(pool: ThreadPoolExecutor, progress: Progress) -> None:
-    progress.stop()
-    pool.shutdown(wait=True, cancel_futures=True)
+PruningConfigType = TypeVar("PruningConfigType", bound=PruningConfig)
+ExperimentType = TypeVar("ExperimentType", bound=Experiment)
+Tables = dict[str, pd.DataFrame]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyResult(Result):
-    """What a study found: tidy tables, judged claims, figures on demand, and how it came about."""
+    """The result of a study: tidy tables, judged claims, figures on demand, and the manifest."""
 
     study: str
     config: Any
@@ -164,63 +42,261 @@ class StudyResult(Result):
     stable_lines: list[str] = field(default_factory=list)
 
     def stable(self) -> None:
-        """Print what holds on every machine: exact counts, and the verdicts that clear their limit by far."""
+        """Print what holds on every machine: exact counts and verdicts far from their limit."""
         print("\n".join(self.stable_lines))
 
     @property
-    def place(self) -> Path:
-        """figures/<profile>/<study>."""
-        return places.figures_folder(self.config.profile) / self.study
+    def default_folder(self) -> Path:
+        """The folder figures/<profile>/<study>."""
+        return paths.figures_folder(self.config.profile) / self.study
 
     @property
-    def sheets(self) -> dict[str, pd.DataFrame]:
+    def table_files(self) -> Tables:
         """The tables by the stem of their file."""
-        return super().sheets | {"claims": self.claims}
+        return super().table_files | {"claims": self.claims}
 
 
-def manifest(config: Any, machine: Machine, sets: list[Any], **facts: Any) -> dict[str, Any]:
-    """How a result came about: configuration, data, versions, machine, revision of the code."""
-    return {
-        "config": dataclasses.asdict(config),
-        "data": [
-            {"name": s.name, "split": s.split, "images": len(s), "provenance": s.provenance, "sha256": s.checksum}
-            for s in sets
-        ],
-        "device": _device_name(machine.torch_device),
-        "threads_per_chain": 1,
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "packages": {name: _version(name) for name in _PACKAGES},
-        "git": _revision(),
-        **facts,
-    }
+class Study(ABC, Generic[ConfigType]):
+    """The study of one paper; a subclass fills in the phases, `run` calls them in order."""
 
+    name: ClassVar[str]
+    config_class: ClassVar[type]
+    progress_unit: ClassVar[str] = "epoch"
+    experiments: Sequence[Any]  # one per data set, filled by `load`
 
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+    def __init__(
+        self, config: ConfigType, *, machine: Machine | None = None, progress: bool = True
+    ):
+        if not isinstance(config, self.config_class):
+            expected = self.config_class.__name__
+            raise TypeError(f"config must be a {expected}: use {self.name}.configure('quick')")
+        self.config = config
+        self.machine = machine or Machine()
+        self.progress = Progress(self.name, self.progress_unit, progress)
 
+    @classmethod
+    def configure(cls, profile: str, **overrides: Any) -> Any:
+        """Return the configuration of a profile with single values overridden."""
+        return read_config(cls.config_class, cls.name, profile, overrides)
 
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type}, {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type
+    def run(self) -> StudyResult:
+        """Run all phases; finished steps are taken from the store.
 
-
-def _revision() -> str | None:
-    """The checkout's commit, with "-dirty" where code or settings differ from it; None outside a checkout."""
-    git = ["git", "-C", str(places.project_root())]
-    made = [":!figures", ":!README.md"]  # what a run itself writes is no difference
-    try:
-        commit, changed = (
-            subprocess.run([*git, *rest], capture_output=True, text=True, check=True, timeout=20).stdout.strip()
-            for rest in (
-                ["rev-parse", "--short=12", "HEAD"],
-                ["status", "--porcelain", "--untracked-files=no", "--", ":/", *made],
-            )
+        Raises ValueError or DataError in one sentence if data are missing or do not fit.
+        """
+        started = time.perf_counter()
+        self.load()
+        try:
+            self.train()
+            self.measure()
+        finally:
+            self.progress.close()
+        tables = self.tables()
+        claims = self.claims(tables)
+        return StudyResult(
+            study=self.result_name,
+            config=self.config,
+            tables=tables,
+            claims=claim_report.table(claims),
+            drawings=self.figures(tables),
+            manifest=self.manifest(time.perf_counter() - started),
+            stable_lines=[*self.stable_lines(tables), *_firm_verdicts(claims)],
         )
-    except (OSError, subprocess.SubprocessError):
+
+    @abstractmethod
+    def load(self) -> None:
+        """Load the data sets and check that they fit the configuration."""
+
+    @abstractmethod
+    def train(self) -> None:
+        """Train all networks, in parallel where they do not depend on each other."""
+
+    @abstractmethod
+    def measure(self) -> None:
+        """Compute heatmaps, scores and all else the tables are made of."""
+
+    @abstractmethod
+    def tables(self) -> Tables:
+        """Return the tables by name."""
+
+    @abstractmethod
+    def findings(self, tables: Tables) -> dict[str, Finding]:
+        """Return the estimate and evidence for every claim of the paper."""
+
+    @abstractmethod
+    def figures(self, tables: Tables) -> dict[str, Drawing]:
+        """Return the figures by the paper's number or a name."""
+
+    @abstractmethod
+    def stable_lines(self, tables: Tables) -> list[str]:
+        """Return lines of counts that are the same on every machine."""
+
+    @property
+    def image_sets(self) -> list[ImageSet]:
+        """The image sets of the study, for the manifest."""
+        return [images for e in self.experiments for images in (e.train, e.test)]
+
+    @property
+    def trainers(self) -> list[CachedTrainer]:
+        """The trainers whose steps the manifest counts."""
+        return [experiment.trainer for experiment in self.experiments]
+
+    @property
+    def stand_ins(self) -> list[str]:
+        """The paper's data sets for which other images stand in."""
+        return [e.dataset for e in self.experiments if stands_in(e.dataset, e.train, e.test)]
+
+    @property
+    def too_weak(self) -> dict[str, str]:
+        """The data sets whose baseline is too weak for any claim, with the reason."""
+        return {}
+
+    @property
+    def result_name(self) -> str:
+        """The name of the folder of the results."""
+        return self.name
+
+    def claims(self, tables: Tables) -> list[Claim]:
+        """Return the judged claims of the paper."""
+        return claim_report.judge(
+            claim_report.read_statements(self.name),
+            self.findings(tables),
+            stand_ins=self.stand_ins,
+            too_weak=self.too_weak,
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """Return study-specific entries of the manifest, such as the number of models."""
+        return {}
+
+    def manifest(self, seconds: float) -> dict[str, Any]:
+        """Return how the result came about."""
+        return manifest.describe(
+            self.config,
+            self.machine,
+            self.image_sets,
+            profile=self.config.profile,
+            **self.facts(),
+            **computing_facts(self.trainers),
+            wall_seconds=round(seconds, 1),
+        )
+
+    def new_trainer(self, engine: str = "auto") -> CachedTrainer:
+        """Return a trainer on the study's machine and progress bar."""
+        return CachedTrainer(Store(), self.machine.torch_device, self.progress, engine)
+
+    def run_in_parallel(
+        self, tasks: Sequence[Callable[[], Any]], at_most: int | None = None
+    ) -> list[Any]:
+        """Run tasks without arguments, `at_most` side by side; return their results in order."""
+        jobs = at_most or self.machine.parallel(len(tasks))
+        return run_tasks(lambda task: task(), tasks, jobs, self.progress)
+
+
+def _firm_verdicts(claims: list[Claim]) -> list[str]:
+    return [f"{claim.statement.claim} {claim.verdict}" for claim in claims if claim.firm]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """The measurements of a pruning study on one data set.
+
+    `rows` has the scores by image; `tables` are parts of tables of the study, by name; `extras`
+    holds everything else, by name.
+    """
+
+    rows: pd.DataFrame
+    tables: Tables
+    extras: dict[str, Any] = field(default_factory=dict)
+
+
+class PruningStudy(Study[PruningConfigType], Generic[PruningConfigType, ExperimentType]):
+    """A study with one experiment per data set: train a network, prune it, score heatmaps."""
+
+    experiment_class: ClassVar[type[Experiment]]
+
+    def load(self) -> None:
+        """Load the images of every data set."""
+        specs = self.config.datasets
+        self.experiments: list[ExperimentType] = [self.load_experiment(spec) for spec in specs]
+
+    def load_experiment(self, spec: DatasetSpec) -> ExperimentType:
+        """Return the experiment of one data set, nothing trained yet."""
+        train, test = self.load_split(spec, "train"), self.load_split(spec, "test")
+        return self.experiment_class(self.config, spec, train, test, self.new_trainer())
+
+    def load_split(self, spec: DatasetSpec, split: str) -> ImageSet:
+        """Return the configured number of images of a split, as the networks take them."""
+        at_most = getattr(self.config, f"{split}_images")
+        return self.as_network_takes(self.load_images(spec, split, at_most), spec)
+
+    def load_images(self, spec: DatasetSpec, split: str, at_most: int | None) -> ImageSet:
+        """Return the first `at_most` images of a split, or all, as they are in the catalogue."""
+        data_dir = self.machine.data_dir
+        return catalog.load(spec.source, split, data_dir=data_dir, at_most=at_most)
+
+    def as_network_takes(self, images: ImageSet, spec: DatasetSpec) -> ImageSet:
+        """Return images in three channels, at the size of the spec, on the study's device.
+
+        Raises ValueError if the images are not square.
+        """
+        height, width = images.images.shape[2:]
+        if height != width:
+            shape = tuple(images.images.shape[1:])
+            raise ValueError(f"the networks take square images, {spec.source} has {shape}")
+        images = images.as_rgb()
+        if spec.size is not None:
+            images = images.resized(spec.size)
+        return images.to(self.machine.torch_device)
+
+    def train(self) -> None:
+        """Train every baseline and variant, as many at a time as there are jobs."""
+        self.progress.expect(sum(experiment.epochs for experiment in self.experiments))
+        self.run_in_parallel(self.training_tasks(), self.training_jobs)
+
+    @property
+    def training_jobs(self) -> int | None:
+        """The largest number of models to train at a time; None: as many as there are jobs."""
         return None
-    return f"{commit}-dirty" if changed else commit
+
+    def training_tasks(self) -> list[Callable[[], Any]]:
+        """Return the tasks of training: baselines first, since variants wait for their own."""
+        baselines = [partial(getattr, experiment, "baseline") for experiment in self.experiments]
+        variants = [
+            partial(experiment.model, variant)
+            for experiment in self.experiments
+            for variant in experiment.trained_variants
+        ]
+        return [*baselines, *variants]
+
+    def measure(self) -> None:
+        """Measure every experiment, as many at a time as there are jobs."""
+        tasks = [partial(self.measure_experiment, experiment) for experiment in self.experiments]
+        measurements = self.run_in_parallel(tasks)
+        names = [experiment.dataset for experiment in self.experiments]
+        self.measurements: dict[str, Measurement] = dict(zip(names, measurements, strict=True))
+
+    @abstractmethod
+    def measure_experiment(self, experiment: ExperimentType) -> Measurement:
+        """Return all measurements on the models of one data set."""
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """The scores by image of all data sets."""
+        return pd.concat([m.rows for m in self.measurements.values()], ignore_index=True)
+
+    def measured_tables(self) -> Tables:
+        """Return the measured tables, joined over the data sets that have them."""
+        parts: dict[str, list[pd.DataFrame]] = {}
+        for measurement in self.measurements.values():
+            for name, table in measurement.tables.items():
+                parts.setdefault(name, []).append(table)
+        return {name: pd.concat(tables, ignore_index=True) for name, tables in parts.items()}
+
+    def facts(self) -> dict[str, Any]:
+        """Return the number of models."""
+        return {"models": sum(1 + len(e.variants) for e in self.experiments)}
+
+    def provenance(self) -> Mapping[str, str]:
+        """Return the provenance of the test images of every data set, for captions."""
+        return {e.dataset: e.test.provenance for e in self.experiments}

@@ -1,167 +1,189 @@
-"""The claims about CSG, each with a limit that was fixed before any run.
+"""Findings on the claims about CSG: C3, and the first part of C7.
 
-Intervals are over the draws of samples; the same draw of two settings has the same samples, or some more of them.
+Statements, criteria and limits are in `published/claims/csg.yaml`. Intervals are over the draws of
+samples; the same draw of two settings has the same samples, or some more of them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
 
-from pruncam.report.claims import Claim
+from pruncam.report.claims import Finding, Statement
 from pruncam.statistics import Interval, t_interval
-from pruncam.studies.csg.config import Config
-
-ORDER = ("STL-10", "CIFAR-10", "CIFAR-100")  # Table 1, from low to high
-FLUCTUATION = 2.0  # sd of one draw that a difference may have to be a fluctuation of the samples
-LITTLE = 0.2  # a CSG that another k or M changes by less than this share depends little on it
+from pruncam.studies.csg.experiment import SPLITS
+from pruncam.studies.csg.raw_draws import SYMBOLS, RawDraws
 
 
-def judge(config: Config, own: pd.DataFrame, pools: pd.DataFrame, stand_ins: Iterable[str]) -> list[Claim]:
-    """Claim C3 and the first half of C7, from the draws of raw pixels of whole splits (`tables.own`).
+def findings(
+    statements: dict[str, Statement],
+    draws: RawDraws,
+    pools: pd.DataFrame,
+    stand_ins: Collection[str],
+) -> dict[str, Finding]:
+    """Return the findings on claims C3a to C7b.
 
-    `stand_ins` are the paper's data sets in whose place others stand.
+    `pools` is the table of `pool_tables.pools`; `stand_ins` are the paper's data sets for which
+    other images stand in.
     """
-    found = [
-        *(_order(config, own, *pair) for pair in (("C3a", *ORDER[:2]), ("C3b", *ORDER[1:]))),
-        _test_above_train(config, own),
-        _fluctuation(config, own, pools),
-        _depends(config, own, "C7a", "k", stand_ins),
-        _depends(config, own, "C7b", "samples", stand_ins),
-    ]
-    return [Claim(**claim, on_stand_in=bool(set(stand_ins) & set(halves))) for halves, claim in found]
-
-
-def _claim(name, halves, sentence, where, criterion, relation, limit, estimate, evidence, points) -> tuple:
-    """The data sets that a claim is about, and its fields."""
-    return tuple(halves), {
-        "claim": name,
-        "sentence": sentence,
-        "source": where,
-        "criterion": criterion,
-        "relation": relation,
-        "limit": limit,
-        "estimate": estimate,
-        "evidence": evidence,
-        "points": points,
+    return {
+        "C3a": _order(statements["C3a"], draws),
+        "C3b": _order(statements["C3b"], draws),
+        "C3c": _test_above_train(statements["C3c"], draws),
+        "C3d": _fluctuation(statements["C3d"], draws, pools),
+        "C7a": _dependence(statements["C7a"], draws, stand_ins),
+        "C7b": _dependence(statements["C7b"], draws, stand_ins),
     }
 
 
-def _values(config: Config, own: pd.DataFrame, half: str, split: str, **setting: int) -> np.ndarray:
-    """CSG by draw; empty where there is no such data set."""
-    wanted = {"k": config.k, "samples": config.samples_per_class} | setting
-    part = own[(own["half"] == half) & (own["split"] == split)]
-    for name, value in wanted.items():
-        part = part[part[name] == value]
-    return part.sort_values("draw")["csg"].to_numpy()
+def _order(statement: Statement, draws: RawDraws) -> Finding:
+    """C3a, C3b: one data set is less complex than the next; judged on the split of less margin."""
+    low, high = statement.datasets
+    if not {low, high}.issubset(draws.datasets):
+        return _untested(draws, f"this profile lacks {low} or {high}")
+    margins = {}
+    for split in SPLITS:
+        difference = draws.values(high, split) - draws.values(low, split)
+        margins[split] = t_interval(difference)
+    split = min(margins, key=lambda name: margins[name].value)
+    relative = [f"{draws.relative(dataset):.2f} ({dataset})" for dataset in (low, high)]
+    evidence = (
+        f"smaller on {split}: {interval_text(margins[split])}; "
+        f"CSG/(K-1) of the training splits {' and '.join(relative)}"
+    )
+    return _finding(draws, margins[split], evidence)
 
 
-def _relative(config: Config, own: pd.DataFrame, half: str) -> float:
-    """CSG / (K - 1) of the training split."""
-    classes = own.loc[own["half"] == half, "classes"].iloc[0]
-    return _values(config, own, half, "train").mean() / (classes - 1)
+def _test_above_train(statement: Statement, draws: RawDraws) -> Finding:
+    """C3c: the test split is more complex; judged on the data set where it is least so."""
+    datasets = [dataset for dataset in statement.datasets if dataset in draws.datasets]
+    if not datasets:
+        return _untested(draws, "this profile lacks all three data sets")
+    gaps = {dataset: t_interval(draws.gap(dataset)) for dataset in datasets}
+    smallest = min(gaps.values(), key=lambda gap: gap.value)
+    evidence = "; ".join(f"{dataset} {interval_text(gap)}" for dataset, gap in gaps.items())
+    return _finding(draws, smallest, evidence, datasets)
 
 
-def _order(config: Config, own: pd.DataFrame, name: str, low: str, high: str) -> tuple:
-    """C3a, C3b: one data set is less complex than the next, on both splits; judged where the margin is smaller."""
-    estimate, words = None, f"this profile lacks {low} or {high}"
-    if {low, high} <= set(own["half"]):
-        margins = {
-            split: t_interval(_values(config, own, high, split) - _values(config, own, low, split))
-            for split in ("train", "test")
-        }
-        split, estimate = min(margins.items(), key=lambda entry: entry[1].value)
-        relative = " and ".join(f"{_relative(config, own, half):.2f} ({half})" for half in (low, high))
-        words = f"smaller on {split}: {spell(estimate)}; CSG/(K-1) of the training splits {relative}"
-    return _claim(
-        name, (low, high), f"{low} is less complex than {high}.", "complexity paper, Table 1",
-        f"CSG of {high} minus {low}, the smaller of the splits", "at least", 0.0, estimate, words, config.draws,
-    )  # fmt: skip
+def _fluctuation(statement: Statement, draws: RawDraws, pools: pd.DataFrame) -> Finding:
+    """C3d: the gap between the splits is a fluctuation of the samples.
+
+    The evidence also has the splits in pools of the same size.
+    """
+    (dataset,) = statement.datasets
+    if dataset not in draws.datasets:
+        return _untested(draws, f"this profile lacks {dataset}")
+    train, test = draws.values(dataset, "train"), draws.values(dataset, "test")
+    variances = [train.var(ddof=1), test.var(ddof=1)]
+    sd = np.sqrt(np.mean(variances))
+    if sd < 1e-9:
+        return _untested(draws, "every image is a sample: nothing fluctuates")
+    gap = t_interval(draws.gap(dataset) / sd)
+    distance = gap
+    if gap.value < 0:
+        distance = Interval(-gap.value, -gap.high, -gap.low)
+    equal_pools = _equal_pools_text(pools[pools["dataset"] == dataset])
+    evidence = f"{interval_text(gap)} sd of one draw ({sd:.3f}); {equal_pools}"
+    return _finding(draws, distance, evidence)
 
 
-def _gap(config: Config, own: pd.DataFrame, half: str) -> np.ndarray:
-    """Test minus train, by draw."""
-    return _values(config, own, half, "test") - _values(config, own, half, "train")
-
-
-def _test_above_train(config: Config, own: pd.DataFrame) -> tuple:
-    """C3c: the test split is more complex; judged where it is least so."""
-    there = [half for half in ORDER if half in set(own["half"])]
-    gaps = {half: t_interval(_gap(config, own, half)) for half in there}
-    half, estimate = min(gaps.items(), key=lambda entry: entry[1].value, default=("", None))
-    words = "; ".join(f"{name} {spell(gap)}" for name, gap in gaps.items()) or "this profile lacks all three data sets"
-    return _claim(
-        "C3c", there or ORDER, "The test split is more complex than the training split.", "complexity paper, Table 1",
-        "CSG of the test split minus the training split, where it is smallest", "at least", 0.0, estimate, words,
-        config.draws,
-    )  # fmt: skip
-
-
-def _fluctuation(config: Config, own: pd.DataFrame, pools: pd.DataFrame) -> tuple:
-    """C3d: the difference of the splits is a fluctuation of the samples; beside it, what it is in pools of one size."""
-    half, estimate, words = ORDER[1], None, f"this profile lacks {ORDER[1]}"
-    if half in set(own["half"]):
-        one = np.sqrt(np.mean([_values(config, own, half, split).var(ddof=1) for split in ("train", "test")]))
-        words = "every image is a sample: nothing fluctuates"
-        if one > 1e-9:
-            gap = t_interval(_gap(config, own, half) / one)
-            estimate = gap if gap.value >= 0 else Interval(-gap.value, -gap.high, -gap.low)
-            words = f"{spell(gap)} sd of one draw ({one:.3f}); {_in_equal_pools(pools, half)}"
-    return _claim(
-        "C3d", (half,), "The test split's higher value may be a random fluctuation between samples.",
-        "complexity paper, Section 3.2", f"distance of the splits' CSG on {half} in sd of one draw", "at most",
-        FLUCTUATION, estimate, words, config.draws,
-    )  # fmt: skip
-
-
-def _in_equal_pools(pools: pd.DataFrame, half: str) -> str:
-    """CSG of the two splits in the largest pools that both can give, in words."""
-    table = pools[pools["half"] == half].pivot_table(index="pool", columns="split", values="csg")
-    table = table.reindex(columns=["train", "test"]).dropna()
+def _equal_pools_text(pools: pd.DataFrame) -> str:
+    """Return the CSG of the two splits in the largest pools that both have, in words."""
+    table = pools.pivot_table(index="pool", columns="split", values="csg")
+    table = table.reindex(columns=SPLITS).dropna()
     if table.empty:
         return "no pools of one size"
-    size, (train, test) = table.index[-1], table.iloc[-1]
+    size = table.index[-1]
+    train, test = table.loc[size]
     return f"in pools of {size:,} images of a class {train:.2f} (train) and {test:.2f} (test)"
 
 
-def _depends(config: Config, own: pd.DataFrame, name: str, column: str, stand_ins: Iterable[str]) -> tuple:
-    """C7a, C7b: another k, or M, changes CSG little; judged where it changes most, on the papers' own data if any."""
-    halves = list(dict.fromkeys(own["half"]))
-    judged = [half for half in halves if half not in set(stand_ins)] or halves
-    mine = {"k": config.k, "samples": config.samples_per_class}[column]
-    others = [value for value in {"k": config.ks, "samples": config.samples}[column] if value != mine]
-    label = {"k": "k", "samples": "M"}[column]
+def _dependence(
+    statement: Statement,
+    draws: RawDraws,
+    stand_ins: Collection[str],
+) -> Finding:
+    """C7: another k, or M, changes CSG little; judged where it changes most.
+
+    On the papers' own data sets if there are any, else on their stand-ins.
+    """
+    setting = statement.parameters["setting"]
+    symbol = SYMBOLS[setting]
+    originals = [name for name in draws.datasets if name not in stand_ins]
+    datasets = originals or draws.datasets
+    changes = _changes(draws, datasets, setting)
+    if not changes:
+        return _untested(draws, f"only one {symbol} was tried", datasets)
+    largest = max(changes, key=lambda key: changes[key].value)
+    dataset, split, value = largest
+    evidence = (
+        f"most on {dataset}, {split}, "
+        f"from {symbol} = {draws.own_value(setting)} to {value}: "
+        f"{interval_text(changes[largest])}; {_same_order_text(draws, setting)}"
+    )
+    return _finding(draws, changes[largest], evidence, datasets)
+
+
+def _changes(
+    draws: RawDraws,
+    datasets: Collection[str],
+    setting: str,
+) -> dict[tuple[str, str, int], Interval]:
+    """Return by which share other values of a setting change CSG.
+
+    By data set, split and value.
+    """
     changes = {}
-    for half in judged:
-        for split in ("train", "test"):
-            base = _values(config, own, half, split)
-            for value in others if base.mean() > 0 else ():
-                change = _values(config, own, half, split, **{column: value}) - base
-                changes[half, split, value] = t_interval(change * np.sign(change.mean() or 1) / base.mean())
-    estimate, words = None, f"only one {label} was tried"
-    if changes:
-        (half, split, value), estimate = max(changes.items(), key=lambda entry: entry[1].value)
-        words = f"most on {half}, {split}, from {label} = {mine} to {value}: {spell(estimate)}; "
-        words += _order_kept(config, own, column, [mine, *others])
-    return _claim(
-        name, judged, f"CSG depends little on {'the number of neighbours k' if column == 'k' else 'M'}.",
-        "PE-score, Section 4.1", f"share by which another {label} changes the mean CSG, where it changes most",
-        "at most", LITTLE, estimate, words, config.draws,
-    )  # fmt: skip
+    for dataset in datasets:
+        for split in SPLITS:
+            base = draws.values(dataset, split)
+            if not base.mean() > 0:
+                continue
+            for value in draws.other_values(setting):
+                change = draws.values(dataset, split, **{setting: value}) - base
+                sign = np.sign(change.mean() or 1)
+                changes[dataset, split, value] = t_interval(change * sign / base.mean())
+    return changes
 
 
-def _order_kept(config: Config, own: pd.DataFrame, column: str, values: list[int]) -> str:
-    """In how many settings the data sets come in the same order, in words."""
-    halves = list(dict.fromkeys(own["half"]))
+def _same_order_text(draws: RawDraws, setting: str) -> str:
+    """Return with how many values the data sets come in the same order, in words."""
     orders = []
-    for value in values:
-        means = {half: _values(config, own, half, "train", **{column: value}).mean() for half in halves}
-        orders.append(sorted(halves, key=means.get))
+    for value in (draws.own_value(setting), *draws.other_values(setting)):
+        means = {}
+        for dataset in draws.datasets:
+            csg = draws.values(dataset, "train", **{setting: value})
+            means[dataset] = csg.mean()
+        orders.append(sorted(means, key=lambda dataset: means[dataset]))
     same = sum(order == orders[0] for order in orders)
-    return f"{same} of {len(orders)} settings put the {len(halves)} data sets in the same order"
+    datasets = len(draws.datasets)
+    return f"{same} of {len(orders)} settings put the {datasets} data sets in the same order"
 
 
-def spell(interval: Interval) -> str:
+def _finding(
+    draws: RawDraws,
+    estimate: Interval | None,
+    evidence: str,
+    datasets: Collection[str] = (),
+) -> Finding:
+    return Finding(
+        estimate=estimate,
+        evidence=evidence,
+        points=draws.config.draws,
+        datasets=tuple(datasets),
+    )
+
+
+def _untested(
+    draws: RawDraws,
+    reason: str,
+    datasets: Collection[str] = (),
+) -> Finding:
+    return _finding(draws, None, reason, datasets)
+
+
+def interval_text(interval: Interval) -> str:
+    """Return an estimate and its interval in words; says so if all draws agree."""
     if interval.high - interval.low < 1e-9:
         return f"{interval.value:.3f} (no spread)"
-    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+    return interval.text()

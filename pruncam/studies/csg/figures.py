@@ -1,6 +1,7 @@
 """The figures of the CSG study."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import pandas as pd
@@ -8,129 +9,233 @@ from matplotlib.figure import Figure
 
 from pruncam.complexity import CSG
 from pruncam.datasets import ImageSet
-from pruncam.report import diagrams_csg, plots_csg
-from pruncam.report.plots_csg import Curve, Mark
 from pruncam.report.result import Drawing
-from pruncam.studies.csg import printed
-from pruncam.studies.csg.collection import mean_of
-from pruncam.studies.csg.config import RAW, Config
-from pruncam.studies.csg.overlap import Overlap
+from pruncam.studies.csg import charts, class_charts, diagrams
+from pruncam.studies.csg.analysis import at_own_settings, of_raw_pixels
+from pruncam.studies.csg.charts import RowPanel, RowValue, SpreadCurve
+from pruncam.studies.csg.config import RAW, CsgConfig
+from pruncam.studies.csg.experiment import SPLITS, CsgExperiment, mean_over_draws
+from pruncam.studies.csg.overlap import OverlapRow
+from pruncam.studies.csg.published import longest_values
+from pruncam.studies.figures import made_at
 
 
-def drawings(
-    config: Config,
-    tables: Mapping[str, pd.DataFrame],
-    measured: Mapping[str, list[CSG]],
-    shown: Mapping[str, Sequence[Overlap]],
-    data: Mapping[str, ImageSet],
-    stand_ins: Sequence[str],
-) -> dict[str, Drawing]:
-    """Every figure of the study; `data` has the training split behind each of the papers' data sets.
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """All figures of a finished study.
 
-    `stand_ins` are those whose pixels are not the publisher's.
+    `csgs` are those of raw pixels by data set, one per draw; `overlaps` are the images to show, by
+    data set; `stand_ins` are the data sets for which other images stand in.
     """
-    where = {half: f"Profile {config.profile}, {images.provenance}." for half, images in data.items()}
-    own = f"raw pixels, k = {config.k}, M = {config.samples_per_class}"
-    replaced = "; ".join(_replacement(half, data[half]) for half in stand_ins)
-    profile = f"Profile {config.profile}" + (f", stand-ins: {replaced}." if replaced else ".")
-    found = {
-        "1": Drawing(diagrams_csg.outline, "Complexity and pruning of the same data sets.", lines=True),
-        "method": Drawing(diagrams_csg.steps, "From pictures to one number.", lines=True),
-    }
-    for half, draws in measured.items():
-        draw = partial(plots_csg.classes, mean_of(draws, "similarity"), data[half].classes)
-        caption = f"Which classes of {half} are alike: mean of {len(draws)} draws ({own}). {where[half]}"
-        found[f"classes_{half}"] = Drawing(draw, caption)
-    spectra = {half: mean_of(draws, "eigenvalues") for half, draws in measured.items()}
-    found["eigenvalues"] = Drawing(
-        partial(plots_csg.spectra, spectra),
-        f"Eigenvalues of the Laplacian (left) and what CSG sums up from their gaps (right): a curve ends at CSG/(K-1). "
-        f"Training splits, means over the draws ({own}). {profile}",
-        lines=True,
-    )
-    for half, overlaps in shown.items():
+
+    config: CsgConfig
+    experiments: Sequence[CsgExperiment]
+    tables: Mapping[str, pd.DataFrame]
+    csgs: Mapping[str, list[CSG]]
+    overlaps: Mapping[str, Sequence[OverlapRow]]
+    stand_ins: Sequence[str]
+
+    def drawings(self) -> dict[str, Drawing]:
+        """Return the figures by the paper's number or a name."""
+        drawings = {
+            "1": Drawing(
+                diagrams.outline, "Complexity and pruning of the same data sets.", lines=True
+            ),
+            "method": Drawing(diagrams.steps, "From images to one number.", lines=True),
+            **self._classes(),
+            "eigenvalues": self._eigenvalues(),
+            **self._overlaps(),
+            "k_and_M": self._settings(),
+            "pools": self._pools(),
+        }
+        if len(self.tables["distances"]):
+            drawings["embeddings"] = self._embeddings()
+        return drawings
+
+    @property
+    def _own_settings(self) -> str:
+        return f"raw pixels, k = {self.config.k}, M = {self.config.samples_per_class}"
+
+    def _ending(self, experiment: CsgExperiment) -> str:
+        return made_at(self.config.profile, experiment.train.provenance)
+
+    @property
+    def _ending_of_all(self) -> str:
+        """The end of a caption for all data sets: profile and stand-ins."""
+        replacements = [
+            _replacement(e.dataset, e.train)
+            for e in self.experiments
+            if e.dataset in self.stand_ins
+        ]
+        if not replacements:
+            return f"Profile {self.config.profile}."
+        return f"Profile {self.config.profile}, stand-ins: {'; '.join(replacements)}."
+
+    def _classes(self) -> dict[str, Drawing]:
+        """Return the figure of the similarity of classes for every data set."""
+        drawings = {}
+        for experiment in self.experiments:
+            names = experiment.train.classes
+            draws = self.csgs[experiment.dataset]
+            similarity = mean_over_draws(draws, "similarity")
+            caption = (
+                f"Which classes of {experiment.dataset} are alike: mean of {len(draws)} draws "
+                f"({self._own_settings}). {self._ending(experiment)}"
+            )
+            draw = partial(class_charts.similarity_of_classes, similarity, names)
+            drawings[f"classes_{experiment.dataset}"] = Drawing(draw, caption)
+        return drawings
+
+    def _eigenvalues(self) -> Drawing:
+        spectra = {
+            dataset: mean_over_draws(draws, "eigenvalues") for dataset, draws in self.csgs.items()
+        }
         caption = (
-            f"Training pictures of {half} with the most foreign neighbours, one of a class, and their nearest ones "
-            f"by raw pixels; classes other than the picture's own in orange. {where[half]}"
+            "Eigenvalues of the Laplacian (left) and what CSG sums up from their gaps (right): a "
+            "curve ends at CSG/(K-1). Training splits, means over the draws "
+            f"({self._own_settings}). {self._ending_of_all}"
         )
-        found[f"overlap_{half}"] = Drawing(partial(_overlap, overlaps), caption)
-    found["k_and_M"] = Drawing(
-        partial(_settings, config, tables["settings"]),
-        f"CSG over its value at {own}, by k (left) and by M (right), training splits; bars: sd of one draw. " + profile,
-        lines=True,
-    )
-    found["pools"] = Drawing(
-        partial(_pools, tables["pools"]),
-        "CSG/(K-1) against the images of a class among which neighbours are searched; dashed: test splits; bars: "
-        f"sd ({own}; of pools smaller than M every image is a sample). {profile}",
-        lines=True,
-    )
-    if len(tables["distances"]):
-        found["embeddings"] = Drawing(
-            partial(_embeddings, config, tables["distances"]),
-            f"CSG of embeddings at k = {config.k}, M = {config.samples_per_class}, full for train, hollow for test; "
-            'bars: sd over draws and trainings; "fewer" and all t-SNE: the first '
-            f"{config.tsne_images:,} images, for CSG falls as their number grows; "
-            "orange: printed values (full: split not stated, dashed: train, dotted: test). " + profile,
-            lines=True,
+        return Drawing(partial(class_charts.spectra, spectra), caption, lines=True)
+
+    def _overlaps(self) -> dict[str, Drawing]:
+        """Return the figure of images in the overlap for every data set that may be published."""
+        drawings = {}
+        for experiment in self.experiments:
+            dataset = experiment.dataset
+            if dataset not in self.overlaps:
+                continue
+            caption = (
+                f"Training images of {dataset} with the most foreign neighbours, one of a class, "
+                "and their nearest neighbours by raw pixels; classes other than the image's own in "
+                f"orange. {self._ending(experiment)}"
+            )
+            draw = partial(_draw_overlap, self.overlaps[dataset])
+            drawings[f"overlap_{dataset}"] = Drawing(draw, caption)
+        return drawings
+
+    def _settings(self) -> Drawing:
+        caption = (
+            f"CSG over its value at {self._own_settings}, by k (left) and by M (right), training "
+            f"splits; bars: sd of one draw. {self._ending_of_all}"
         )
-    return found
+        draw = partial(_draw_settings, self.config, self.tables["settings"])
+        return Drawing(draw, caption, lines=True)
+
+    def _pools(self) -> Drawing:
+        caption = (
+            "CSG/(K-1) against the images of a class among which neighbours are searched; dashed: "
+            f"test splits; bars: sd ({self._own_settings}; of pools smaller than M every image is "
+            f"a sample). {self._ending_of_all}"
+        )
+        return Drawing(partial(_draw_pools, self.tables["pools"]), caption, lines=True)
+
+    def _embeddings(self) -> Drawing:
+        config = self.config
+        caption = (
+            f"CSG of embeddings at k = {config.k}, M = {config.samples_per_class}, full for train, "
+            'hollow for test; bars: sd over draws and trainings; "fewer" and all t-SNE: the first '
+            f"{config.tsne_images:,} images, as CSG falls when their number grows; orange: printed "
+            "values (full: split not stated, dashed: train, dotted: test). "
+            f"{self._ending_of_all}"
+        )
+        draw = partial(_draw_embeddings, config, self.tables["distances"])
+        return Drawing(draw, caption, lines=True)
 
 
-def _replacement(half: str, images: ImageSet) -> str:
-    """What stands in for a data set, in words: another set, or the same in another form."""
-    title, _, form = images.provenance.partition(" (")[0].partition(": ")
-    return f"{half} {form}" if title == half else f"{title} for {half}"
+def _replacement(dataset: str, images: ImageSet) -> str:
+    """Return what stands in for a data set, in words: another set, or the same in another form."""
+    origin = images.provenance.partition(" (")[0]
+    title, _, form = origin.partition(": ")
+    return f"{dataset} {form}" if title == dataset else f"{title} for {dataset}"
 
 
-def _overlap(overlaps: Sequence[Overlap]) -> Figure:
+def _draw_overlap(overlaps: Sequence[OverlapRow]) -> Figure:
     names = [overlap.names for overlap in overlaps]
     other = [[name != row[0] for name in row] for row in names]
-    return plots_csg.beside([overlap.pictures for overlap in overlaps], names, other=other)
+    return charts.image_rows([overlap.images for overlap in overlaps], names, other=other)
 
 
-def _settings(config: Config, table: pd.DataFrame) -> Figure:
-    """CSG relative to the study's own settings, by k and by M."""
-    table = table[(table["embedding"] == RAW) & table["whole"] & (table["split"] == "train")]
-    halves = list(dict.fromkeys(table["half"]))
-    panels = {}
-    for label, column, fixed in (
-        ("k, neighbours of each sample", "k", table["samples"] == config.samples_per_class),
-        ("M, samples of each class", "samples", table["k"] == config.k),
-    ):
-        panels[label] = []
-        for half, colour in zip(halves, plots_csg.COLOURS, strict=False):
-            part = table[fixed & (table["half"] == half)].sort_values(column)
-            base = part.loc[part[column] == {"k": config.k, "samples": config.samples_per_class}[column], "csg"].iloc[0]
-            if base > 0:
-                panels[label].append(Curve(half, part[column], part["csg"] / base, part["sd"] / base, colour))
-    return plots_csg.curves(panels, ylabel="CSG, share of the study's own")
+def _draw_settings(config: CsgConfig, settings: pd.DataFrame) -> Figure:
+    """Draw CSG relative to the study's own settings, by k and by M."""
+    raw = of_raw_pixels(settings)
+    train = raw[raw["split"] == "train"]
+    at_m = train[train["samples"] == config.samples_per_class]
+    at_k = train[train["k"] == config.k]
+    panels = {
+        "k, neighbours of each sample": _relative_curves(at_m, "k", config.k),
+        "M, samples of each class": _relative_curves(at_k, "samples", config.samples_per_class),
+    }
+    return charts.curves(panels, ylabel="CSG, share of the study's own")
 
 
-def _pools(table: pd.DataFrame) -> Figure:
-    """CSG/(K-1) of every data set and split by the size of the pool."""
+def _relative_curves(
+    table: pd.DataFrame,
+    column: str,
+    own_value: int,
+) -> list[SpreadCurve]:
+    """Return CSG over its value at the study's own setting, a curve per data set."""
     curves = []
-    for half, colour in zip(dict.fromkeys(table["half"]), plots_csg.COLOURS, strict=False):
-        for split in ("train", "test"):
-            part = table[(table["half"] == half) & (table["split"] == split)]
+    for (dataset, part), colour in zip(_by_dataset(table), charts.COLOURS, strict=False):
+        part = part.sort_values(column)
+        base = part.loc[part[column] == own_value, "csg"].iloc[0]
+        if base > 0:
+            y, spread = part["csg"] / base, part["sd"] / base
+            curves.append(SpreadCurve(dataset, part[column], y, spread, colour))
+    return curves
+
+
+def _by_dataset(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Iterate over the data sets and their rows."""
+    yield from table.groupby("dataset", sort=False)
+
+
+def _draw_pools(pools: pd.DataFrame) -> Figure:
+    """Draw CSG/(K-1) of every data set and split by the size of the pool."""
+    curves = []
+    for (dataset, both), colour in zip(_by_dataset(pools), charts.COLOURS, strict=False):
+        for split in SPLITS:
+            part = both[both["split"] == split]
             scale = part["relative"] / part["csg"].where(part["csg"] > 0)
-            curves.append(Curve(half, part["pool"], part["relative"], part["sd"] * scale, colour, split == "test"))
-    return plots_csg.curves({"images of a class in the pool": curves}, ylabel="CSG / (K-1)", log=True)
+            curve = SpreadCurve(
+                name=dataset,
+                x=part["pool"],
+                y=part["relative"],
+                spread=part["sd"] * scale,
+                colour=colour,
+                dashed=split == "test",
+            )
+            curves.append(curve)
+    panels = {"images of a class in the pool": curves}
+    return charts.curves(panels, ylabel="CSG / (K-1)", log=True)
 
 
-def _embeddings(config: Config, table: pd.DataFrame) -> Figure:
-    """Every embedding at the study's own k and M against the printed values."""
-    table = table[(table["k"] == config.k) & (table["samples"] == config.samples_per_class)]
-    names = table["embedding"] + table["volume"].map({True: ", volume", False: ""})
-    few = (table["embedding"] == RAW) & ~table["whole"]
-    table = table.assign(row=names + few.map({True: " (fewer)", False: ""}))
+def _draw_embeddings(config: CsgConfig, distances: pd.DataFrame) -> Figure:
+    """Draw every embedding at the study's own k and M against the printed values."""
+    table = at_own_settings(distances, config)
+    volume = table["volume"].map({True: ", volume", False: ""})
+    is_few = (table["embedding"] == RAW) & ~table["whole"]
+    fewer = is_few.map({True: " (fewer)", False: ""})
+    table = table.assign(row=table["embedding"] + volume + fewer)
     panels = {}
-    for half in config.embedded or list(dict.fromkeys(table["half"])):
-        part = table[table["half"] == half]
-        marks = [
-            Mark(r.row, r.csg, r.sd, r.split == "test") for r in part.drop_duplicates(["row", "split"]).itertuples()
-        ]
-        levels = {row.split: row.value for row in printed.longest(half).itertuples()}
-        if marks:
-            panels[half] = (marks, levels)
-    return plots_csg.against_levels(panels, xlabel="CSG")
+    for dataset in config.embedded or dict.fromkeys(table["dataset"]):
+        of_dataset = table[table["dataset"] == dataset]
+        if len(of_dataset):
+            panels[dataset] = _embedding_panel(dataset, of_dataset)
+    return charts.values_by_row(panels, xlabel="CSG")
+
+
+def _embedding_panel(dataset: str, table: pd.DataFrame) -> RowPanel:
+    """Return the CSGs of a data set by embedding, and its printed values by split."""
+    values = [
+        RowValue(
+            row.row,
+            row.csg,
+            row.sd,
+            hollow=row.split == "test",
+        )
+        for row in table.drop_duplicates(["row", "split"]).itertuples()
+    ]
+    printed = longest_values()
+    printed = printed[printed["dataset"] == dataset]
+    levels = dict(zip(printed["split"], printed["value"], strict=True))
+    return RowPanel(values, levels)

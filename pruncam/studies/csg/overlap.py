@@ -1,39 +1,56 @@
-"""The pictures in the overlap: those whose nearest neighbours are of other classes, chosen by a rule and not by eye."""
+"""The images in the overlap of classes, chosen by a rule, with their nearest neighbours."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
-from pruncam.studies.csg.collection import Collection
+from pruncam.datasets import ImageSet
+from pruncam.studies.csg.experiment import CsgExperiment
 
-ROWS, BESIDE = 4, 6  # pictures shown of a data set, and neighbours of each
+_SHOWN_IMAGES, _SHOWN_NEIGHBOURS = 4, 6
 
 
 @dataclass(frozen=True)
-class Overlap:
-    """A picture and its nearest neighbours, with the names of their classes."""
+class OverlapRow:
+    """An image and its nearest neighbours, with the names of their classes."""
 
-    pictures: list[np.ndarray]  # (H, W) or (H, W, 3) in [0, 1], the picture itself first
+    images: list[np.ndarray]  # (H, W) or (H, W, 3) in [0, 1], the image itself first
     names: list[str]
 
 
-def pictures(collection: Collection) -> list[Overlap]:
-    """The training pictures with the most foreign neighbours, at most one of a class; of equals the first.
+def overlap_rows(experiment: CsgExperiment) -> list[OverlapRow]:
+    """Return the training images with the most neighbours of other classes.
 
-    All neighbours that were searched count; where as many are foreign, the nearest decides.
+    At most one of a class, and the first of equals. All neighbours that were searched count; for
+    images with as many foreign neighbours, the nearest neighbour decides.
     """
-    images, nearest = collection.train, collection.neighbours("train").long()
-    foreign = (images.labels[nearest] != images.labels[:, None]).int().numpy()
-    order = np.lexsort((np.arange(len(images)), -foreign[:, 0], -foreign.sum(1)))
+    images = experiment.train
+    nearest = experiment.raw_neighbours("train").long()
+    order = _most_foreign_first(images.labels, nearest)
     labels = images.labels[order].numpy()
-    _, first = np.unique(labels, return_index=True)
-    chosen = order[np.sort(first)[:ROWS]]
-    return [_beside(collection, int(row), nearest[row, :BESIDE]) for row in chosen]
+    _, first_of_class = np.unique(labels, return_index=True)
+    chosen = order[np.sort(first_of_class)[:_SHOWN_IMAGES]]
+    rows = []
+    for index in chosen.tolist():
+        neighbours = nearest[index, :_SHOWN_NEIGHBOURS].tolist()
+        rows.append(_overlap_row(images, [index, *neighbours]))
+    return rows
 
 
-def _beside(collection: Collection, row: int, nearest: Tensor) -> Overlap:
-    images, rows = collection.train, [row, *nearest.tolist()]
-    shown = [images.images[r].permute(1, 2, 0).numpy() / 255 for r in rows]
-    shown = [picture[..., 0] if picture.shape[-1] == 1 else picture for picture in shown]
-    return Overlap(shown, [images.classes[int(images.labels[r])] for r in rows])
+def _most_foreign_first(labels: Tensor, nearest: Tensor) -> np.ndarray:
+    """Return the order of the images by their number of foreign neighbours."""
+    is_foreign = labels[nearest] != labels[:, None]
+    foreign = is_foreign.int().numpy()
+    position = np.arange(len(labels))
+    # The last key counts first.
+    return np.lexsort((position, -foreign[:, 0], -foreign.sum(1)))
+
+
+def _overlap_row(images: ImageSet, indices: list[int]) -> OverlapRow:
+    pixels = images.images[indices].permute(0, 2, 3, 1).numpy() / 255
+    if pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]
+    labels = images.labels[indices].tolist()
+    names = [images.classes[label] for label in labels]
+    return OverlapRow(list(pixels), names)

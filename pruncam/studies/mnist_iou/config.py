@@ -1,15 +1,18 @@
 """The configuration of the MNIST IoU study."""
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pruncam import cams
-from pruncam.models import INITIAL_WEIGHTS
+from pruncam.networks import INITIAL_WEIGHTS
+from pruncam.studies.config import Schedule, check_bootstrap
 from pruncam.training import Inputs, Recipe
 
 PRUNABLE = 2324  # weights of the network that may be pruned
 LEVEL_ZERO = ("retrained", "pretrained")
+TARGET_LAYERS = ("conv2", "relu2")
 VARIANTS: dict[str, dict[str, Any]] = {
     "inputs not normalised": {"mean": 0.0, "std": 1.0},
     "PyTorch's initial weights": {"initial_weights": "pytorch"},
@@ -17,22 +20,23 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class Config:
-    """The MNIST IoU study (thesis, Sections 2.2 and A.1); fields without a comment are named as in the thesis.
+@dataclass(frozen=True, kw_only=True)
+class MnistIouConfig:
+    """Settings of the MNIST IoU study (thesis, Sections 2.2 and A.1).
 
-    Raises ValueError in one sentence where a value makes no sense.
+    Fields without a comment are named as in the thesis. Raises ValueError in one sentence if a
+    value makes no sense.
     """
 
-    dataset: str
-    train_images: int | None  # the first so many; None takes all
+    dataset: str  # name of the images in `datasets.catalog`
+    train_images: int | None  # number of training images, taken from the start; None takes all
     test_images: int | None
     seeds: tuple[int, ...]  # those of the thesis, averaged
-    more_seeds: tuple[int, ...]  # trained and scored alike, each shown alone
-    levels: int  # how often the network is pruned; level 0 is the unpruned one
+    more_seeds: tuple[int, ...]  # trained and scored in the same way, each shown alone
+    levels: int  # number of prunings; level 0 is the unpruned network
     fraction: float  # of the remaining weights, pruned at each level
-    pretraining: tuple[tuple[int, float], ...]  # (epochs, learning rate)
-    retraining: tuple[tuple[int, float], ...]
+    pretraining: Schedule
+    retraining: Schedule
     batch_size: int
     momentum: float
     weight_decay: float
@@ -40,53 +44,82 @@ class Config:
     mean: float  # of the input normalisation, after [0, 1]
     std: float
     initial_weights: str
-    level_zero: str  # is level 0 the pretrained net itself or is it trained again like every other level?
-    variants: tuple[str, ...]  # names from VARIANTS, each trained anew
-    variant_seeds: int
-    method: str
+    level_zero: str  # the "pretrained" network itself, or "retrained" like every other level
+    variants: tuple[str, ...]  # names from VARIANTS; each is trained from the start
+    variant_seeds: int  # number of seeds of each variant
+    method: str  # CAM method
     target_layer: str
-    bootstrap: int  # resamples of the images
+    bootstrap: int  # bootstrap resamples of the images
     profile: str = "custom"
 
     def __post_init__(self):
+        self._check_pruning()
+        self._check_seeds()
+        check_bootstrap(self.bootstrap)
+        _check_names("variants", self.variants, VARIANTS)
+        _check_names("initial_weights", [self.initial_weights], INITIAL_WEIGHTS)
+        _check_names("level_zero", [self.level_zero], LEVEL_ZERO)
+        _check_names("method", [self.method], cams.METHODS)
+        _check_names("target_layer", [self.target_layer], TARGET_LAYERS)
+        # Records that check their own values.
+        self.recipe("pretraining")
+        self.recipe("retraining")
+        _ = self.inputs
+
+    def _check_pruning(self) -> None:
         if not 1 <= self.levels <= 25:
-            raise ValueError(f"levels must be 1 to 25 (2,324 weights last no longer), got {self.levels}")
-        if not 0 < self.fraction < 1:
-            raise ValueError(f"fraction of the remaining weights must be in (0, 1), got {self.fraction}")
-        left = PRUNABLE
-        for level in range(1, self.levels + 1):
-            left -= math.ceil(self.fraction * left) + 1  # `pruning.lottery_step`
-            if left < 1:
-                raise ValueError(f"no weight is left at level {level} of {self.levels}: lower levels or fraction")
-        every = self.seeds + self.more_seeds
-        if not self.seeds or len(set(every)) != len(every):
-            raise ValueError(f"seeds and more_seeds must name at least one seed and none twice, got {every}")
-        if not 0 <= self.variant_seeds <= len(self.seeds) or (self.variants and self.variant_seeds == 0):
             raise ValueError(
-                f"variant_seeds must be 1 to {len(self.seeds)} (0 without variants), got {self.variant_seeds}"
+                f"levels must be 1 to 25 (2,324 weights last no longer), got {self.levels}"
             )
-        for name, value, known in (
-            ("variants", self.variants, tuple(VARIANTS)),
-            ("initial_weights", (self.initial_weights,), INITIAL_WEIGHTS),
-            ("level_zero", (self.level_zero,), LEVEL_ZERO),
-            ("method", (self.method,), cams.METHODS),
-            ("target_layer", (self.target_layer,), ("conv2", "relu2")),
-        ):
-            if not set(value) <= set(known):
-                raise ValueError(f"{name} must be taken from {', '.join(known)}, got {', '.join(value)}")
-        if self.bootstrap < 100:
-            raise ValueError(f"bootstrap must be 100 resamples or more, got {self.bootstrap}")
-        self.inputs, self.recipe("pretraining"), self.recipe("retraining")  # their own checks
+        if not 0 < self.fraction < 1:
+            raise ValueError(
+                f"fraction of the remaining weights must be in (0, 1), got {self.fraction}"
+            )
+        remaining = PRUNABLE
+        for level in range(1, self.levels + 1):
+            remaining -= math.ceil(self.fraction * remaining) + 1  # `pruning.lottery_step`
+            if remaining < 1:
+                raise ValueError(
+                    f"no weight is left at level {level} of {self.levels}: lower levels or fraction"
+                )
+
+    def _check_seeds(self) -> None:
+        seeds = self.all_seeds
+        if not self.seeds or len(set(seeds)) != len(seeds):
+            raise ValueError(
+                f"seeds and more_seeds must name at least one seed and none twice, got {seeds}"
+            )
+        fewest = 1 if self.variants else 0
+        if not fewest <= self.variant_seeds <= len(self.seeds):
+            raise ValueError(
+                f"variant_seeds must be 1 to {len(self.seeds)} (0 without variants), "
+                f"got {self.variant_seeds}"
+            )
+
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """The seeds of the thesis, then the others."""
+        return self.seeds + self.more_seeds
 
     @property
     def inputs(self) -> Inputs:
-        """How an image becomes the network's input."""
+        """The steps from image to network input."""
         return Inputs(noise=self.noise, mean=self.mean, std=self.std)
 
     def recipe(self, phase: str) -> Recipe:
-        """The recipe of "pretraining" or "retraining"."""
-        return Recipe(getattr(self, phase), self.batch_size, self.momentum, self.weight_decay)
+        """Return the recipe of "pretraining" or "retraining"."""
+        schedule = getattr(self, phase)
+        return Recipe(schedule, self.batch_size, self.momentum, self.weight_decay)
 
-    def variant(self, name: str) -> "Config":
-        """This configuration with a named variant's change."""
+    def variant(self, name: str) -> "MnistIouConfig":
+        """Return this configuration with the change of a named variant."""
         return replace(self, **VARIANTS[name])
+
+
+def _check_names(
+    field: str,
+    names: Collection[str],
+    options: Collection[str],
+) -> None:
+    if not set(names) <= set(options):
+        raise ValueError(f"{field} must be taken from {', '.join(options)}, got {', '.join(names)}")

@@ -1,4 +1,4 @@
-"""What the IoU says of heatmaps that explain nothing: the frame in which every other number has to be read."""
+"""The IoU of maps that explain nothing, as a reference for all other values."""
 
 import pandas as pd
 import torch
@@ -6,13 +6,14 @@ from skimage.filters import sobel
 from torch import Tensor
 
 from pruncam import metrics
-from pruncam.seeds import generator
+from pruncam._core.seeds import generator
 
 
-def table(clean: Tensor, noisy: Tensor, seed: int) -> pd.DataFrame:
-    """Mean soft IoU with the clean images (N, H, W), in [0, 1], of maps that no network made."""
+def sanity_checks(clean: Tensor, noisy: Tensor, seed: int) -> pd.DataFrame:
+    """Return the mean soft IoU of images (N, H, W) in [0, 1] with maps that no network made."""
     clean, noisy = clean.cpu(), noisy.cpu()
     edges = torch.from_numpy(sobel(clean.numpy(), axis=(1, 2))).to(clean)
+    strongest = edges.amax((1, 2), keepdim=True).clamp(min=1e-12)
     random = torch.rand(clean.shape, generator=generator(seed, "random maps"))
     maps = {
         "the image itself": clean,
@@ -20,10 +21,13 @@ def table(clean: Tensor, noisy: Tensor, seed: int) -> pd.DataFrame:
         "the image, inverted": 1 - clean,
         "the next image": clean.roll(-1, 0),
         "the mean of all images": clean.mean(0).expand_as(clean),
-        "its edges (Sobel), scaled to 1": edges / edges.amax((1, 2), keepdim=True).clamp(min=1e-12),
+        "its edges (Sobel), scaled to 1": edges / strongest,
         "random pixels": random,
         "one everywhere": torch.ones_like(clean),
         "zero everywhere": torch.zeros_like(clean),
     }
-    rows = [{"heatmap": name, "iou": metrics.soft_iou(found, clean).mean().item()} for name, found in maps.items()]
+    rows = [
+        {"heatmap": name, "iou": metrics.soft_iou(heatmaps, clean).mean().item()}
+        for name, heatmaps in maps.items()
+    ]
     return pd.DataFrame(rows)

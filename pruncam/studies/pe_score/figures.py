@@ -5,55 +5,100 @@ from functools import partial
 
 import pandas as pd
 
-from pruncam.report import diagrams
+from pruncam import cams
 from pruncam.report.result import Drawing
-from pruncam.studies.figures import TITLES, by_rate, percent, score_against_rate, three_cams
-from pruncam.studies.pe_score.config import FASTER, WEIGHT, Config
+from pruncam.studies.figures import (
+    all_cams,
+    by_rate,
+    in_paper_order,
+    made_at,
+    percent,
+    score_against_rate,
+)
+from pruncam.studies.pe_score import diagrams
+from pruncam.studies.pe_score.config import FASTER, WEIGHT, PeScoreConfig
 from pruncam.studies.samples import Sample
 
-CURVES = {  # the paper's numbers
+_CURVE_FIGURES = {  # the paper's numbers
     ("CIFAR-10", FASTER): "4",
     ("CIFAR-10", WEIGHT): "5",
     ("COVID-19", WEIGHT): "7",
     ("COVID-19", FASTER): "8",
 }
-MAPS = {"CIFAR-10": "6", "COVID-19": "9"}
+_MAP_FIGURES = {"CIFAR-10": "6", "COVID-19": "9"}
 
 
 def drawings(
-    config: Config, tables: Mapping[str, pd.DataFrame], samples: Mapping[str, Sample], data: Mapping[str, str]
+    config: PeScoreConfig,
+    tables: Mapping[str, pd.DataFrame],
+    samples: Mapping[str, Sample],
+    provenance: Mapping[str, str],
 ) -> dict[str, Drawing]:
-    """Every figure of the study; `data` names the data set behind each half in captions."""
-    first = next(iter(samples))
-    pictured = {half: _where(config, data[half]) + sample.acknowledged for half, sample in samples.items()}
-    found = {
-        "1": Drawing(diagrams.removed_neurons, "A pruning rate of 40 % leaves 3 of 5 neurons.", lines=True),
-        "2": Drawing(
-            partial(three_cams, samples[first]),
-            f"The three CAMs of one image by the unpruned network. {pictured[first]}",
+    """Return all figures.
+
+    `samples` are the images shown and `provenance` describes the images, by data set.
+    """
+    endings = {name: made_at(config.profile, text) for name, text in provenance.items()}
+    figures = {
+        "1": Drawing(
+            diagrams.removed_neurons,
+            "A pruning rate of 40 % leaves 3 of 5 neurons.",
+            lines=True,
         ),
-        "3": Drawing(diagrams.pe_pipeline, "How the PE score of a pruned model comes about.", lines=True),
+        "2": _three_cams(samples, endings),
+        "3": Drawing(
+            diagrams.pe_pipeline,
+            "From the heatmaps and confidences of two models to the PE score.",
+            lines=True,
+        ),
     }
-    for half, sample in samples.items():
-        rule = FASTER if FASTER in config.criteria else config.criteria[0]
-        rows = {TITLES[method]: rules[rule] for method, rules in sample.maps.items()}
-        caption = (
-            f"Heatmaps of test image {sample.index} (class {sample.label}) by the unpruned network and with "
-            f"{percent(config.rates)} of every layer's filters removed by {rule}. {pictured[half]}"
-        )
-        found[MAPS.get(half, f"maps {half}")] = Drawing(partial(by_rate, sample, config.rates, rows), caption)
+    for dataset, sample in samples.items():
+        number = _MAP_FIGURES.get(dataset, f"maps {dataset}")
+        figures[number] = _maps_by_rate(config, sample, endings[dataset])
         for rule in config.criteria:
-            caption = (
-                f"Accuracy (left scale) and PE of the three CAMs on {half} with {rule}; bars: 95 % intervals over "
-                "images. Bands: PE of the baseline that is fine-tuned and not pruned; dotted: of a network with random "
-                f"weights. {_where(config, data[half])}"
-            )
-            draw = partial(
-                score_against_rate, tables, half, rule, ("pe", "PE"), xlabel="filters removed in every layer, %"
-            )
-            found[CURVES.get((half, rule), f"curves {half} {rule}")] = Drawing(draw, caption, lines=True)
-    return dict(sorted(found.items(), key=lambda entry: (len(entry[0]), entry[0])))
+            number = _CURVE_FIGURES.get((dataset, rule), f"curves {dataset} {rule}")
+            figures[number] = _curves(tables, dataset, rule, endings[dataset])
+    return in_paper_order(figures)
 
 
-def _where(config: Config, data: str) -> str:
-    return f"Profile {config.profile}, {data}."
+def _three_cams(samples: Mapping[str, Sample], endings: Mapping[str, str]) -> Drawing:
+    """Figure 2, with the sample of the first data set."""
+    dataset, sample = next(iter(samples.items()))
+    ending = endings[dataset] + sample.acknowledgement
+    caption = f"The three CAMs of one image by the unpruned network. {ending}"
+    return Drawing(partial(all_cams, sample), caption)
+
+
+def _maps_by_rate(config: PeScoreConfig, sample: Sample, ending: str) -> Drawing:
+    """Figures 6 and 9, with SeNPIS-Faster if it is among the criteria."""
+    rule = FASTER if FASTER in config.criteria else config.criteria[0]
+    rows = {cams.METHODS[method].title: maps[rule] for method, maps in sample.maps.items()}
+    caption = (
+        f"Heatmaps of test image {sample.index} (class {sample.label}) by the unpruned network and "
+        f"with {percent(config.rates)} of every layer's filters removed by {rule}. "
+        f"{ending}{sample.acknowledgement}"
+    )
+    return Drawing(partial(by_rate, sample, config.rates, rows), caption)
+
+
+def _curves(
+    tables: Mapping[str, pd.DataFrame],
+    dataset: str,
+    rule: str,
+    ending: str,
+) -> Drawing:
+    """Figures 4, 5, 7 and 8."""
+    caption = (
+        f"Accuracy (left scale) and PE of the three CAMs on {dataset} with {rule}; bars: 95 % "
+        "intervals over images. Bands: PE of the baseline that is fine-tuned and not pruned; "
+        f"dotted: of a network with random weights. {ending}"
+    )
+    draw = partial(
+        score_against_rate,
+        tables,
+        dataset,
+        rule,
+        ("pe", "PE"),
+        xlabel="filters removed in every layer, %",
+    )
+    return Drawing(draw, caption, lines=True)

@@ -2,72 +2,56 @@
 
 from dataclasses import dataclass
 
-from pruncam import scoring
-from pruncam.choices import check_number
-from pruncam.studies.plain import NETWORKS
+from pruncam._core.validation import check_number
+from pruncam.studies.config import PruningConfig, check_datasets
+from pruncam.studies.experiment import PLAIN_NETWORKS
 from pruncam.training import Recipe
 
 
-@dataclass(frozen=True)
-class Config:
-    """The pruning sweeps of the complexity paper (Sections 3.4 to 4.4); a half is one data set with its network.
+@dataclass(frozen=True, kw_only=True)
+class SweepsConfig(PruningConfig):
+    """Settings of the pruning sweeps (complexity paper, Sections 3.4 to 4.4).
 
-    Raises ValueError in one sentence where a value makes no sense.
+    The baseline is trained by Adam. Rates are shares of the weights of all convolutions, pruned
+    globally. `methods` are the CAMs whose heatmaps are followed through the sweep, on the first
+    `sensitivity_images` test images; accuracies are of all test images.
     """
 
-    halves: tuple[tuple[str, str, int, int, float], ...]  # (the paper's set, ours, side, first filters, accuracy % that
-    # claims need); a set that the paper does not have goes by its own name
-    train_images: int | None  # the first so many; None takes all
-    test_images: int | None
-    seed: int
-    baseline: tuple[tuple[int, float], ...]  # (epochs, learning rate), by Adam
-    baseline_batch: int
-    finetuning: tuple[tuple[int, float], ...]  # by SGD with momentum
-    finetuning_batch: int
-    rates: tuple[float, ...]  # of the weights of all convolutions, globally, smallest first
-    floor_seeds: tuple[int, ...]  # of the unpruned baseline, fine-tuned: what fine-tuning alone does
-    chance_seeds: tuple[int, ...]  # of networks with random weights
-    methods: tuple[str, ...]  # the CAMs whose heatmaps are followed through the sweep
-    sensitivity_images: int  # of the test split, whose heatmaps are asked for; accuracies are of all of it
-    csg_seeds: tuple[int, ...]  # draws of the samples that the complexity is measured on
-    csg_samples: int  # of each class
+    csg_seeds: tuple[int, ...]  # draws of the samples on which complexity is measured
+    csg_samples: int  # samples of each class
     csg_neighbours: int
-    csg_images: int | None  # first training images, whether trained on or not, that it is measured in; None takes all
-    csg_pool: int  # the first so many, where sets are compared at equal size
-    max_loss: float  # points of accuracy: how far may one prune before losing so much?
-    bootstrap: int  # resamples of the images
-    profile: str = "custom"
+    csg_images: int | None  # training images in which complexity is measured; None takes all
+    csg_pool: int  # images of each data set where complexities are compared at equal size
+    max_loss: float  # points of accuracy that pruning may cost, in the choice of a rate
 
     def __post_init__(self):
-        for paper, ours, side, width, needed in self.halves:
-            if side not in NETWORKS:
-                raise ValueError(f"{paper}: the networks take images of 32 or 96 pixels, got {side} for {ours}")
-            if width < 1:
-                raise ValueError(f"{paper}: the first convolution needs a filter or more, got {width}")
-            if not 0 <= needed <= 100:
-                raise ValueError(f"{paper}: the accuracy that claims need is in %, 0 to 100, got {needed}")
-        if not self.halves or len({half[0] for half in self.halves}) < len(self.halves):
-            raise ValueError("halves must be different data sets, one or more")
-        if not self.rates or list(self.rates) != sorted(set(self.rates)) or not all(0 < r < 1 for r in self.rates):
-            raise ValueError(f"rates must rise within (0, 1), got {self.rates}")
-        unknown = [method for method in self.methods if method not in scoring.METHODS]
-        if unknown or not self.methods:
-            raise ValueError(f"methods must be taken from {', '.join(scoring.METHODS)}, got {self.methods}")
+        super().__post_init__()
+        check_datasets(self.datasets, sizes=PLAIN_NETWORKS)
         if not self.csg_seeds:
-            raise ValueError("csg_seeds must hold a seed or more")
-        for name in ("sensitivity_images", "csg_samples", "csg_neighbours"):
-            check_number(name, getattr(self, name), whole=True, at_least=1)
+            raise ValueError("csg_seeds must hold at least one seed")
+        for name in ("csg_samples", "csg_neighbours"):
+            check_number(
+                name,
+                getattr(self, name),
+                whole=True,
+                at_least=1,
+            )
         if min(self.csg_pool, self.csg_images or self.csg_pool) <= self.csg_neighbours:
             raise ValueError("csg_images and csg_pool must be more images than csg_neighbours")
         if not 0 < self.max_loss <= 100:
-            raise ValueError(f"max_loss is in points of accuracy, such as 1, got {self.max_loss}")
-        if self.bootstrap < 100:
-            raise ValueError(f"bootstrap must be 100 resamples or more, got {self.bootstrap}")
-        for phase in ("baseline", "finetuning"):
-            self.recipe(phase)  # refuses what makes no sense there
+            raise ValueError(
+                f"max_loss must be points of accuracy in (0, 100], such as 1, got {self.max_loss}"
+            )
 
     def recipe(self, phase: str) -> Recipe:
-        """How the "baseline" is trained, or a pruned model in "finetuning"."""
+        """Return the recipe of the "baseline" or of the "finetuning" of a pruned model."""
         if phase == "baseline":
-            return Recipe(self.baseline, self.baseline_batch, optimizer="adam", shift=4, mirror=True)
+            batch = self.baseline_batch
+            return Recipe(
+                self.baseline,
+                batch,
+                optimizer="adam",
+                shift=4,
+                mirror=True,
+            )
         return Recipe(self.finetuning, self.finetuning_batch, momentum=0.9)

@@ -1,240 +1,467 @@
-"""The figures of the sweeps."""
+"""The figures of the pruning sweeps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pruncam.report import diagrams_sweeps, labels, plots
+from pruncam import cams
+from pruncam.report import labels, plots
 from pruncam.report.result import Drawing
-from pruncam.studies.figures import TITLES
-from pruncam.studies.half import FLOOR
-from pruncam.studies.sweeps import printed
-from pruncam.studies.sweeps.choice import safe_rate
-from pruncam.studies.sweeps.config import Config
-from pruncam.studies.sweeps.half import DROPPED, KEPT, L1
-from pruncam.studies.sweeps.tables import BEYOND, LOSSES, OURS, PRINTED, READINGS, UNFLAGGED
+from pruncam.scoring.controls import FLOOR
+from pruncam.studies.sweeps import diagrams, published
+from pruncam.studies.sweeps.analysis import (
+    BEYOND,
+    LOSSES,
+    OURS,
+    PRINTED,
+    READINGS,
+    UNFLAGGED,
+)
+from pruncam.studies.sweeps.config import SweepsConfig
+from pruncam.studies.sweeps.experiment import DROPPED, KEPT, L1
+from pruncam.studies.sweeps.rate_selection import safe_rate
 
-COLOURS = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.PURPLE, plots.GREY, "#E69F00", "#56B4E9", "#000000")
-CHANGE = "change of accuracy, points"
-READINGS_SHOWN = ("csg", "csg_relative")
+_DATASET_COLOURS = (
+    plots.BLUE,
+    plots.ORANGE,
+    plots.GREEN,
+    plots.PURPLE,
+    plots.GREY,
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+)
+_DARK = "#444444"
+_DRAWN_READINGS = ("csg", "csg_relative")
+_PAPERS_MARKERS = {
+    PRINTED: "s",
+    UNFLAGGED: "D",
+}  # of the printed points, by source
+_PANELS_PER_ROW = 4
+_CAPTIONS = {
+    "2": "The network for images of 32x32 pixels.",
+    "3": "The network for images of 96x96 pixels.",
+    "4": "Accuracy against the pruning rate, not fine-tuned: its change from the unpruned network's"
+    "; bars: 95 % intervals over images. Dashed: Table 2 as printed, the outlying cell ringed.",
+    "5": "The same after fine-tuning with the masks dropped, so that pruned connections grow back; "
+    "at 0 the unpruned network after the same fine-tuning; bars: 95 % intervals over images.",
+    "connections": "Pruned weights (dashed frames) in fine-tuning: without masks they grow back "
+    "(orange).",
+    "kept": "After fine-tuning with the masks kept, so that the network stays pruned; at 0 the "
+    "unpruned network after the same fine-tuning; bars: 95 % intervals over images.",
+    "complexity": f"Points lost, mean of the rates beyond {BEYOND:.0%}, against the complexity of "
+    "each data set; hollow: as printed.",
+    "limits": "The rate up to which at most {max_loss:g} point is lost, against the complexity of "
+    "the training images; bars: 95 % intervals over test images. Line and band: the estimate of "
+    "`safe_rate`. Hollow: the printed numbers, STL-10 also without the outlying cell.",
+    "maps": "Pruning alone, not fine-tuned: what is left of the accuracy, as a share of the "
+    "unpruned network's, and of the heatmaps (mean Sp2PS with the unpruned network's).",
+}
 
 
-def drawings(config: Config, tables: Mapping[str, pd.DataFrame], data: Mapping[str, str]) -> dict[str, Drawing]:
-    """Every figure of the study; `data` names the data set behind each half in captions."""
-    where = f"Profile {config.profile}; " + "; ".join(f"{half}: {words}" for half, words in data.items()) + "."
-    bars = "bars: 95 % intervals over images"
-    return {
-        "2": Drawing(diagrams_sweeps.cifar_network, "The network for images of 32x32 pixels.", lines=True),
-        "3": Drawing(diagrams_sweeps.stl_network, "The network for images of 96x96 pixels.", lines=True),
-        "4": Drawing(
-            partial(_losses, tables["sweep"], L1, printed.sweep()),
-            "Accuracy against the pruning rate, not fine-tuned: its change from the unpruned network's; "
-            f"{bars}. Dashed: Table 2 as printed, the cell that is out of line ringed. {where}",
-            lines=True,
-        ),
-        "5": Drawing(
-            partial(_losses, tables["sweep"], DROPPED, None),
-            "The same after fine-tuning with the masks dropped, so that pruned connections grow back; at 0 the "
-            f"unpruned network after the same fine-tuning; {bars}. {where}",
-            lines=True,
-        ),
-        "connections": Drawing(
-            diagrams_sweeps.connections,
-            "What becomes of pruned weights (dashed frames) in fine-tuning: without masks they grow back (orange).",
-            lines=True,
-        ),
-        "kept": Drawing(
-            partial(_losses, tables["sweep"], KEPT, None),
-            "After fine-tuning with the masks kept: what is really pruned; at 0 the unpruned network after the same "
-            f"fine-tuning; {bars}. {where}",
-            lines=True,
-        ),
-        "complexity": Drawing(
-            partial(_complexity, tables),
-            f"Points lost, mean of the rates beyond {BEYOND:.0%}, against complexity, of each data set; hollow: as "
-            f"printed. {where}",
-            lines=True,
-        ),
-        "limits": Drawing(
-            partial(_limits, config, tables),
-            f"The rate up to which at most {config.max_loss:g} point is lost against the complexity of the training "
-            "images; bars: 95 % intervals over test images. Line and band: what `safe_rate` answers. Hollow: the "
-            f"printed numbers, STL-10 also without the cell that is out of line. {where}",
-            lines=True,
-        ),
-        "maps": Drawing(
-            partial(_maps, tables["maps"]),
-            "Pruning alone, not fine-tuned: what is left of the accuracy and of the heatmaps (mean Sp2PS with the "
-            f"unpruned network's; accuracy as a share of the unpruned network's). {where}",
-            lines=True,
-        ),
+def drawings(
+    config: SweepsConfig,
+    tables: Mapping[str, pd.DataFrame],
+    provenance: Mapping[str, str],
+) -> dict[str, Drawing]:
+    """Return all figures; `provenance` describes the images, by data set."""
+    sweep = tables["sweep"]
+    diagrams_by_name = {
+        "2": diagrams.cifar_network,
+        "3": diagrams.stl_network,
+        "connections": diagrams.connections,
     }
+    plots_by_name = {
+        "4": partial(_losses, sweep, L1, published.sweep()),
+        "5": partial(_losses, sweep, DROPPED),
+        "kept": partial(_losses, sweep, KEPT),
+        "complexity": partial(_complexity, tables),
+        "limits": partial(_limits, config, tables),
+        "maps": partial(_maps, tables["maps"]),
+    }
+    sources = "; ".join(f"{dataset}: {text}" for dataset, text in provenance.items())
+    ending = f"Profile {config.profile}; {sources}."
+    figures = {}
+    for name, text in _CAPTIONS.items():
+        caption = text.format(max_loss=config.max_loss)
+        if name in diagrams_by_name:
+            figures[name] = Drawing(diagrams_by_name[name], caption, lines=True)
+        else:
+            figures[name] = Drawing(plots_by_name[name], f"{caption} {ending}", lines=True)
+    return figures
 
 
-def _losses(sweep: pd.DataFrame, rule: str, as_printed: pd.DataFrame | None) -> Figure:
-    """The change of accuracy against the rate, a curve for each data set."""
+def _colours(datasets: pd.Series) -> dict[str, str]:
+    """Return a colour for each data set."""
+    names = datasets.unique()
+    return {name: _DATASET_COLOURS[k % len(_DATASET_COLOURS)] for k, name in enumerate(names)}
+
+
+def _legend(
+    figure: Figure,
+    handles: list[Artist],
+    columns: int = 5,
+) -> None:
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(len(handles), columns),
+    )
+
+
+# ---------------------------------------------------------------- losses against the rate
+
+
+def _losses(
+    sweep: pd.DataFrame,
+    rule: str,
+    printed: pd.DataFrame | None = None,
+) -> Figure:
+    """Draw the change of accuracy against the rate, a curve for each data set."""
+    colours = _colours(sweep["dataset"])
     with plots.style():
         figure = Figure(figsize=(7.2, 4.0), layout="constrained")
         axes = figure.subplots()
-        for colour, (half, part) in zip(_cycle(sweep["half"]), sweep.groupby("half", sort=False), strict=True):
-            own = part[part["rule"] == rule].sort_values("rate")
-            floor = part.loc[part["rule"] == FLOOR, "acc_drop"] if rule != L1 else pd.Series(dtype=float)
-            start = -floor.iloc[0] if len(floor) else 0.0
-            change = [start, *-own["acc_drop"]]
-            axes.plot([0, *100 * own["rate"]], change, "o-", color=colour, label=half, markersize=4)
-            reach = [own["high"] - own["acc_drop"], own["acc_drop"] - own["low"]]
-            axes.errorbar(100 * own["rate"], -own["acc_drop"], reach, color=colour, linestyle="none", capsize=2)
-            if as_printed is not None:
-                _printed(axes, as_printed[as_printed["half"] == half], colour)
-        axes.axhline(0, color="#444444", linewidth=0.8)
-        axes.set(xlabel="convolution weights pruned, %", ylabel=CHANGE)
+        for dataset, part in sweep.groupby("dataset", sort=False):
+            curve = part[part["rule"] == rule].sort_values("rate")
+            start = 0.0 if rule == L1 else _floor(part)
+            _loss_curve(axes, curve, start, colours[dataset], dataset)
+            if printed is not None:
+                _printed_losses(
+                    axes,
+                    printed[printed["dataset"] == dataset],
+                    colours[dataset],
+                )
+        axes.axhline(0, color=_DARK, linewidth=0.8)
+        axes.set(
+            xlabel="convolution weights pruned, %",
+            ylabel="change of accuracy, points",
+        )
         axes.grid(alpha=0.25, linewidth=0.6)
         handles = axes.get_legend_handles_labels()[0]
-        if as_printed is not None:
-            dashed = {"color": plots.GREY, "linestyle": "--", "marker": "s", "markerfacecolor": "white"}
-            handles.append(Line2D([], [], label="as printed", markersize=4, **dashed))
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5))
+        if printed is not None:
+            handles.append(_printed_handle())
+        _legend(figure, handles)
     return figure
 
 
-def _printed(axes: Axes, part: pd.DataFrame, colour: str) -> None:
-    axes.plot(100 * part["rate"], -part["acc_drop"], "s--", color=colour, markersize=4, linewidth=1,
-              markerfacecolor="white")  # fmt: skip
-    flagged = part[part["flag"] != ""]
-    axes.scatter(100 * flagged["rate"], -flagged["acc_drop"], s=140, facecolor="none", edgecolor=colour, linewidth=1.2)
+def _floor(sweep: pd.DataFrame) -> float:
+    """Return the change of accuracy by fine-tuning alone; 0 if that was not run."""
+    losses = sweep.loc[sweep["rule"] == FLOOR, "acc_drop"]
+    return 0.0 if losses.empty else -losses.iloc[0]
 
 
-def _cycle(halves: pd.Series) -> list[str]:
-    """A colour for each data set."""
-    return [COLOURS[k % len(COLOURS)] for k in range(halves.nunique())]
+def _loss_curve(
+    axes: Axes,
+    curve: pd.DataFrame,
+    start: float,
+    colour: str,
+    label: str,
+) -> None:
+    rates = 100 * curve["rate"]
+    losses = curve["acc_drop"]
+    axes.plot(
+        [0, *rates],
+        [start, *-losses],
+        "o-",
+        color=colour,
+        label=label,
+        markersize=4,
+    )
+    reach = [curve["high"] - losses, losses - curve["low"]]
+    axes.errorbar(
+        rates,
+        -losses,
+        reach,
+        color=colour,
+        linestyle="none",
+        capsize=2,
+    )
+
+
+def _printed_losses(
+    axes: Axes,
+    curve: pd.DataFrame,
+    colour: str,
+) -> None:
+    axes.plot(
+        100 * curve["rate"],
+        -curve["acc_drop"],
+        "s--",
+        color=colour,
+        markersize=4,
+        markerfacecolor="white",
+        linewidth=1,
+    )
+    flagged = curve[curve["flag"] != ""]
+    axes.scatter(
+        100 * flagged["rate"],
+        -flagged["acc_drop"],
+        s=140,
+        facecolor="none",
+        edgecolor=colour,
+        linewidth=1.2,
+    )
+
+
+def _printed_handle() -> Line2D:
+    return Line2D(
+        [],
+        [],
+        color=plots.GREY,
+        linestyle="--",
+        marker="s",
+        markerfacecolor="white",
+        markersize=4,
+        label="as printed",
+    )
+
+
+# ---------------------------------------------------------------- losses against complexity
 
 
 def _complexity(tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """The mean loss against CSG, and against CSG / (K - 1)."""
-    swept = tables["sweep"][tables["sweep"]["rule"] == L1]
-    ours = swept[swept["rate"] > BEYOND].groupby("half", sort=False)["acc_drop"].mean().rename("lost")
-    ours = tables["complexity"].set_index("half").join(ours)
-    as_printed = printed.sweep()
-    theirs = as_printed[as_printed["rate"] > BEYOND].groupby("half", sort=False)
-    theirs = theirs[["csg", "csg_relative", "acc_drop"]].mean().rename(columns={"acc_drop": "lost"})
+    """Draw the mean loss against CSG, and against CSG / (K - 1)."""
+    sweep = tables["sweep"]
+    ours = _mean_beyond(sweep[sweep["rule"] == L1], ["acc_drop"])
+    ours = tables["complexity"].set_index("dataset").join(ours)
+    printed = _mean_beyond(published.sweep(), [*_DRAWN_READINGS, "acc_drop"])
     with plots.style():
         figure = Figure(figsize=(8.4, 3.9), layout="constrained")
-        for axes, reading in zip(figure.subplots(1, 2, sharey=True), READINGS_SHOWN, strict=True):
-            for colour, (half, row) in zip(_cycle(swept["half"]), ours.iterrows(), strict=True):
-                axes.scatter(row[reading], row["lost"], color=colour, s=34, label=half)
-            _hollow(axes, theirs[reading], theirs["lost"], "s", PRINTED)
-            axes.set(xlabel=READINGS[reading], title=_words(tables["correlations"], READINGS[reading]))
-            axes.set_xscale("log" if reading == "csg" else "linear")
-            axes.margins(x=0.2, y=0.15)
-            axes.grid(alpha=0.25, linewidth=0.6)
-        figure.axes[0].set_ylabel(f"points lost, mean beyond {BEYOND:.0%}")
-        _legend(figure)
-        for axes, reading in zip(figure.axes, READINGS_SHOWN, strict=True):
-            others = ours[[reading, "lost"]].to_numpy()[:, None]
-            labels.write(axes, theirs[[reading, "lost"]].to_numpy(), list(theirs.index), around=others, size=7)
+        panels = dict(zip(_DRAWN_READINGS, figure.subplots(1, 2, sharey=True), strict=True))
+        for reading, axes in panels.items():
+            _complexity_panel(axes, reading, ours, printed)
+            axes.set_title(_correlations_text(tables["correlations"], READINGS[reading]))
+        left = panels[_DRAWN_READINGS[0]]
+        left.set_ylabel(f"points lost, mean beyond {BEYOND:.0%}")
+        _legend(figure, left.get_legend_handles_labels()[0])
+        for reading, axes in panels.items():
+            points = printed[[reading, "acc_drop"]].to_numpy()
+            other_points = ours[[reading, "acc_drop"]].to_numpy()[:, None]
+            labels.write(
+                axes,
+                points,
+                list(printed.index),
+                around=other_points,
+                size=7,
+            )
     return figure
 
 
-def _hollow(axes: Axes, x: pd.Series, y: pd.Series, marker: str, source: str) -> None:
-    """Points of the paper."""
-    axes.scatter(x, y, facecolor="white", edgecolor="#444444", marker=marker, s=28, label=source, zorder=3)
+def _mean_beyond(sweep: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """Return means over the high rates, by data set."""
+    return sweep[sweep["rate"] > BEYOND].groupby("dataset", sort=False)[columns].mean()
 
 
-def _legend(figure: Figure) -> None:
-    handles = figure.axes[0].get_legend_handles_labels()[0]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5))
+def _complexity_panel(
+    axes: Axes,
+    reading: str,
+    ours: pd.DataFrame,
+    printed: pd.DataFrame,
+) -> None:
+    colours = _colours(ours.index.to_series())
+    for dataset, row in ours.iterrows():
+        axes.scatter(
+            row[reading],
+            row["acc_drop"],
+            color=colours[dataset],
+            s=34,
+            label=dataset,
+        )
+    _hollow_points(axes, printed[reading], printed["acc_drop"], PRINTED)
+    axes.set_xlabel(READINGS[reading])
+    axes.set_xscale("log" if reading == "csg" else "linear")
+    axes.margins(x=0.2, y=0.15)
+    axes.grid(alpha=0.25, linewidth=0.6)
 
 
-def _words(correlations: pd.DataFrame, reading: str) -> str:
-    """The two rank correlations that go with a panel."""
-    part = correlations[correlations["rate"].str.startswith("mean") & (correlations["reading"] == reading)]
-    part = part[part["loss"] == LOSSES["acc_drop"]]
-    named = [f"{row.source} {row.spearman:.2f} ({row.data_sets} sets)" for row in part.itertuples()]
-    return "Spearman: " + ", ".join(named)
+def _hollow_points(
+    axes: Axes,
+    x: pd.Series,
+    y: pd.Series,
+    source: str,
+) -> None:
+    """Draw points of the paper."""
+    axes.scatter(
+        x,
+        y,
+        facecolor="white",
+        edgecolor=_DARK,
+        marker=_PAPERS_MARKERS[source],
+        s=28,
+        label=source,
+        zorder=3,
+    )
 
 
-def _limits(config: Config, tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """The rate that loses little against CSG, with the line and the band of `safe_rate`."""
+def _correlations_text(correlations: pd.DataFrame, reading: str) -> str:
+    """Return the rank correlations that belong to a panel."""
+    is_mean = correlations["rate"].str.startswith("mean")
+    rows = correlations[is_mean & (correlations["reading"] == reading)]
+    rows = rows[rows["loss"] == LOSSES["acc_drop"]]
+    texts = [f"{row.source} {row.spearman:.2f} ({row.data_sets} sets)" for row in rows.itertuples()]
+    return "Spearman: " + ", ".join(texts)
+
+
+# ---------------------------------------------------------------- rates against complexity
+
+
+def _limits(config: SweepsConfig, tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """Draw the rate that costs little against CSG, with the line and band of `safe_rate`."""
     limits = tables["limits"]
     ours = limits[limits["source"] == OURS]
+    is_other_stl = (limits["source"] == UNFLAGGED) & (limits["dataset"] == "STL-10")
+    printed = limits[(limits["source"] == PRINTED) | is_other_stl]
+    colours = _colours(tables["complexity"]["dataset"])
     with plots.style():
         figure = Figure(figsize=(7.2, 4.0), layout="constrained")
         axes = figure.subplots()
-        colours = dict(zip(tables["complexity"]["half"], _cycle(tables["complexity"]["half"]), strict=True))
         for row in ours.itertuples():
-            reach = 100 * np.array([[max(0, row.rate - row.low)], [max(0, row.high - row.rate)]])
-            look = {"color": colours[row.half], "fmt": "o" if row.lost else "^", "capsize": 2, "label": row.half}
-            axes.errorbar(row.csg, 100 * row.rate, reach, **look)
-        theirs = limits[
-            (limits["source"] == PRINTED) | ((limits["source"] == UNFLAGGED) & (limits["half"] == "STL-10"))
-        ]
-        for source, marker in {PRINTED: "s", UNFLAGGED: "D"}.items():
-            part = theirs[theirs["source"] == source]
-            _hollow(axes, part["csg"], 100 * part["rate"], marker, source)
+            _limit_point(axes, row, colours[row.dataset])
+        for source in _PAPERS_MARKERS:
+            part = printed[printed["source"] == source]
+            _hollow_points(axes, part["csg"], 100 * part["rate"], source)
         _band(axes, config, tables, ours)
         axes.set(xscale="log", xlabel="CSG of the training images", ylim=(0, 102))
         axes.set_ylabel(f"largest rate that loses at most {config.max_loss:g} point, %")
         axes.margins(x=0.15)
         axes.grid(alpha=0.25, linewidth=0.6)
-        _legend(figure)
-        bars = [np.array([[row.csg, 100 * row.low], [row.csg, 100 * row.high]]) for row in ours.itertuples()]
-        points = theirs.assign(rate=100 * theirs["rate"])[["csg", "rate"]].to_numpy()
-        labels.write(axes, points, theirs["half"].tolist(), around=bars, size=7)
+        _legend(figure, axes.get_legend_handles_labels()[0])
+        bars = [_interval_bar(row) for row in ours.itertuples()]
+        points = np.stack([printed["csg"], 100 * printed["rate"]], axis=1)
+        labels.write(
+            axes,
+            points,
+            printed["dataset"].tolist(),
+            around=bars,
+            size=7,
+        )
     return figure
 
 
-def _band(axes: Axes, config: Config, tables: Mapping[str, pd.DataFrame], ours: pd.DataFrame) -> None:
-    """The line through our data sets, and its interval where there are enough of them."""
+def _interval_bar(row: Any) -> np.ndarray:
+    """Return the ends of the error bar of a data set, (2, 2)."""
+    return np.array([[row.csg, 100 * row.low], [row.csg, 100 * row.high]])
+
+
+def _limit_point(axes: Axes, row: Any, colour: str) -> None:
+    """Draw a data set's rate and its interval; a triangle if the loss stays below the limit."""
+    below = 100 * max(0, row.rate - row.low)
+    above = 100 * max(0, row.high - row.rate)
+    axes.errorbar(
+        row.csg,
+        100 * row.rate,
+        [[below], [above]],
+        color=colour,
+        fmt="o" if row.lost else "^",
+        capsize=2,
+        label=row.dataset,
+    )
+
+
+def _band(
+    axes: Axes,
+    config: SweepsConfig,
+    tables: Mapping[str, pd.DataFrame],
+    ours: pd.DataFrame,
+) -> None:
+    """Draw the line through our data sets, and its interval if there are enough of them."""
     if ours["csg"].nunique() < 2:
         return
-    swept = tables["sweep"].merge(tables["complexity"][["half", "csg"]], on="half")
-    swept = swept[(swept["rule"] == L1) & swept["half"].isin(ours["half"])]
-    asked = np.geomspace(ours["csg"].min(), ours["csg"].max(), 60)
-    found = [safe_rate(swept, csg, config.max_loss) for csg in asked]
-    axes.plot(asked, [100 * f.rate for f in found], color="#444444", linewidth=1.2)
-    if not np.isnan(found[0].low):
-        low, high = ([100 * getattr(f, side) for f in found] for side in ("low", "high"))
-        axes.fill_between(asked, low, high, color="#444444", alpha=0.12, linewidth=0)
+    sweep = tables["sweep"].merge(tables["complexity"][["dataset", "csg"]], on="dataset")
+    sweep = sweep[(sweep["rule"] == L1) & sweep["dataset"].isin(ours["dataset"])]
+    x = np.geomspace(ours["csg"].min(), ours["csg"].max(), 60)
+    rates = [safe_rate(sweep, csg, config.max_loss) for csg in x]
+    axes.plot(
+        x,
+        [100 * rate.rate for rate in rates],
+        color=_DARK,
+        linewidth=1.2,
+    )
+    if not np.isnan(rates[0].low):
+        low = [100 * rate.low for rate in rates]
+        high = [100 * rate.high for rate in rates]
+        axes.fill_between(
+            x,
+            low,
+            high,
+            color=_DARK,
+            alpha=0.12,
+            linewidth=0,
+        )
+
+
+# ---------------------------------------------------------------- accuracy and heatmaps
 
 
 def _maps(maps: pd.DataFrame) -> Figure:
-    """Small plots, one for each data set: the share of accuracy that is left, and Sp2PS of every CAM."""
-    part = maps[maps["rule"] == L1]
-    halves = list(dict.fromkeys(part["half"]))
-    rows = -(-len(halves) // 4)
-    columns = -(-len(halves) // rows)
+    """Draw what is left of accuracy and heatmaps, a panel for each data set."""
+    not_tuned = maps[maps["rule"] == L1]
+    datasets = list(not_tuned["dataset"].unique())
+    rows = -(-len(datasets) // _PANELS_PER_ROW)
+    columns = -(-len(datasets) // rows)
     with plots.style():
         figure = Figure(figsize=(2.5 * columns, 2.3 * rows + 0.4), layout="constrained")
-        field = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
-        for axes in field[len(halves) :]:
+        panels = figure.subplots(
+            rows,
+            columns,
+            squeeze=False,
+            sharey=True,
+        ).ravel()
+        for axes, dataset in zip(panels, datasets, strict=False):
+            _maps_panel(axes, not_tuned[not_tuned["dataset"] == dataset])
+            axes.set_title(dataset)
+        for axes in panels[len(datasets) :]:
             axes.set_axis_off()
-        for axes, half in zip(field, halves, strict=False):
-            handles = _share(axes, part[part["half"] == half])
-            axes.set_title(half)
-        for axes in field[len(halves) - columns : len(halves)]:
+        for axes in panels[len(datasets) - columns : len(datasets)]:
             axes.set_xlabel("weights pruned, %")
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+        handles = panels[0].get_legend_handles_labels()[0]
+        _legend(figure, handles, columns=len(handles))
     return figure
 
 
-def _share(axes: Axes, part: pd.DataFrame) -> Sequence[Line2D]:
-    handles = []
-    for number, (method, own) in enumerate(part.groupby("method", sort=False, observed=True)):
-        own = own.sort_values("rate")
-        x = [0, *100 * own["rate"]]
-        if not number:
-            share = own["accuracy"] / own["baseline"]
-            handles += axes.plot(x, [1, *share], "o-", color=plots.BLUE, label="accuracy kept", markersize=3)
-        line = {"color": COLOURS[number + 1], "label": f"Sp2PS, {TITLES[method]}", "markersize": 3}
-        handles += axes.plot(x, [1, *own["sp2ps"]], "s-", **line)
+def _maps_panel(axes: Axes, scores: pd.DataFrame) -> None:
+    methods = scores.groupby("method", sort=False, observed=True)
+    curves = {method: part.sort_values("rate") for method, part in methods}
+    first = next(iter(curves.values()))
+    rates = [0, *100 * first["rate"]]
+    share = first["accuracy"] / first["baseline"]
+    axes.plot(
+        rates,
+        [1, *share],
+        "o-",
+        color=plots.BLUE,
+        label="accuracy kept",
+        markersize=3,
+    )
+    for method, curve in curves.items():
+        colour = cams.METHODS[method].colour
+        title = cams.METHODS[method].title
+        label = f"Sp2PS, {title}"
+        axes.plot(
+            rates,
+            [1, *curve["sp2ps"]],
+            "s-",
+            color=colour,
+            label=label,
+            markersize=3,
+        )
+        low = [1, *curve["sp2ps_low"]]
+        high = [1, *curve["sp2ps_high"]]
         axes.fill_between(
-            x, [1, *own["sp2ps_low"]], [1, *own["sp2ps_high"]], color=line["color"], alpha=0.2, linewidth=0
+            rates,
+            low,
+            high,
+            color=colour,
+            alpha=0.2,
+            linewidth=0,
         )
     axes.set(ylim=(0, 1.15))
     axes.grid(alpha=0.25, linewidth=0.6)
-    return handles

@@ -1,0 +1,1 @@
+"""Shared infrastructure: validation, paths, seeds, progress, store, machine, executor."""

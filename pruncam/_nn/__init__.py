@@ -1,0 +1,1 @@
+"""Look inside a network: one forward survey of its layers, and its traced graph."""

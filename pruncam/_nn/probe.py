@@ -1,0 +1,150 @@
+"""A forward survey of a network: its layers in order, their shapes, its logits."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pruncam._core.validation import check_model
+
+
+@dataclass(frozen=True)
+class LayerCall:
+    """One call of a module in a forward pass.
+
+    `name` is the module's dotted name ("" for the model itself), `output_shape` the shape of its
+    output (None if that is not a tensor), `bytes_held` the size of its input and output tensors.
+    """
+
+    name: str
+    module: nn.Module
+    output_shape: torch.Size | None
+    bytes_held: int
+
+
+@dataclass(frozen=True)
+class ForwardProfile:
+    """The module calls of one forward pass, in order of completion, and the logits."""
+
+    calls: list[LayerCall]
+    logits: Tensor
+
+    def first_call(self, module: nn.Module) -> int:
+        """Return the position in `calls` of the first call of `module`.
+
+        Raises ValueError if the forward pass does not call it.
+        """
+        for position, call in enumerate(self.calls):
+            if call.module is module:
+                return position
+        raise ValueError(f"{type(module).__name__} is not applied in the model's forward pass")
+
+    def last_convolutions(self) -> dict[str, tuple[int, int]]:
+        """Return the name and (height, width) of the last Conv2d of every spatial size.
+
+        In the order in which the sizes first occur: large to small for the usual classifiers.
+        """
+        names: dict[tuple[int, int], str] = {}
+        for call in self.calls:
+            if isinstance(call.module, nn.Conv2d) and call.output_shape is not None:
+                height, width = call.output_shape[-2:]
+                names[height, width] = call.name
+        return {name: size for size, name in names.items()}
+
+
+def profile_forward(model: nn.Module, images: Tensor) -> ForwardProfile:
+    """Run `model` in eval mode on `images` (N, C, H, W) and record every module call.
+
+    The images are moved to the device and floating-point type of the model, which is left
+    unchanged. Raises ValueError if the model cannot process the images or does not return logits
+    of shape (N, classes).
+    """
+    check_model(model)
+    names = {module: name for name, module in model.named_modules()}
+    calls: list[LayerCall] = []
+
+    def record(module: nn.Module, inputs: tuple, output: object) -> None:
+        tensors = [value for value in (*inputs, output) if isinstance(value, Tensor)]
+        shape = output.shape if isinstance(output, Tensor) else None
+        bytes_held = sum(tensor.nbytes for tensor in tensors)
+        calls.append(LayerCall(names[module], module, shape, bytes_held))
+
+    with eval_mode(model):
+        handles = [module.register_forward_hook(record) for module in names]
+        try:
+            logits = first_logits(model, placed_like(model, images))
+        finally:
+            for handle in handles:
+                handle.remove()
+    return ForwardProfile(calls, logits)
+
+
+@contextmanager
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Put `model` into eval mode, then restore the mode of every submodule.
+
+    Inference mode is switched off inside, since its tensors can never take part in a gradient.
+    """
+    check_model(model)
+    training = [module for module in model.modules() if module.training]
+    with torch.inference_mode(False):
+        try:
+            for module in training:
+                module.training = False
+            yield
+        finally:
+            for module in training:
+                module.training = True
+
+
+@torch.no_grad()
+def first_logits(model: nn.Module, images: Tensor) -> Tensor:
+    """Return the logits (N, classes) of a few images.
+
+    Raises ValueError if the model cannot process the images or returns something else.
+    """
+    try:
+        logits = model(images)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError, IndexError, AssertionError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        shape = tuple(images.shape[1:])
+        message = f"the model cannot take images of shape {shape}: {reason}"
+        raise ValueError(message) from error
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(images):
+        output = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        count = "one image" if len(images) == 1 else f"{len(images)} images"
+        raise ValueError(
+            f"the model must return logits of shape (N, classes), got {output} for {count}"
+        )
+    return logits
+
+
+def check_fit(model: nn.Module, images: Tensor, labels: Tensor) -> None:
+    """Raise ValueError if the model cannot process the images or has too few classes for `labels`.
+
+    The random state stays as it is.
+    """
+    few = images[:2]  # two: a BatchNorm without running statistics cannot work on one
+    devices = [images.device] if images.is_cuda else []
+    with eval_mode(model), torch.random.fork_rng(devices):
+        classes = first_logits(model, few).shape[1]
+    lowest, highest = int(labels.min()), int(labels.max())
+    if lowest < 0 or highest >= classes:
+        raise ValueError(
+            f"the network has classes 0 to {classes - 1}, got labels from {lowest} to {highest}"
+        )
+
+
+def placed_like(model: nn.Module, images: Tensor) -> Tensor:
+    """Return the images on the device and in the floating-point type of `model`, detached."""
+    images = images.detach()
+    if images.is_inference():
+        images = images.clone()
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point():
+            return images.to(tensor.device, tensor.dtype)
+    return images

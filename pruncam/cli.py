@@ -1,0 +1,206 @@
+"""The command line of pruncam: `pruncam COMMAND`, or `python -m pruncam COMMAND`."""
+
+import argparse
+import dataclasses
+import sys
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn, TypeVar
+
+from pruncam import __version__
+from pruncam.reproduce.options import RunOptions
+
+_DESCRIPTION = "Compare the heatmaps of pruned networks, and reproduce four papers on the subject."
+Record = TypeVar("Record")
+OptionGroup = argparse.ArgumentParser | argparse._ArgumentGroup
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that reports an error in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the error and exit with status 2."""
+        self.exit(2, f"pruncam: {message} (see {self.prog} --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    0: success; 1: a notebook or a check failed; 2: wrong usage or unsuitable input;
+    130: interrupted. `arguments` are those after the program's name, by default those of the
+    process.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    options = vars(_parser(arguments).parse_args(arguments))
+    run = options.pop("run")
+    try:
+        return run(options)
+    except KeyboardInterrupt:
+        message = "interrupted; run the same command again to continue from the stored steps"
+        print(f"pruncam: {message}", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if not _is_user_error(error):
+            raise
+        print(f"pruncam: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+def _is_user_error(error: Exception) -> bool:
+    """Return whether the message says what to do, so that a traceback would only hide it."""
+    if isinstance(error, ValueError | OSError):
+        return True
+    from pruncam.datasets import DataError  # imports torch, which most commands do not need
+
+    return isinstance(error, DataError)
+
+
+# ---------------------------------------------------------------- commands
+
+
+def _parser(arguments: Sequence[str]) -> Parser:
+    parser = Parser(prog="pruncam", description=_DESCRIPTION)
+    parser.add_argument("--version", action="version", version=f"pruncam {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, run: Callable[[dict[str, Any]], int], summary: str) -> Parser:
+        command = commands.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+        )
+        command.set_defaults(run=run)
+        return command
+
+    summary = "run the notebooks: every table, figure and claim"
+    add_dataclass_options(add("reproduce", _reproduce, summary), RunOptions)
+
+    summary = "compare two checkpoints on a folder of images: tables, figures and one page"
+    compare = add("compare", _compare, summary)
+    if arguments[:1] == ["compare"]:  # its options import torch
+        _add_compare_options(compare)
+
+    add("notebooks", _notebooks, "re-run the committed notebooks and solutions and save them")
+    add("expected", _expected, "write the tables of the quick profile that the tests expect")
+    add("doctor", _doctor, "check this machine: what is missing, and how to fix it")
+
+    download = add("download", _download, "download a data set")
+    download.add_argument("name", metavar="NAME", help="the data set, such as mnist")
+    data_help = "folder to put it in (default: PRUNCAM_DATA, else data/)"
+    download.add_argument("--data", metavar="DIR", help=data_help)
+    return parser
+
+
+def _reproduce(options: dict[str, Any]) -> int:
+    from pruncam.reproduce import runner
+
+    return runner.reproduce(make_record(RunOptions, options))
+
+
+def _add_compare_options(parser: Parser) -> None:
+    from pruncam import comparison
+
+    add_dataclass_options(parser.add_argument_group("files"), comparison.Files)
+    add_dataclass_options(parser.add_argument_group("comparison"), comparison.Settings)
+    add_dataclass_options(parser.add_argument_group("run"), comparison.CommandOptions)
+
+
+def _compare(options: dict[str, Any]) -> int:
+    from pruncam import comparison
+
+    page = comparison.command(
+        make_record(comparison.Files, options),
+        make_record(comparison.Settings, options),
+        make_record(comparison.CommandOptions, options),
+    )
+    print(f"the report is {page}")
+    return 0
+
+
+def _notebooks(_: dict[str, Any]) -> int:
+    from pruncam.reproduce import runner
+
+    return runner.refresh_notebooks()
+
+
+def _expected(_: dict[str, Any]) -> int:
+    from pruncam.reproduce import runner
+
+    return runner.refresh_expected()
+
+
+def _doctor(_: dict[str, Any]) -> int:
+    from pruncam.reproduce import doctor
+
+    return doctor.main()
+
+
+def _download(options: dict[str, Any]) -> int:
+    from pruncam._core import paths
+    from pruncam.datasets import catalog
+
+    folder = paths.data_folders(options["data"])[0]
+    print(f"{options['name']} is in {catalog.download(options['name'], folder)}")
+    return 0
+
+
+# ---------------------------------------------------------------- options from dataclasses
+
+
+def add_dataclass_options(parser: OptionGroup, record_class: type) -> None:
+    """Add an option for each field of a dataclass that has a help text.
+
+    The type, the default and whether the option is required come from the field. Its metadata hold
+    "help" and, optionally, "metavar" and "option": the option's name, if it is not the field's.
+    A field that holds a sequence takes several values, and its option may be repeated. An option
+    that is not given is absent from the parsed arguments, so that the dataclass's default applies.
+    """
+    hints = typing.get_type_hints(record_class)
+    for field in dataclasses.fields(record_class):
+        if "help" not in field.metadata:
+            continue
+        value_type, is_sequence = _value_type(hints[field.name])
+        parser.add_argument(
+            field.metadata.get("option", f"--{field.name.replace('_', '-')}"),
+            action="extend" if is_sequence else "store",
+            dest=field.name,
+            type=value_type,
+            nargs="+" if is_sequence else None,
+            required=_is_required(field),
+            default=argparse.SUPPRESS,
+            metavar=field.metadata.get("metavar"),
+            help=_help_text(field),
+        )
+
+
+def make_record(record_class: type[Record], options: Mapping[str, Any]) -> Record:
+    """Return an instance of a dataclass with those options that are its fields; lists as tuples."""
+    names = {field.name for field in dataclasses.fields(record_class)}
+    values = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in options.items()
+        if name in names
+    }
+    return record_class(**values)
+
+
+def _value_type(hint: Any) -> tuple[type, bool]:
+    """Return the type of an option's value, and whether the option takes several."""
+    is_union = typing.get_origin(hint) in (types.UnionType, typing.Union)
+    first = typing.get_args(hint)[0] if is_union else hint
+    if typing.get_origin(first) in (tuple, Sequence):
+        return typing.get_args(first)[0], True
+    return first, False
+
+
+def _is_required(field: dataclasses.Field) -> bool:
+    no_default = field.default is dataclasses.MISSING
+    return no_default and field.default_factory is dataclasses.MISSING
+
+
+def _help_text(field: dataclasses.Field) -> str:
+    text = field.metadata["help"]
+    if not _is_required(field) and field.default not in (None, ()):
+        value = field.default
+        default = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        text = f"{text} (default: {default})"
+    return text.replace("%", "%%")

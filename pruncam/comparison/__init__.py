@@ -1,0 +1,34 @@
+"""Compare two networks of the user: checkpoints and images in, a report out.
+
+`load` reads the files, `compare` returns a `Report`, and `example_files` writes a pair of
+checkpoints to try it on. `load_network` returns a single network with the weights of a checkpoint.
+"""
+
+from pruncam.comparison.command_line import CommandOptions, command
+from pruncam.comparison.comparing import compare
+from pruncam.comparison.example_pair import (
+    EXAMPLE_MEAN,
+    EXAMPLE_STD,
+    example_files,
+    files_or_example,
+)
+from pruncam.comparison.model_spec import load_network
+from pruncam.comparison.pair import Files, Pair, load
+from pruncam.comparison.report import Report
+from pruncam.comparison.settings import Settings
+
+__all__ = [
+    "EXAMPLE_MEAN",
+    "EXAMPLE_STD",
+    "CommandOptions",
+    "Files",
+    "Pair",
+    "Report",
+    "Settings",
+    "command",
+    "compare",
+    "example_files",
+    "files_or_example",
+    "load",
+    "load_network",
+]

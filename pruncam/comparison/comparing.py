@@ -1,0 +1,186 @@
+"""Compare two networks: scores, noise floor, chance level, tables, figures and their summary."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from torch import nn
+
+from pruncam import metrics, scoring
+from pruncam._core.machine import Machine
+from pruncam.cams import CustomMethod
+from pruncam.comparison import figures
+from pruncam.comparison.controls import fine_tuned_baselines
+from pruncam.comparison.pair import Pair, check_pair
+from pruncam.comparison.report import Report
+from pruncam.comparison.settings import Normalisation, Settings
+from pruncam.comparison.summary_text import paragraphs
+from pruncam.comparison.tables import PRUNED, build_tables
+from pruncam.datasets import ImageSet
+from pruncam.datasets.image_folder import LabelledImages
+from pruncam.report import manifest
+from pruncam.scoring import CustomScore
+
+Images = ImageSet | LabelledImages
+
+
+def compare(
+    baseline: nn.Module | Pair,
+    pruned: nn.Module | None = None,
+    images: Images | None = None,
+    *,
+    train_images: Images | None = None,
+    settings: Settings | None = None,
+    custom_methods: Mapping[str, CustomMethod] | None = None,
+    custom_scores: Mapping[str, CustomScore] | None = None,
+    machine: Machine | None = None,
+    progress: bool = True,
+) -> Report:
+    """Compare where a pruned network and its baseline look.
+
+    The pruned network is scored against the baseline, next to fine-tuned copies of the baseline
+    (the noise floor) and networks with random weights (the chance level).
+
+    Parameters
+    ----------
+    baseline, pruned, images : the two networks and labelled images, in memory
+        Or a `Pair` alone, as returned by `load`. The networks stay on their device.
+    train_images : images of the same classes to fine-tune on; None: no noise floor
+    settings : see `Settings`
+    custom_methods, custom_scores : dict of functions by name
+        The user's CAMs and scores, see `scoring.score_many`. They appear in every table and figure.
+    machine : gives the number of copies that are fine-tuned in parallel; copies are stored
+    progress : show progress bars
+
+    Returns
+    -------
+    Report
+        Summary in plain sentences, tables, figures and manifest.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the arguments do not fit each other.
+    """
+    comparison = _Comparison(
+        pair=_as_pair(baseline, pruned, images, train_images),
+        settings=settings or Settings(),
+        custom_methods=dict(custom_methods or {}),
+        custom_scores=dict(custom_scores or {}),
+        machine=machine or Machine(),
+        progress=progress,
+    )
+    return comparison.report()
+
+
+def _as_pair(
+    baseline: nn.Module | Pair,
+    pruned: nn.Module | None,
+    images: Images | None,
+    train_images: Images | None,
+) -> Pair:
+    if isinstance(baseline, Pair):
+        if any(argument is not None for argument in (pruned, images, train_images)):
+            raise TypeError("pass either a Pair, or two networks and images")
+        return baseline
+    if pruned is None or images is None:
+        raise TypeError("pass a Pair, or a baseline, a pruned network and images")
+    files = images.files if isinstance(images, LabelledImages) else None
+    train = None if train_images is None else _image_set(train_images, "train_images")
+    return Pair(baseline, pruned, _image_set(images, "images"), train, files)
+
+
+def _image_set(images: Images, name: str) -> ImageSet:
+    image_set = images.images if isinstance(images, LabelledImages) else images
+    if not isinstance(image_set, ImageSet):
+        raise TypeError(
+            f"{name} must be a datasets.ImageSet or the result of datasets.image_folder.read, "
+            f"got {type(images).__name__}"
+        )
+    return image_set
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """The steps of one comparison."""
+
+    pair: Pair
+    settings: Settings
+    custom_methods: Mapping[str, CustomMethod]
+    custom_scores: Mapping[str, CustomScore]
+    machine: Machine
+    progress: bool
+
+    def report(self) -> Report:
+        """Run all steps."""
+        start = time.perf_counter()
+        self.check()
+        random_networks, no_chance = self.random_networks()
+        fine_tuned = fine_tuned_baselines(
+            self.pair, self.settings, self.normalisation, self.machine, self.progress
+        )
+        rows = self.score({PRUNED: self.pair.pruned, **fine_tuned, **random_networks})
+        scores = (*metrics.SCORES, *self.custom_scores)
+        tables = build_tables(self.pair, rows, scores, self.settings)
+        moved = figures.moved_images(
+            self.pair, tables["moved"], self.settings, self.normalisation, self.custom_methods
+        )
+        return Report(
+            summary=paragraphs(tables, no_chance),
+            tables=tables,
+            drawings=figures.drawings(tables, scores, moved),
+            manifest=self.describe(time.perf_counter() - start),
+        )
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """Return the module that turns pixels in [0, 1] into network input."""
+        return self.settings.normalisation(self.pair.images.images.shape[1])
+
+    def check(self) -> None:
+        """Score two images, so that unsuitable arguments are rejected before any fine-tuning."""
+        check_pair(self.pair, self.normalisation, self.settings.target_layer)
+        few = self.pair.images.first(min(2, len(self.pair.images)))
+        self.score({PRUNED: self.pair.pruned}, few, progress=False)
+
+    def random_networks(self) -> tuple[dict[str, nn.Module], str]:
+        """Return networks with random weights, or none and the reason why."""
+        try:
+            return scoring.random_controls(self.pair.baseline, self.settings.seeds), ""
+        except ValueError as error:
+            return {}, str(error)
+
+    def score(
+        self,
+        models: Mapping[str, nn.Module],
+        images: ImageSet | None = None,
+        progress: bool | None = None,
+    ) -> pd.DataFrame:
+        """Return the rows of `scoring.score_many` of models against the baseline."""
+        rows = scoring.score_many(
+            self.pair.baseline,
+            models,
+            self.pair.images if images is None else images,
+            methods=self.settings.methods,
+            custom_methods=self.custom_methods,
+            custom_scores=self.custom_scores,
+            target_layer=self.settings.target_layer,
+            transform=self.normalisation,
+            progress=self.progress if progress is None else progress,
+        )
+        return rows.astype({"model": str, "method": str})
+
+    def describe(self, seconds: float) -> dict[str, Any]:
+        """Return the manifest of the report."""
+        sets = [self.pair.images, self.pair.train_images]
+        return manifest.describe(
+            self.settings,
+            self.machine,
+            [images for images in sets if images is not None],
+            **(self.pair.origin or {}),
+            custom_methods=list(self.custom_methods),
+            custom_scores=list(self.custom_scores),
+            wall_seconds=round(seconds, 1),
+        )

@@ -1,0 +1,240 @@
+"""The figures of a comparison."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from pruncam import cams, metrics
+from pruncam.cams import CustomMethod, custom_heatmaps
+from pruncam.comparison.pair import Pair
+from pruncam.comparison.settings import Normalisation, Settings
+from pruncam.comparison.titles import colour, title
+from pruncam.report import plots
+from pruncam.report.result import Drawing
+from pruncam.studies.figures import overlay
+
+MAIN_SCORES = ("sp2ps", "pe", "soft_iou")  # drawn beside the user's scores
+MOVED_ROWS = 6
+MAX_CLASSES = 20
+
+_MOVED_CAPTION = (
+    "The images with the least similar {title} maps by Sp2PS: image, map of the baseline, map of "
+    "the pruned network, and their difference (red: brighter after pruning, blue: darker). Beside "
+    "each image: its file, the predictions of the baseline and the pruned network (before → "
+    "after), and its score."
+)
+_DISTRIBUTIONS_CAPTION = (
+    "Cumulative distribution of each score: the share of images whose score is at most the value "
+    "on the axis. Curves start above 0 if some scores are 0, as Sp2PS and PE are when SSIM is not "
+    "positive."
+)
+_CLASSES_CAPTION = (
+    "Mean Sp2PS of each class with its 95 % interval, sorted by the mean over all CAMs, lowest "
+    f"first; {MAX_CLASSES} classes at most."
+)
+
+
+@dataclass(frozen=True)
+class MovedImage:
+    """An image and its heatmaps before and after pruning."""
+
+    label: str
+    image: np.ndarray  # (H, W, 3) in [0, 1]
+    before: np.ndarray  # (H, W) in [0, 1]
+    after: np.ndarray  # (H, W) in [0, 1]
+
+
+def drawings(
+    tables: Mapping[str, pd.DataFrame],
+    scores: Sequence[str],
+    moved: Sequence[MovedImage],
+) -> dict[str, Drawing]:
+    """Return every figure by its name; `scores` are the columns of the tables that hold scores."""
+    custom_scores = [score for score in scores if score not in metrics.SCORES]
+    drawn = [*MAIN_SCORES, *custom_scores]
+    moved_title = title(tables["moved"]["method"].iloc[0])
+    return {
+        "moved": Drawing(partial(moved_grid, moved), _MOVED_CAPTION.format(title=moved_title)),
+        "scale": Drawing(
+            partial(means_with_controls, tables["summary"], drawn),
+            _scale_caption(tables["summary"]),
+        ),
+        "distributions": Drawing(
+            partial(distributions, tables["images"], drawn), _DISTRIBUTIONS_CAPTION
+        ),
+        "classes": Drawing(partial(class_bars, tables["classes"]), _CLASSES_CAPTION),
+    }
+
+
+def _scale_caption(summary: pd.DataFrame) -> str:
+    sentences = ["Mean score of each CAM with its 95 % interval over images."]
+    if summary["floor_low"].notna().any():
+        sentences.append("Bands: the baseline after fine-tuning alone.")
+    if summary["chance"].notna().any():
+        sentences.append("Dotted lines: networks with random weights.")
+    return " ".join(sentences)
+
+
+def moved_images(
+    pair: Pair,
+    table: pd.DataFrame,
+    settings: Settings,
+    normalisation: Normalisation,
+    custom_methods: Mapping[str, CustomMethod],
+) -> list[MovedImage]:
+    """Return the first images of the first CAM in the table of moved images, with their maps."""
+    method = table["method"].iloc[0]
+    chosen = table[table["method"] == method].head(MOVED_ROWS)
+    index = torch.from_numpy(chosen["image"].to_numpy(dtype=np.int64))
+    images = pair.images.images[index]
+    x = normalisation(images.float() / 255)
+    layer = settings.target_layer
+    before = _heatmaps(pair.baseline, x, method, layer, custom_methods)
+    after = _heatmaps(pair.pruned, x, method, layer, custom_methods)
+    colour_images = images.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu().numpy() / 255
+    labels = [
+        f"{row.file[-22:]}\n{row.baseline_prediction} → {row.pruned_prediction}\n"
+        f"Sp2PS {row.sp2ps:.2f}"
+        for row in chosen.itertuples()
+    ]
+    return [MovedImage(*parts) for parts in zip(labels, colour_images, before, after, strict=True)]
+
+
+def _heatmaps(
+    model: nn.Module,
+    x: Tensor,
+    method: str,
+    target_layer: str | None,
+    custom_methods: Mapping[str, CustomMethod],
+) -> np.ndarray:
+    """Return the heatmaps (N, H, W) of the model's top classes by one CAM."""
+    if method not in custom_methods:
+        maps = cams.heatmaps(model, x, method=method, target_layer=target_layer)
+        return maps.cpu().numpy()
+    explanation = cams.explain(
+        model, x, methods=cams.DEFAULT_METHODS[:1], target_layer=target_layer
+    )
+    maps_by_method = custom_heatmaps(
+        model,
+        x,
+        {method: custom_methods[method]},
+        targets=explanation.targets,
+        target_layer=target_layer,
+    )
+    return maps_by_method[method].cpu().numpy()
+
+
+def moved_grid(moved: Sequence[MovedImage]) -> Figure:
+    """Draw a row per image: the image, both maps over it, and their difference."""
+    rows = []
+    for entry in moved:
+        difference = colormaps["RdBu_r"]((entry.after - entry.before + 1) / 2)
+        before, after = overlay(entry.image, entry.before), overlay(entry.image, entry.after)
+        rows.append([entry.image, before, after, difference[..., :3]])
+    return plots.grid(
+        rows,
+        columns=["image", "baseline", "pruned", "difference"],
+        labels=[entry.label for entry in moved],
+        grey=plots.first_rows(0),
+        scale=1.5,
+    )
+
+
+def means_with_controls(summary: pd.DataFrame, scores: Sequence[str]) -> Figure:
+    """Draw the mean scores of every CAM, with the noise floor and the chance level."""
+    methods = list(dict.fromkeys(summary["method"]))
+    with plots.style():
+        figure = Figure(figsize=(2.5 * len(scores) + 0.6, 3.4), layout="constrained")
+        panels = figure.subplots(1, len(scores), squeeze=False)[0]
+        for axes, score in zip(panels, scores, strict=True):
+            of_score = summary[summary["score"] == score].set_index("method").loc[methods]
+            for position, (method, row) in enumerate(of_score.iterrows()):
+                _draw_mean(axes, position, row, colour(method, methods))
+            axes.set(title=title(score), xlim=(-0.6, len(methods) - 0.4))
+            axes.set_xticks(range(len(methods)))
+            axes.set_xticklabels([title(method) for method in methods], rotation=30, ha="right")
+            axes.grid(axis="y", alpha=0.25, linewidth=0.6)
+            _set_score_limits(axes, score)
+    return figure
+
+
+def _draw_mean(axes: Axes, x: int, row: pd.Series, line_colour: str) -> None:
+    """Draw a mean with its interval, the noise floor as a band, the chance level as a line."""
+    if not np.isnan(row["floor_low"]):
+        height = row["floor_high"] - row["floor_low"]
+        bottom = row["floor_low"]
+        axes.bar(x, height, 0.7, bottom=bottom, color=line_colour, alpha=0.22, linewidth=0)
+    if not np.isnan(row["chance"]):
+        axes.hlines(
+            row["chance"], x - 0.35, x + 0.35, color=line_colour, linestyle=":", linewidth=1.4
+        )
+    error = [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
+    axes.errorbar([x], [row["mean"]], error, fmt="o", color=line_colour, capsize=3, markersize=5)
+
+
+def _set_score_limits(axes: Axes, score: str) -> None:
+    """Show [0, 1] for the scores of pruncam; custom scores may have any range."""
+    axes.use_sticky_edges = False  # or a bar that ends at 1 would end the axis there
+    axes.margins(y=0.08)
+    if score in metrics.SCORES:
+        axes.set_ylim(0, 1.02)
+
+
+def distributions(images: pd.DataFrame, scores: Sequence[str]) -> Figure:
+    """Draw the cumulative distribution of each score over images, a curve per CAM."""
+    methods = list(dict.fromkeys(images["method"].astype(str)))
+    with plots.style():
+        figure = Figure(figsize=(2.7 * len(scores) + 0.6, 3.2), layout="constrained")
+        panels = figure.subplots(1, len(scores), squeeze=False, sharey=True)[0]
+        for axes, score in zip(panels, scores, strict=True):
+            for method in methods:
+                values = images.loc[images["method"] == method, score]
+                axes.ecdf(values, color=colour(method, methods), label=title(method))
+            axes.set(title=title(score))
+            axes.grid(alpha=0.25, linewidth=0.6)
+            if score in metrics.SCORES:
+                axes.set_xlim(-0.02, 1.02)
+        panels[0].set_ylabel("share of images")
+        handles = panels[0].get_lines()
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(methods))
+    return figure
+
+
+def class_bars(table: pd.DataFrame) -> Figure:
+    """Draw the Sp2PS of each class: a group of bars per class, a bar per CAM."""
+    methods = list(dict.fromkeys(table["method"]))
+    means = table.groupby("class")["sp2ps"].mean().sort_values(kind="stable")
+    classes = means.index[:MAX_CLASSES]
+    bar_height = 0.8 / len(methods)
+    figure_height = 0.8 + 0.11 * len(classes) * (len(methods) + 1)
+    with plots.style():
+        figure = Figure(figsize=(7.2, figure_height), layout="constrained")
+        axes = figure.subplots()
+        for number, method in enumerate(methods):
+            of_method = table[table["method"] == method].set_index("class").loc[classes]
+            sp2ps = of_method["sp2ps"]
+            error = [sp2ps - of_method["sp2ps_low"], of_method["sp2ps_high"] - sp2ps]
+            offset = (number - (len(methods) - 1) / 2) * bar_height
+            axes.barh(
+                np.arange(len(classes)) + offset,
+                sp2ps,
+                bar_height,
+                xerr=error,
+                color=colour(method, methods),
+                label=title(method),
+                error_kw={"linewidth": 0.8},
+            )
+        axes.set(xlabel=title("sp2ps"), xlim=(0, 1.02))
+        axes.set_yticks(range(len(classes)), labels=list(classes))
+        axes.invert_yaxis()
+        axes.grid(axis="x", alpha=0.25, linewidth=0.6)
+        figure.legend(loc="outside lower center", ncols=len(methods))
+    return figure

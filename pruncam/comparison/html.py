@@ -1,0 +1,193 @@
+"""The report as one HTML page that contains its images and styles and loads nothing else."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
+
+from pruncam import cams, metrics
+
+MAX_ROWS = 60  # of a table on the page; the CSV has all of them
+_TITLE = "Does the pruned network still look at the same pixels?"
+_STYLE = """
+:root {
+  color-scheme: light dark;
+  --text: #1b1f24; --muted: #5b6470; --line: #d9dee4; --page: #ffffff; --box: #f4f6f8;
+}
+@media (prefers-color-scheme: dark) {
+  :root { --text: #e6e9ed; --muted: #a3adb8; --line: #3a424c; --page: #14181d; --box: #1e242b }
+}
+body {
+  color: var(--text); background: var(--page); font: 16px/1.55 system-ui, sans-serif;
+  max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
+}
+h1 { line-height: 1.2 }
+h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line) }
+.summary { background: var(--box); border-radius: .5rem; padding: .6rem 1.2rem }
+.wide { overflow-x: auto }
+figure { margin: 1rem 0 }
+figcaption, .note { color: var(--muted); font-size: .9rem }
+img { max-width: 100%; height: auto; background: #fff; border-radius: .3rem }
+table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums }
+th, td {
+  padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right;
+  white-space: nowrap;
+}
+th { position: sticky; top: 0; background: var(--page) }
+dt { color: var(--muted); float: left; clear: left; width: 11rem }
+dd { margin-left: 11.5rem; overflow-wrap: anywhere }
+"""
+# Columns of words are aligned left. The classes of a table name them by their position, which is
+# at most 9 in all tables of the page.
+_STYLE += "".join(
+    f".words{n} :is(th, td):nth-child({n}) {{ text-align: left }}\n" for n in range(1, 10)
+)
+
+
+@dataclass(frozen=True)
+class _Section:
+    """A heading with a note, a figure and a table, each optional."""
+
+    heading: str
+    note: str = ""
+    figure: str | None = None
+    table: str | None = None
+
+
+_SECTIONS = (
+    _Section(
+        "Scores, noise floor and chance level",
+        "Means over all images with 95 % bootstrap intervals. The range from floor_low to "
+        "floor_high is reached by the unpruned baseline after fine-tuning alone: a score within it "
+        "says nothing about pruning. The column chance is reached by networks with random weights. "
+        "Confidence variation is best at 0, all other scores at 1.",
+        figure="scale",
+        table="summary",
+    ),
+    _Section(
+        "Images whose maps moved most",
+        "The lowest Sp2PS of each CAM. Look at the images: no number tells a map that moved to "
+        "the background from one that spread over the object.",
+        figure="moved",
+        table="moved",
+    ),
+    _Section("Distribution of the scores", figure="distributions"),
+    _Section(
+        "Scores by class",
+        "Accuracies in %, means of every score.",
+        figure="classes",
+        table="classes",
+    ),
+    _Section(
+        "Correct and incorrect predictions",
+        "Images that the pruned network classifies correctly and incorrectly: maps often move "
+        "where the prediction changes.",
+        table="correctness",
+    ),
+    _Section(
+        "Accuracy of every model",
+        "In %, with 95 % bootstrap intervals; acc_drop in points.",
+        table="models",
+    ),
+    _Section(
+        "Cost of both networks",
+        "FLOPs of one image. Zero weights only lower the column nonzero: dense hardware multiplies "
+        "them like any other number.",
+        table="cost",
+    ),
+    _Section(
+        "Noise floor and chance level by network",
+        "Each fine-tuned copy of the baseline, and each network with random weights.",
+        table="controls",
+    ),
+)
+
+
+def render_page(
+    summary: Sequence[str],
+    tables: Mapping[str, pd.DataFrame],
+    images: Mapping[str, bytes],
+    captions: Mapping[str, str],
+    manifest: Mapping[str, Any],
+) -> str:
+    """Return the page; `images` are PNG files and `captions` texts, by the name of the figure."""
+    paragraphs = "".join(f"<p>{escape(paragraph)}</p>" for paragraph in summary)
+    parts = [f"<h1>{_TITLE}</h1>", f'<div class="summary">{paragraphs}</div>']
+    for section in _SECTIONS:
+        if section.table and tables[section.table].empty:
+            continue
+        parts.append(f"<h2>{section.heading}</h2>")
+        if section.note:
+            parts.append(f'<p class="note">{escape(section.note)}</p>')
+        if section.figure:
+            parts.append(_figure(images[section.figure], captions[section.figure]))
+        if section.table:
+            parts.append(_table(tables[section.table], section.table))
+    parts += ["<h2>Origin of the results</h2>", _facts(manifest)]
+    return _document("\n".join(parts))
+
+
+def _document(body: str) -> str:
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{_TITLE}</title><style>{_STYLE}</style>"
+    )
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
+
+
+def _figure(png: bytes, caption: str) -> str:
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    text = escape(caption, quote=True)
+    return f'<figure><img alt="{text}" src="{source}"><figcaption>{text}</figcaption></figure>'
+
+
+def _table(table: pd.DataFrame, name: str) -> str:
+    """Return the first rows of a table, with the titles of CAMs and scores."""
+    cam_titles = {method.name: method.title for method in cams.METHODS.values()}
+    score_titles = dict(metrics.SCORES)
+    rows = table.head(MAX_ROWS).replace({"method": cam_titles, "score": score_titles})
+    rows = rows.dropna(axis="columns", how="all").rename(columns=score_titles)
+    word_columns = [
+        f"words{position}"
+        for position, column in enumerate(rows, start=1)
+        if not is_numeric_dtype(rows[column])
+    ]
+    text = rows.to_html(
+        index=False,
+        border=0,
+        escape=True,
+        na_rep="",
+        classes=word_columns,
+        float_format=lambda value: f"{value:.4g}",
+    )
+    more = f"the first {MAX_ROWS} of {len(table)} rows; " if len(table) > MAX_ROWS else ""
+    return f'<div class="wide">{text}</div><p class="note">{more}table_{name}.csv</p>'
+
+
+def _facts(manifest: Mapping[str, Any]) -> str:
+    """Return networks, images, settings and versions as a definition list."""
+    facts = {"model": manifest.get("model")}
+    for checkpoint in manifest.get("checkpoints", []):
+        size, sha256 = checkpoint["bytes"], checkpoint["sha256"]
+        facts[checkpoint["name"]] = f"{size:,} bytes, SHA-256 {sha256}"
+    for images in manifest["data"]:
+        facts[f"{images['split']} images"] = f"{images['images']:,}: {images['provenance']}"
+    facts |= manifest["config"]
+    facts["custom methods"] = manifest["custom_methods"]
+    facts["custom scores"] = manifest["custom_scores"]
+    facts["device"] = manifest["device"]
+    facts["PyTorch"] = manifest["packages"]["torch"]
+    entries = [
+        f"<dt>{escape(str(name))}</dt><dd>{escape(_text(value))}</dd>"
+        for name, value in facts.items()
+        if value
+    ]
+    return f"<dl>{''.join(entries)}</dl>"
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,128 @@
+"""Settings of a comparison, and the normalisation of its images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pruncam import cams
+from pruncam._core.validation import check_number, is_number, short_repr
+from pruncam.cams.validation import check_methods
+from pruncam.training import Recipe
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def option(default: Any, **metadata: str) -> Any:
+    """Return a dataclass field that the command line offers as an option.
+
+    `metadata` are the `help` text, the `metavar`, and `option`, the option's name if it is not the
+    field's.
+    """
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a comparison of two networks.
+
+    `mean` and `std` normalise pixels in [0, 1], by one number or one per channel; None: those of
+    ImageNet, for colour images. `epochs`, `learning_rate` and `batch_size` describe how the pruned
+    network was fine-tuned (SGD, momentum 0.9). The noise floor fine-tunes the unpruned baseline in
+    the same way, once per seed in `seeds`; each seed also gives a network with random weights.
+    `moved` is the number of images listed per CAM in the table of that name.
+
+    Raises ValueError or TypeError for invalid values.
+    """
+
+    methods: tuple[str, ...] = option(cams.DEFAULT_METHODS, metavar="CAM", help="CAM methods")
+    target_layer: str | None = option(
+        None, metavar="NAME", help="name of the target layer (default: the last convolution)"
+    )
+    mean: tuple[float, ...] | None = option(
+        None, metavar="X", help="mean of the pixels in [0, 1] (default: ImageNet's)"
+    )
+    std: tuple[float, ...] | None = option(
+        None, metavar="X", help="standard deviation of the pixels (default: ImageNet's)"
+    )
+    epochs: int = option(1, metavar="N", help="epochs of the fine-tuning, used with --train")
+    learning_rate: float = option(
+        0.001, metavar="X", help="learning rate of the fine-tuning", option="--lr"
+    )
+    batch_size: int = option(32, metavar="N", help="batch size of the fine-tuning")
+    seeds: tuple[int, ...] = option(
+        (1, 2), metavar="SEED", help="seeds of the fine-tuned and random networks"
+    )
+    seed: int = 0  # of the bootstrap
+    bootstrap: int = 1000  # samples
+    moved: int = 12
+
+    def __post_init__(self) -> None:
+        check_methods(self.methods)
+        self._check_normalisation()
+        check_number("moved", self.moved, whole=True, at_least=1)
+        check_number("seed", self.seed, whole=True, at_least=0)
+        check_number("bootstrap", self.bootstrap, whole=True, at_least=100)
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(
+                f"seeds must be one or more different whole numbers, got {short_repr(self.seeds)}"
+            )
+        for seed in self.seeds:
+            check_number("seeds", seed, whole=True, at_least=0)
+        _ = self.recipe  # raises an error for an invalid recipe
+
+    def _check_normalisation(self) -> None:
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std belong together: pass both or neither")
+        if self.mean is None or self.std is None:
+            return
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if not values or not all(is_number(value) for value in values):
+                raise TypeError(
+                    f"{name} must be one number, or one per channel, got {short_repr(values)}"
+                )
+        if min(self.std) <= 0:
+            raise ValueError(f"std must be above 0, got {min(self.std)}")
+
+    @property
+    def recipe(self) -> Recipe:
+        """Return the recipe of the fine-tuning."""
+        return Recipe(((self.epochs, self.learning_rate),), self.batch_size)
+
+    def normalisation(self, channels: int) -> "Normalisation":
+        """Return the module that turns pixels in [0, 1] into network input.
+
+        Raises ValueError if mean and std do not fit the number of channels.
+        """
+        if self.mean is None and channels != 3:
+            raise ValueError(
+                f"ImageNet's mean and std have 3 channels, the images have {channels}: "
+                "pass mean and std"
+            )
+        mean = IMAGENET_MEAN if self.mean is None else self.mean
+        std = IMAGENET_STD if self.std is None else self.std
+        for name, values in (("mean", mean), ("std", std)):
+            if len(values) not in (1, channels):
+                raise ValueError(
+                    f"{name} must have 1 or {channels} numbers, one per channel, got {len(values)}"
+                )
+        return Normalisation(mean, std)
+
+
+class Normalisation(nn.Module):
+    """Normalisation of images (N, C, H, W) in [0, 1] by the mean and deviation of each channel."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(-1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the normalised images."""
+        return (images - self.mean) / self.std

@@ -1,0 +1,198 @@
+"""The tables of a comparison, computed from rows of scores: one per model, CAM and image."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from pruncam import cost, pruning, scoring
+from pruncam.comparison.pair import Pair
+from pruncam.comparison.settings import Settings
+from pruncam.scoring.controls import CHANCE, FLOOR
+from pruncam.statistics import bootstrap_mean, bootstrap_means
+
+PRUNED = "pruned"  # the pruned network's name in the rows; the others are those of `controls`
+_INTERVAL_SCORES = ("sp2ps", "pe")  # with their intervals in the tables by group
+
+
+def build_tables(
+    pair: Pair, rows: pd.DataFrame, scores: Sequence[str], settings: Settings
+) -> dict[str, pd.DataFrame]:
+    """Return every table by its name; `scores` are the columns of `rows` that hold scores."""
+    pruned = rows[rows["model"] == PRUNED].drop(columns="model")
+    groups = scoring.summarize(
+        pruned, scores=scores, samples=settings.bootstrap, seed=settings.seed
+    )
+    control_scores = controls(rows, scores, settings)
+    return {
+        "summary": summary(groups, control_scores),
+        "models": accuracies(rows, settings),
+        "moved": moved(pair, pruned, settings.moved),
+        "classes": by_class(pair, pruned, groups),
+        "correctness": by_correctness(groups),
+        "cost": costs(pair),
+        "controls": control_scores,
+        "images": by_image(pair, pruned),
+    }
+
+
+def summary(groups: pd.DataFrame, control_scores: pd.DataFrame) -> pd.DataFrame:
+    """Return every mean score of each CAM with its interval, noise floor and chance level.
+
+    `floor_low` and `floor_high` span the intervals of all fine-tuned copies of the baseline;
+    `chance` is the mean over all random networks. They are NaN if there are no such networks.
+    """
+    table = groups[groups["group"] == "all"].drop(columns="group").reset_index(drop=True)
+    keys = ["method", "score"]
+    kinds = control_scores["kind"]
+    floor = control_scores[kinds == FLOOR].groupby(keys, sort=False)
+    floor = floor.agg(floor_low=("low", "min"), floor_high=("high", "max")).reset_index()
+    chance = control_scores[kinds == CHANCE].groupby(keys, sort=False)
+    chance = chance.agg(chance=("mean", "mean")).reset_index()
+    return table.merge(floor, on=keys, how="left").merge(chance, on=keys, how="left")
+
+
+def controls(rows: pd.DataFrame, scores: Sequence[str], settings: Settings) -> pd.DataFrame:
+    """Return every mean score of each fine-tuned and random network, with its interval."""
+    records = []
+    others = rows[rows["model"] != PRUNED]
+    for (model, method), part in others.groupby(["model", "method"], sort=False):
+        kind, _, seed = model.rpartition(" ")
+        intervals = bootstrap_means(
+            part[list(scores)].to_numpy(dtype=float),
+            samples=settings.bootstrap,
+            seed=settings.seed,
+        )
+        for score, interval in zip(scores, intervals, strict=True):
+            records.append(
+                {
+                    "kind": kind,
+                    "seed": int(seed),
+                    "method": method,
+                    "score": score,
+                    "mean": interval.value,
+                    "low": interval.low,
+                    "high": interval.high,
+                }
+            )
+    columns = ["kind", "seed", "method", "score", "mean", "low", "high"]
+    return pd.DataFrame(records, columns=columns)
+
+
+def accuracies(rows: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """Return the accuracy of every model in % with its interval.
+
+    `acc_drop` is the accuracy lost against the baseline, in points; `same_prediction` the share of
+    images, in %, for which a model predicts the same class as the baseline.
+    """
+    once = _one_method(rows)
+    first = once[once["model"] == PRUNED]
+    labels = first["label"].to_numpy()
+    baseline = first["baseline_prediction"].to_numpy()
+    predictions = {"baseline": baseline}
+    for name, part in once.groupby("model", sort=False):
+        predictions[name] = part["pruned_prediction"].to_numpy()
+    baseline_correct = (baseline == labels).sum()
+    records = []
+    for name, predicted in predictions.items():
+        correct = predicted == labels
+        interval = bootstrap_mean(100.0 * correct, samples=settings.bootstrap, seed=settings.seed)
+        records.append(
+            {
+                "model": name,
+                "images": len(labels),
+                "accuracy": interval.value,
+                "low": interval.low,
+                "high": interval.high,
+                "acc_drop": 100.0 * (baseline_correct - correct.sum()) / len(labels),
+                "same_prediction": 100.0 * (predicted == baseline).mean(),
+            }
+        )
+    return pd.DataFrame(records)
+
+
+def by_image(pair: Pair, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with the name of each image's file, and names of classes for numbers."""
+    class_names = np.array(pair.classes)
+    table = rows.reset_index(drop=True)
+    table.insert(1, "file", np.array(pair.file_names)[table["image"]])
+    for column in ("label", "baseline_prediction", "pruned_prediction"):
+        table[column] = class_names[table[column]]
+    return table.rename(columns={"label": "class"})
+
+
+def moved(pair: Pair, rows: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Return the `count` images with the lowest Sp2PS for each CAM, the lowest first.
+
+    Equal values are ordered by soft IoU.
+    """
+    ordered = rows.sort_values(["sp2ps", "soft_iou", "image"], kind="stable")
+    methods = dict.fromkeys(rows["method"])
+    lowest = [ordered[ordered["method"] == method].head(count) for method in methods]
+    table = by_image(pair, pd.concat(lowest))
+    table.insert(1, "rank", table.groupby("method").cumcount() + 1)
+    facts = ["method", "rank", "image", "file", "class"]
+    predictions = ["baseline_prediction", "pruned_prediction"]
+    return table[[*facts, *predictions, "sp2ps", "pe", "ssim", "soft_iou"]]
+
+
+def by_class(pair: Pair, rows: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
+    """Return both networks' accuracy in % and all mean scores for each class.
+
+    Sp2PS and PE come with their intervals.
+    """
+    is_class = groups["group"].str.fullmatch(r"class \d+")
+    table = _one_column_per_score(groups[is_class])
+    labels = table.pop("group").str.removeprefix("class ").astype(int)
+    table.insert(1, "class", np.array(pair.classes)[labels])
+    once = _one_method(rows)
+    for position, model in ((3, "baseline"), (4, "pruned")):
+        correct = once[f"{model}_prediction"] == once["label"]
+        accuracy = 100 * correct.groupby(once["label"]).mean()
+        table.insert(position, f"{model}_accuracy", accuracy.loc[labels].to_numpy())
+    return table
+
+
+def by_correctness(groups: pd.DataFrame) -> pd.DataFrame:
+    """Return all mean scores for images the pruned network classifies correctly and incorrectly."""
+    table = _one_column_per_score(groups[groups["group"].isin(["correct", "incorrect"])])
+    return table.rename(columns={"group": "prediction"})
+
+
+def costs(pair: Pair) -> pd.DataFrame:
+    """Return parameters, FLOPs per image, sparsity and file size (bytes) of both networks."""
+    checkpoints = (pair.origin or {}).get("checkpoints", [{}, {}])
+    input_shape = tuple(pair.images.images.shape[1:])
+    records = []
+    for model, network, checkpoint in zip(
+        ("baseline", "pruned"), (pair.baseline, pair.pruned), checkpoints, strict=True
+    ):
+        network_cost = cost.count(network, input_shape)
+        records.append(
+            {
+                "model": model,
+                "parameters": network_cost.parameters,
+                "nonzero": network_cost.nonzero,
+                "flops": network_cost.flops,
+                "sparsity": pruning.sparsity(network),
+                "file_bytes": checkpoint.get("bytes"),
+            }
+        )
+    return pd.DataFrame(records)
+
+
+def _one_method(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the first CAM: predictions do not depend on the CAM."""
+    return rows[rows["method"] == rows["method"].iloc[0]]
+
+
+def _one_column_per_score(groups: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per CAM and group, with a column per mean score."""
+    keys = ["method", "group", "images"]
+    values = ["mean", "low", "high"]
+    table = groups.pivot_table(index=keys, columns="score", values=values, sort=False)
+    means = table["mean"].copy()
+    for score in _INTERVAL_SCORES:
+        means[f"{score}_low"] = table["low"][score]
+        means[f"{score}_high"] = table["high"][score]
+    return means.rename_axis(columns=None).reset_index()

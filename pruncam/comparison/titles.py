@@ -1,0 +1,23 @@
+"""Titles and colours of CAM methods and scores, the user's included."""
+
+from collections.abc import Sequence
+
+from pruncam import cams, metrics
+from pruncam.report import plots
+
+_CUSTOM_COLOURS = (plots.BLUE, plots.GREEN)
+
+
+def title(name: str) -> str:
+    """Return the title of a CAM method or score; a custom one is called by its name."""
+    if name in cams.METHODS:
+        return cams.METHODS[name].title
+    return metrics.SCORES.get(name, name)
+
+
+def colour(method: str, methods: Sequence[str]) -> str:
+    """Return the colour of a CAM method among all `methods` of a figure."""
+    if method in cams.METHODS:
+        return cams.METHODS[method].colour
+    custom = [name for name in methods if name not in cams.METHODS]
+    return _CUSTOM_COLOURS[custom.index(method) % len(_CUSTOM_COLOURS)]

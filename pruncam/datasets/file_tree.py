@@ -1,0 +1,215 @@
+"""Reading the files of a folder, a zip or a tar; archives are never unpacked to disk."""
+
+import os
+import tarfile
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path, PureWindowsPath
+from typing import IO, cast
+
+from pruncam.datasets.images import DataError
+
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+_MAX_BYTES = 2**28  # of an archive member; a larger one is taken for a decompression bomb
+_DAMAGED_ARCHIVE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, OSError, EOFError)
+
+Parts = tuple[str, ...]  # a path below the root of a tree
+
+
+@dataclass(frozen=True)
+class File(ABC):
+    """A file of a tree."""
+
+    path: Parts
+    location: str  # the path together with the folder or archive, for messages
+    position: int  # files are read fastest in the order of their positions
+
+    @abstractmethod
+    def read(self) -> bytes:
+        """Return the content of the file."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Return a text that changes when the content changes, without reading the content."""
+
+    @property
+    def name(self) -> str:
+        """Return the path as text, with slashes."""
+        return "/".join(self.path)
+
+    @property
+    def is_image(self) -> bool:
+        """Return whether the file has the suffix of an image format."""
+        return self.path[-1].lower().endswith(IMAGE_SUFFIXES)
+
+
+@dataclass(frozen=True)
+class FileTree:
+    """The files and folders below a root."""
+
+    source: Path  # the folder or archive
+    files: tuple[File, ...]
+    folders: frozenset[Parts]
+
+    @property
+    def images(self) -> list[File]:
+        """Return the image files, sorted by folder and then by file name."""
+        images = [file for file in self.files if file.is_image]
+        return sorted(images, key=lambda file: ("/".join(file.path[:-1]), file.path[-1]))
+
+    def find(self, name: str) -> File | None:
+        """Return the file with this name, or None."""
+        return next((file for file in self.files if file.name == name), None)
+
+    def below(self, folder: str) -> "FileTree":
+        """Return the part of the tree below a folder that lies in the root."""
+        files = [replace(file, path=file.path[1:]) for file in self.files if file.path[0] == folder]
+        folders = [path[1:] for path in self.folders if path[0] == folder]
+        return _tree(self.source, files, folders)
+
+
+@contextmanager
+def open_tree(path: str | os.PathLike) -> Iterator[FileTree]:
+    """Open a folder, zip or tar; its files can be read until the context ends.
+
+    Hidden files and folders are left out, and so is `__MACOSX`.
+
+    Raises DataError if there is no such folder or archive, or if an archive is damaged or holds a
+    link or another special file, a member outside its root, or a member of more than 256 MiB.
+    """
+    source = Path(path).expanduser()
+    with ExitStack() as stack:
+        if source.is_dir():
+            tree = _folder_tree(source)
+        elif source.is_file():
+            tree = _archive_tree(source, stack)
+        else:
+            raise DataError(f"{source} does not exist: give a folder, zip or tar of images")
+        yield tree
+
+
+def _tree(source: Path, files: Iterable[File], folders: Iterable[Parts]) -> FileTree:
+    visible_files = tuple(file for file in files if _is_visible(file.path))
+    visible_folders = frozenset(path for path in folders if _is_visible(path))
+    return FileTree(source, visible_files, visible_folders)
+
+
+def _is_visible(path: Parts) -> bool:
+    """Return whether a path is neither empty nor hidden."""
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path)
+    return bool(path) and not hidden
+
+
+def _folder_tree(source: Path) -> FileTree:
+    files: list[File] = []
+    folders = []
+    for parent, subfolders, names in os.walk(source, followlinks=True):
+        subfolders.sort()  # the order in which os.walk goes on
+        folder = Path(parent).relative_to(source).parts
+        folders.append(folder)
+        for name in sorted(names):
+            files.append(_DiskFile((*folder, name), str(Path(parent, name)), len(files)))
+    return _tree(source, files, folders)
+
+
+@dataclass(frozen=True)
+class _DiskFile(File):
+    def read(self) -> bytes:
+        return Path(self.location).read_bytes()
+
+    def fingerprint(self) -> str:
+        try:
+            state = os.stat(self.location)
+        except OSError as error:
+            raise DataError(f"{self.location} cannot be read ({error.strerror})") from error
+        return f"{state.st_mtime_ns} {state.st_size}"
+
+
+def _archive_tree(source: Path, stack: ExitStack) -> FileTree:
+    is_zip = zipfile.is_zipfile(source)
+    if not (is_zip or tarfile.is_tarfile(source)):
+        raise DataError(
+            f"{source} cannot be read as a zip or tar: give a folder, zip or tar of images"
+        )
+    try:
+        if is_zip:
+            return _zip_tree(source, stack.enter_context(zipfile.ZipFile(source)))
+        return _tar_tree(source, stack.enter_context(tarfile.open(source)))
+    except _DAMAGED_ARCHIVE as error:
+        raise DataError(f"{source} cannot be read ({error}): pack or download it again") from error
+
+
+def _zip_tree(source: Path, archive: zipfile.ZipFile) -> FileTree:
+    files: list[File] = []
+    folders = []
+    for position, member in enumerate(archive.infolist()):
+        path = _member_path(source, member.filename, member.file_size)
+        if member.is_dir():
+            folders.append(path)
+        else:
+            location = f"{source}/{'/'.join(path)}"
+            files.append(_ZipMember(path, location, position, archive, member))
+    return _tree(source, files, folders)
+
+
+@dataclass(frozen=True)
+class _ZipMember(File):
+    archive: zipfile.ZipFile
+    member: zipfile.ZipInfo
+
+    def read(self) -> bytes:
+        return self.archive.read(self.member)
+
+    def fingerprint(self) -> str:
+        return f"{self.member.CRC:08x} {self.member.file_size}"
+
+
+def _tar_tree(source: Path, archive: tarfile.TarFile) -> FileTree:
+    files: list[File] = []
+    folders = []
+    for position, member in enumerate(archive.getmembers()):
+        if not (member.isfile() or member.isdir()):
+            raise DataError(
+                f"{source} holds {member.name}, which is neither a file nor a folder: "
+                "pack the images alone"
+            )
+        path = _member_path(source, member.name, member.size)
+        if member.isdir():
+            folders.append(path)
+        else:
+            location = f"{source}/{'/'.join(path)}"
+            files.append(_TarMember(path, location, position, archive, member))
+    return _tree(source, files, folders)
+
+
+@dataclass(frozen=True)
+class _TarMember(File):
+    archive: tarfile.TarFile
+    member: tarfile.TarInfo
+
+    def read(self) -> bytes:
+        content = cast(IO[bytes], self.archive.extractfile(self.member))  # None for folders only
+        return content.read()
+
+    def fingerprint(self) -> str:
+        return f"{self.member.mtime} {self.member.size}"
+
+
+def _member_path(source: Path, name: str, size: int) -> Parts:
+    """Return the path of an archive member; reject one outside the archive or too large."""
+    path = PureWindowsPath(name)  # knows drives and both kinds of slashes
+    if path.anchor or ".." in path.parts:
+        raise DataError(
+            f"{source} holds {name!r}, which lies outside its own folder: do not trust this archive"
+        )
+    if size > _MAX_BYTES:
+        raise DataError(
+            f"{source} holds {name!r} of {size / 2**20:,.0f} MiB, too large for an image: "
+            "pack the images alone"
+        )
+    return path.parts

@@ -1,0 +1,260 @@
+"""Data sets to explore: those of finished studies, and one that is trained on demand."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from torch import nn
+
+from pruncam._core import paths
+from pruncam._core.machine import Machine
+from pruncam._core.progress import Progress
+from pruncam._core.store import Step, Store, StoredResult
+from pruncam._core.validation import PROFILES
+from pruncam._nn.probe import profile_forward
+from pruncam.datasets import DataError, ImageSet, catalog
+from pruncam.profiles import DatasetSpec
+from pruncam.studies import score_tables
+from pruncam.studies.cached_trainer import CachedTrainer
+from pruncam.studies.experiment import BASELINE, Experiment, Variant
+from pruncam.studies.pe_score.study import PeScoreStudy
+from pruncam.studies.sp2ps.study import Sp2psStudy
+from pruncam.studies.study import PruningStudy
+
+MAX_IMAGES = 100  # of a finished study's test images
+COARSE = 16  # cells: a finer heatmap would draw the outlines of an image that may not be shown
+_TABLES = ("curves", "controls")  # of a saved result
+
+
+@dataclass(frozen=True)
+class StudyKind:
+    """A study whose models can be explored."""
+
+    study: type[PruningStudy]
+    pruning: str  # what pruning does to the network
+    score: str  # the score of the study's curves
+    rate_label: str  # of the x-axis of the curves
+
+
+STUDIES: Mapping[str, StudyKind] = {
+    "sp2ps": StudyKind(
+        study=Sp2psStudy,
+        pruning="weights set to zero",
+        score="sp2ps",
+        rate_label="weights set to zero, %",
+    ),
+    "pe_score": StudyKind(
+        study=PeScoreStudy,
+        pruning="filters removed",
+        score="pe",
+        rate_label="filters removed in every layer, %",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class UnloadedImages:
+    """Images of a finished study that are not in memory: their checksum identifies its models."""
+
+    checksum: str
+
+
+@dataclass(frozen=True, eq=False)
+class StudySource:
+    """A data set of a study: test images, models and score curves, loaded when first used."""
+
+    study: str
+    profile: str
+    lazy_experiment: Experiment  # its images may be `UnloadedImages`
+    tables: Mapping[str, pd.DataFrame]  # the study's "curves" and "controls"
+    data_dir: str | None = None
+    _cache: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def kind(self) -> StudyKind:
+        """Return the kind of study."""
+        return STUDIES[self.study]
+
+    @property
+    def spec(self) -> DatasetSpec:
+        """Return the data set's entry in the configuration."""
+        return self.lazy_experiment.spec
+
+    @property
+    def title(self) -> str:
+        """Return the name of the source in the list of data sets."""
+        size = f"{self.spec.size}x{self.spec.size}"
+        origin = f"{self.study}, profile {self.profile}"
+        return f"{self.spec.source}, {size}: {self.kind.pruning} ({origin})"
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        """Return the models, and the test images that can be selected.
+
+        Raises DataError if a file has been removed or damaged since the source was created.
+        """
+        if isinstance(self.lazy_experiment.test, ImageSet):
+            return self.lazy_experiment
+        images = catalog.load(self.spec.source, "test", data_dir=self.data_dir, at_most=MAX_IMAGES)
+        device = self.lazy_experiment.trainer.device
+        test = images.as_rgb().resized(self.spec.size).to(device)
+        return dataclasses.replace(self.lazy_experiment, test=test)
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Return the pruning rules."""
+        return tuple(self.lazy_experiment.rules)
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """Return the pruning rates; 0 is the unpruned network."""
+        return (0.0, *self.lazy_experiment.config.rates)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Return the CAM methods of the study."""
+        return self.lazy_experiment.config.methods
+
+    @cached_property
+    def layers(self) -> dict[str, tuple[int, int]]:
+        """Return the target layers with the size of their maps, (height, width).
+
+        These are the last convolutions of every spatial size above one pixel. Fine ones are left
+        out if an image may not be shown.
+        """
+        test = self.experiment.test
+        is_public = all(test.credit(index) is not None for index in range(len(test)))
+        finest = test.images.shape[-1] if is_public else COARSE
+        x = self.experiment.network_input(test.images[:1])
+        convolutions = profile_forward(self.experiment.baseline, x).last_convolutions()
+        return {name: size for name, size in convolutions.items() if 1 < max(size) <= finest}
+
+    @property
+    def last_layer(self) -> str:
+        """Return the name of the last target layer, the one of the study's curves."""
+        return list(self.layers)[-1]
+
+    def cached(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        """Return `compute()`, computed at the first call with this key."""
+        if key not in self._cache:
+            self._cache[key] = compute()
+        return self._cache[key]
+
+    def model(self, rule: str, rate: float) -> nn.Module:
+        """Return the model of the rule's first seed; at rate 0 the unpruned network."""
+        if not rate:
+            return self.experiment.baseline
+        seed = self.experiment.rules[rule][0]
+        return self.experiment.model(Variant(rule, rate, seed))
+
+    def curve_point(self, rule: str, rate: float, method: str) -> pd.Series:
+        """Return the row of the study's curves at a rate."""
+        curves = self.tables["curves"]
+        of_rule = (curves["dataset"] == self.spec.paper) & (curves["rule"] == rule)
+        of_rate = (curves["rate"] == rate) & (curves["method"] == method)
+        return curves[of_rule & of_rate].iloc[0]
+
+
+class ReadOnlyStore(Store):
+    """A store that never recomputes a result."""
+
+    def get(self, step: Step, make: Callable[[], Any]) -> StoredResult:
+        """Return the stored result; raise DataError if it cannot be read."""
+
+        def fail() -> None:
+            name = self.path(step).name
+            raise DataError(f"the stored model {name} is missing or damaged: run its study again")
+
+        return super().get(step, fail)
+
+
+def quick_source(machine: Machine, progress: bool = True) -> StudySource:
+    """Return the first data set of sp2ps in the profile quick.
+
+    It needs no download. Models and scores that are not in the store are computed, which takes some
+    ten seconds on two cores.
+    """
+    config = Sp2psStudy.configure("quick")
+    study = Sp2psStudy(config, machine=machine, progress=progress)
+    experiment = study.load_experiment(config.datasets[0])
+    variants = [partial(experiment.model, variant) for variant in experiment.trained_variants]
+    study.progress.expect(experiment.epochs)
+    try:
+        study.run_in_parallel([partial(getattr, experiment, "baseline"), *variants])
+        rows = experiment.scores()
+    finally:
+        study.progress.close()
+    models = score_tables.accuracies(config, rows)
+    tables = {
+        "curves": score_tables.curves(config, rows, models),
+        "controls": score_tables.controls(rows),
+    }
+    return StudySource("sp2ps", "quick", experiment, tables)
+
+
+def finished_sources(machine: Machine) -> list[StudySource]:
+    """Return the data sets of saved results whose models are all stored and whose images exist."""
+    sources = []
+    for profile in PROFILES:
+        for study in STUDIES:
+            saved = _read_saved_result(paths.figures_folder(profile) / study)
+            if saved is not None:
+                sources += _sources_of(study, profile, saved, machine)
+    return sources
+
+
+def _read_saved_result(folder: Path) -> dict[str, Any] | None:
+    """Return manifest and curves of a saved result; None if there is no readable one."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        tables = {name: pd.read_csv(folder / f"table_{name}.csv") for name in _TABLES}
+        return {"config": manifest["config"], "data": manifest["data"], "tables": tables}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _sources_of(
+    study: str, profile: str, saved: dict[str, Any], machine: Machine
+) -> list[StudySource]:
+    """Return the sources of one saved result."""
+    study_class = STUDIES[study].study
+    config = study_class.configure(profile)
+    # A result of other settings belongs to other models.
+    if json.loads(json.dumps(dataclasses.asdict(config))) != saved["config"]:
+        return []
+    progress = Progress("explorer", "epoch", show=False)
+    trainer = CachedTrainer(ReadOnlyStore(), machine.torch_device, progress)
+    sources = []
+    for spec in config.datasets:
+        train = _recorded_training_images(saved["data"], spec)
+        if train is None or not catalog.find(spec.source, machine.data_dir):
+            continue
+        experiment = study_class.experiment_class(config, spec, train, UnloadedImages(""), trainer)
+        if _all_stored(experiment):
+            source = StudySource(study, profile, experiment, saved["tables"], machine.data_dir)
+            sources.append(source)
+    return sources
+
+
+def _recorded_training_images(
+    records: list[dict[str, Any]], spec: DatasetSpec
+) -> UnloadedImages | None:
+    """Return the training images of a data set as a manifest records them."""
+    for record in records:
+        if (record["name"], record["split"]) == (spec.source, "train"):
+            return UnloadedImages(record["sha256"])
+    return None
+
+
+def _all_stored(experiment: Experiment) -> bool:
+    """Return whether the baseline and the first seed of every rule and rate are in the store."""
+    variants = [BASELINE]
+    for rule in experiment.rules:
+        variants += experiment.of_rule(rule)
+    store = experiment.trainer.store
+    return all(store.path(experiment.step(variant)).is_file() for variant in variants)

@@ -1,0 +1,242 @@
+"""Structured pruning: whole filters and hidden neurons, physically removed."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from pruncam._core.validation import check_choice, check_model, check_number, short_repr
+from pruncam._nn.operations import WeightLayer
+from pruncam._nn.probe import check_fit, eval_mode, first_logits, placed_like
+from pruncam.pruning.coupling import Coupling, Group
+from pruncam.pruning.masking import drop_masks, prunable
+from pruncam.pruning.senpis import SeNPIS
+
+# (name of the layer, layer) -> importance of its filters, (filters,); the lowest are removed first
+LayerRule = Callable[[str, WeightLayer], Tensor]
+Importance = str | LayerRule
+Batch = tuple[Tensor, Tensor]
+
+
+def l2_norm(name: str, layer: WeightLayer) -> Tensor:
+    """Return the L2 norm of the weights of every filter, without its bias."""
+    return layer.weight.detach().flatten(1).norm(dim=1)
+
+
+def random_rule(seed: int) -> LayerRule:
+    """Return a rule that draws uniform random numbers, layer after layer, from one generator."""
+    generator = torch.Generator().manual_seed(seed)
+    return lambda name, layer: torch.rand(len(layer.weight), generator=generator)
+
+
+# A new rule is one entry: a function of the seed that returns a `LayerRule`.
+LAYER_RULES: Mapping[str, Callable[[int], LayerRule]] = {
+    "l2": lambda seed: l2_norm,
+    "random": random_rule,
+}
+SENPIS_RULES = ("senpis-faster", "senpis")  # they rank by losses, layer after layer
+IMPORTANCES = (*LAYER_RULES, *SENPIS_RULES)
+
+
+def remove_filters(
+    model: nn.Module,
+    rate: float,
+    *,
+    importance: Importance = "l2",
+    example_input: Tensor,
+    batch: Batch | None = None,
+    layers: tuple[str, ...] = ("conv", "linear"),
+    seed: int = 0,
+) -> nn.Module:
+    """Return a smaller copy of `model` without the least important filters and hidden neurons.
+
+    PE-score, Section 4.2: the rate is the same for every layer, and the last layer stays whole. Of
+    n filters, round(rate * n) are removed (Python's `round`), but at least one stays; of equally
+    important ones the first are removed. Whatever reads a removed filter (the next layer,
+    BatchNorm) is cut with it, so the copy gives the outputs of the network with these filters set
+    to zero. Filters of layers whose outputs are added, as in a ResNet, are removed together: their
+    importance is the mean over those layers. Layers added to the output stay whole.
+
+    Parameters
+    ----------
+    model : network in any mode, on any device; unchanged
+        Masks of `pruncam.pruning` are dropped from the copy, where pruned weights are zeros.
+    rate : float in [0, 1); 0 removes nothing
+    importance : a name in `IMPORTANCES`, or a function
+        "l2" (the paper's Weight), "senpis-faster" and "senpis" (see `pruncam.pruning.senpis`), or
+        "random". A function takes the name of a layer and the layer, as it is in the unpruned copy,
+        and returns a tensor (filters,): the higher, the more important.
+    example_input : tensor (N, C, H, W) that the model takes; N = 1 is enough
+    batch : images (N, C, H, W) as the model takes them and labels (N,), int64; only for SeNPIS
+    layers : "conv", "linear" or both
+        ("conv",) removes only convolution filters.
+    seed : int, for "random"
+
+    Raises
+    ------
+    ValueError
+        If rate is outside [0, 1), the importance or a layer kind is unknown, the model has no such
+        layer, a grouped convolution or weights that are not finite, images do not fit the model,
+        SeNPIS has no batch, or a function returns a wrong shape or values that are not finite.
+    TypeError
+        If model is not a network, or an argument is of another type.
+    ImportError
+        If Torch-Pruning is not installed.
+
+    Examples
+    --------
+    >>> net = nn.Sequential(nn.Conv2d(3, 10, 3), nn.ReLU(), nn.Flatten(), nn.Linear(360, 2))
+    >>> remove_filters(net, 0.4, example_input=torch.zeros(1, 3, 8, 8))[3]
+    Linear(in_features=216, out_features=2, bias=True)
+    """
+    pruned = _checked_copy(model, rate, importance, layers, seed)
+    for _ in _removals(pruned, rate, importance, example_input, batch, layers, seed):
+        pass
+    return pruned
+
+
+def importances(
+    model: nn.Module,
+    rate: float,
+    *,
+    importance: Importance = "l2",
+    example_input: Tensor,
+    batch: Batch | None = None,
+    layers: tuple[str, ...] = ("conv", "linear"),
+    seed: int = 0,
+) -> dict[str, Tensor]:
+    """Return the importance of every filter that `remove_filters` ranks, (filters,) by layer.
+
+    Takes the arguments of `remove_filters` and raises its errors. Layers whose filters are removed
+    together have one name, such as "layer1.0.conv2, layer1.1.conv2". With SeNPIS the importances of
+    a layer depend on what was removed before it, and so on `rate`.
+    """
+    pruned = _checked_copy(model, rate, importance, layers, seed)
+    return dict(_removals(pruned, rate, importance, example_input, batch, layers, seed))
+
+
+def _checked_copy(
+    model: nn.Module,
+    rate: float,
+    importance: Importance,
+    layers: tuple[str, ...],
+    seed: int,
+) -> nn.Module:
+    """Return an unmasked copy of the model; raise TypeError or ValueError on bad arguments."""
+    check_model(model)
+    check_number("rate", rate)
+    check_number("seed", seed, whole=True)
+    if not 0 <= rate < 1:
+        raise ValueError(
+            f"rate is the fraction of every layer's filters to remove, in [0, 1), got {rate}"
+        )
+    if not callable(importance):
+        check_choice("importance", importance, IMPORTANCES)
+    with torch.inference_mode(False):  # inference tensors can be neither traced nor trained
+        unmasked = drop_masks(model)
+    weights = [layer.weight for layer in prunable(unmasked).values()]
+    if not all(weight.isfinite().all() for weight in weights):
+        raise ValueError(
+            "the model has weights that are nan or infinite: they cannot be ranked, retrain it"
+        )
+    prunable(unmasked, layers)
+    return unmasked
+
+
+def _removals(
+    pruned: nn.Module,
+    rate: float,
+    importance: Importance,
+    example_input: Tensor,
+    batch: Batch | None,
+    layers: tuple[str, ...],
+    seed: int,
+) -> Iterator[tuple[str, Tensor]]:
+    """Cut `pruned` down in place, layer by layer from the input.
+
+    Yields the names of each group's layers with their importances.
+    """
+    if not isinstance(example_input, Tensor) or not example_input.is_floating_point():
+        raise TypeError(
+            "example_input must be images as a floating-point tensor, "
+            f"got {short_repr(example_input)}"
+        )
+    with eval_mode(pruned), torch.enable_grad():
+        example_input = placed_like(pruned, example_input)
+        first_logits(pruned, example_input)
+        coupling = Coupling(pruned, example_input)
+        groups = coupling.groups(layers)
+        ranked: Iterator[Tensor]
+        if importance in SENPIS_RULES:
+            images, labels = _checked_batch(pruned, batch, importance)
+            senpis = SeNPIS(pruned, images, labels, attenuate=importance == "senpis")
+            # One by one: each after the filters before it are removed.
+            ranked = (senpis(coupling.refreshed(group)) for group in groups)
+        else:
+            rule = LAYER_RULES[importance](seed) if isinstance(importance, str) else importance
+            ranked = iter([_mean_importance(group, rule) for group in groups])
+        for group, values in zip(groups, ranked, strict=True):
+            count = min(round(rate * group.filters), group.filters - 1)
+            least_important = values.argsort(stable=True)[:count]
+            coupling.remove(group, sorted(least_important.tolist()))
+            yield group.names, values
+
+
+def _checked_batch(
+    model: nn.Module,
+    batch: Batch | None,
+    importance: str,
+) -> Batch:
+    """Return images and labels on the model's device; raise TypeError or ValueError if unfit."""
+    if batch is None:
+        raise ValueError(f"{importance} measures losses: it requires batch=(images, labels)")
+    is_pair = isinstance(batch, tuple | list) and len(batch) == 2
+    if not is_pair or not all(isinstance(part, Tensor) for part in batch):
+        raise TypeError(f"batch must be images and labels, two tensors, got {short_repr(batch)}")
+    images, labels = batch
+    if not images.is_floating_point() or labels.dtype != torch.int64:
+        raise TypeError(
+            "batch must be floating-point images and int64 labels, "
+            f"got {images.dtype} and {labels.dtype}"
+        )
+    if labels.ndim != 1 or len(labels) != len(images) or not len(labels):
+        raise ValueError(
+            "batch must hold a label per image, "
+            f"got {tuple(labels.shape)} for {tuple(images.shape)}"
+        )
+    images = placed_like(model, images)
+    if not images.isfinite().all():
+        raise ValueError("batch has images that are nan or infinite: leave them out")
+    labels = labels.to(images.device)
+    check_fit(model, images, labels)
+    return images, labels
+
+
+def _mean_importance(group: Group, rule: LayerRule) -> Tensor:
+    """Return the importance of a group's filters: the mean over its layers."""
+    filters, values = [], []
+    for name, member in group.layers.items():
+        importance = _checked_importance(rule(name, member.module), name, member.module)
+        filters.append(member.filters)
+        values.append(importance[member.channels])
+    all_filters, all_values = torch.cat(filters), torch.cat(values)
+    total = torch.zeros(group.filters, dtype=all_values.dtype)
+    total = total.index_add(0, all_filters, all_values)
+    return total / all_filters.bincount(minlength=group.filters)
+
+
+def _checked_importance(
+    values: object,
+    name: str,
+    layer: WeightLayer,
+) -> Tensor:
+    """Return importances as float64 on the CPU; raise TypeError or ValueError if unfit."""
+    if not isinstance(values, Tensor):
+        raise TypeError(f"importance must return a tensor, got {type(values).__name__} for {name}")
+    expected = (len(layer.weight),)
+    if values.shape != expected or not values.isfinite().all():
+        raise ValueError(
+            f"importance must return finite numbers in shape {expected} for {name}, "
+            f"got {tuple(values.shape)}"
+        )
+    return values.detach().cpu().double()

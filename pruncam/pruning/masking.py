@@ -1,0 +1,173 @@
+"""Masks: 0/1 buffers beside the weights of a model, where 1 keeps a weight.
+
+A masked weight is an ordinary parameter that is zero where its mask is 0. Names in the state dict
+do not change, the model can be copied and saved, and any network of the same layers can load its
+weights. A hook sets pruned weights to zero before every forward pass, so that they stay pruned in a
+training loop that knows nothing of masks.
+"""
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from pruncam._core.validation import check_model
+from pruncam._nn.operations import CONVOLUTIONS, WeightLayer
+
+LAYERS = {"conv": CONVOLUTIONS, "linear": (nn.Linear,)}
+
+
+def prunable(
+    model: nn.Module, layers: tuple[str, ...] = ("conv", "linear")
+) -> dict[str, WeightLayer]:
+    """Return the layers whose weights may be pruned, by name; biases are never pruned.
+
+    Raises ValueError if `layers` names anything but "conv" and "linear", or the model has no such
+    layer.
+    """
+    check_model(model)
+    if not layers or not set(layers) <= LAYERS.keys():
+        raise ValueError(f"layers must be taken from {', '.join(LAYERS)}, got {layers!r}")
+    types = tuple(layer_type for name in layers for layer_type in LAYERS[name])
+    modules = {name: module for name, module in model.named_modules() if isinstance(module, types)}
+    if not modules:
+        raise ValueError(
+            f"nothing to prune: {type(model).__name__} has no {' or '.join(layers)} layer"
+        )
+    return modules
+
+
+def attach_masks(model: nn.Module, new: Mapping[str, Tensor]) -> nn.Module:
+    """Attach masks to `model` itself, zero the pruned weights, and return the model.
+
+    `new` maps parameter names ("conv1.weight") to tensors of 0 and 1 in the shape of the weights.
+
+    Raises ValueError on an unknown parameter, a wrong shape, or a value other than 0 and 1,
+    TypeError on anything but tensors; the model is then unchanged.
+    """
+    check_model(model)
+    if not isinstance(new, Mapping):
+        raise TypeError(
+            "masks must be a dict of tensors by name, as `masks` returns it, "
+            f"got {type(new).__name__}"
+        )
+    reject_torch_prune(model)
+    modules = dict(model.named_modules())
+    for name, mask in new.items():
+        _check_mask(modules, name, mask)
+    for name, mask in new.items():
+        module = modules[name.rpartition(".")[0]]
+        if not hasattr(module, "weight_mask"):
+            module.register_forward_pre_hook(_zero_pruned)
+        module.register_buffer("weight_mask", mask.to(module.weight))
+    apply_masks(model)
+    return model
+
+
+def _check_mask(
+    modules: Mapping[str, nn.Module],
+    name: str,
+    mask: Tensor,
+) -> None:
+    """Raise ValueError or TypeError unless this is a mask for a weight of these modules."""
+    module, _, parameter = str(name).rpartition(".")
+    weight = getattr(modules.get(module), "weight", None)
+    if parameter != "weight" or not isinstance(weight, nn.Parameter):
+        raise ValueError(
+            f"the model has no weight named {name!r}: "
+            "masks must be those of a network of the same layers"
+        )
+    if not isinstance(mask, Tensor):
+        raise TypeError(
+            f"the mask of {name} must be a tensor of 0 and 1, got {type(mask).__name__}"
+        )
+    if mask.shape != weight.shape or not ((mask == 0) | (mask == 1)).all():
+        raise ValueError(
+            f"the mask of {name} must hold 0 and 1 in shape {tuple(weight.shape)}, "
+            f"got {tuple(mask.shape)}"
+        )
+
+
+def masks(model: nn.Module) -> dict[str, Tensor]:
+    """Return the masks of `model` by parameter name; empty if nothing was pruned."""
+    check_model(model)
+    return {
+        f"{name}.weight": _mask_of(module)
+        for name, module in model.named_modules()
+        if _is_masked(module)
+    }
+
+
+def apply_masks(model: nn.Module) -> None:
+    """Set the pruned weights of `model` to zero, in place."""
+    check_model(model)
+    for module in model.modules():
+        if _is_masked(module):
+            _zero_pruned(module, ())
+
+
+def sparsity(model: nn.Module) -> float:
+    """Return the fraction of all convolution and FC weights that are zero, in [0, 1]."""
+    zeros = total = 0
+    for module in prunable(model).values():
+        # Times the mask: a training step may have changed a pruned weight.
+        weight = module.weight * _mask_of(module) if _is_masked(module) else module.weight
+        zeros += int((weight == 0).sum())
+        total += weight.numel()
+    return zeros / total
+
+
+def drop_masks(model: nn.Module) -> nn.Module:
+    """Return a copy without masks: zeros remain, but training may change them.
+
+    Raises ValueError if `torch.nn.utils.prune` holds the masks.
+    """
+    check_model(model)
+    reject_torch_prune(model)
+    unmasked = copy.deepcopy(model)
+    apply_masks(unmasked)
+    for module in unmasked.modules():
+        if _is_masked(module):
+            del module.weight_mask
+            hooks = module._forward_pre_hooks
+            for key in [key for key, hook in hooks.items() if hook is _zero_pruned]:
+                del hooks[key]
+    return unmasked
+
+
+def make_permanent(model: nn.Module) -> nn.Module:
+    """Return a plain copy for inference: pruned weights are zero, no masks, hooks or gradients."""
+    return drop_masks(model).requires_grad_(False)
+
+
+def reject_torch_prune(model: nn.Module) -> None:
+    """Raise ValueError if `torch.nn.utils.prune` holds a weight: such a model cannot be copied."""
+    held = [name for name, module in model.named_modules() if hasattr(module, "weight_orig")]
+    if held:
+        raise ValueError(
+            f"torch.nn.utils.prune holds the weights of {held[0]!r}: "
+            "make them permanent first, with torch.nn.utils.prune.remove(layer, 'weight')"
+        )
+
+
+def _is_masked(module: nn.Module) -> bool:
+    """Return True if a mask of this package is on the module's weight.
+
+    PyTorch's masks have the same name, but keep another parameter beside them.
+    """
+    return hasattr(module, "weight_mask") and not hasattr(module, "weight_orig")
+
+
+def _mask_of(module: nn.Module) -> Tensor:
+    return module.get_buffer("weight_mask")
+
+
+@torch.no_grad()
+def _zero_pruned(module: nn.Module, _inputs: object) -> None:
+    """Zero the pruned weights, as a forward pre-hook.
+
+    Through `.data`, whose changes autograd does not count: two forward passes may precede one
+    backward pass.
+    """
+    module.get_parameter("weight").data.mul_(_mask_of(module))

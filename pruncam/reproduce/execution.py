@@ -1,0 +1,222 @@
+"""Execution of one notebook through papermill, with this interpreter as its kernel."""
+
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pruncam._core import paths
+from pruncam._core.store import move_into_place
+from pruncam.reproduce.notebook_files import clean, load, save
+from pruncam.reproduce.parameters import check_parameters, declared_parameters
+
+Watch = Callable[[int, int], None]  # called with the number of the cell that starts, and of all
+_ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class NotebookFailed(RuntimeError):
+    """A notebook stopped with an error; `notebook` and `log` are the files that remain of it."""
+
+    def __init__(self, message: str, notebook: Path, log: Path) -> None:
+        super().__init__(message)
+        self.notebook = notebook
+        self.log = log
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One notebook, its parameters, and where and how it runs."""
+
+    notebook: Any
+    parameters: Mapping[str, Any]
+    folder: Path  # working directory of the kernel
+    environment: Mapping[str, str] = field(default_factory=dict)
+    watch: Watch | None = None
+
+    @property
+    def cells(self) -> int:
+        """Return the number of cells, with the one that papermill injects."""
+        return len(self.notebook.cells) + bool(self.parameters)
+
+    def cell_starts(self, cell: Any, cell_index: int) -> None:
+        """Report the start of a cell to `watch`; nbclient's hook."""
+        if self.watch is not None:
+            self.watch(cell_index + 1, self.cells)
+
+
+def run_notebook(
+    path: Path,
+    parameters: Mapping[str, Any] | None,
+    out_folder: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    watch: Watch | None = None,
+) -> Path:
+    """Run one notebook in its folder and write it, executed, to `out_folder`.
+
+    The results are `NAME.ipynb`, which is returned, and `NAME.html`. A notebook that stops with an
+    error is saved as `NAME.failed.ipynb` with its error in `NAME.log`.
+
+    Parameters
+    ----------
+    parameters : values that replace those of the notebook's parameters cell
+    environment : variables that are added to the kernel's environment
+    watch : function that is called with the number of a cell and of all cells as the cell starts
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not declared by the notebook or has another type; before anything runs.
+    NotebookFailed
+        If the notebook stops with an error.
+    """
+    path, parameters = Path(path).resolve(), dict(parameters or {})
+    notebook = load(path)
+    check_parameters(path.name, declared_parameters(notebook), parameters)
+    execution = Execution(
+        notebook,
+        parameters,
+        path.parent,
+        environment or {},
+        watch,
+    )
+    out_folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".running-", dir=out_folder) as folder:
+        partial = Path(folder).resolve() / path.name
+        error = _execute(execution, partial)
+        if error is not None:
+            raise _save_failure(partial, out_folder, error)
+        return _save_success(partial, out_folder)
+
+
+# ---------------------------------------------------------------- running
+
+
+def _execute(execution: Execution, partial: Path) -> str | None:
+    """Run a notebook into the file `partial`; return the error as text, None if there is none."""
+    with tempfile.TemporaryDirectory(prefix="pruncam-kernel-") as folder:
+        log = Path(folder) / "kernel.log"
+        try:
+            with log.open("w") as output:
+                manager = _kernel_manager(Path(folder), output, execution.environment)
+                _call_papermill(execution, partial, manager)
+        except Exception as error:  # an error of any kind must not stop the other notebooks
+            text = f"{log.read_text(errors='replace')}\n{type(error).__name__}: {error}"
+            return _ANSI_COLOUR.sub("", text).strip() + "\n"
+    return None
+
+
+def _call_papermill(execution: Execution, partial: Path, manager: type) -> None:
+    """Execute a notebook; every finished cell is saved at once, so a killed kernel leaves them."""
+    import papermill
+    import zmq
+    from traitlets.config import Config
+
+    config = Config()
+    if zmq.has("curve"):  # else every kernel prints that it runs without encryption
+        config.KernelManager.transport_encryption = "auto"
+    source = partial.with_suffix(".source.ipynb")
+    save(execution.notebook, source)
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # its errors come as exceptions
+    papermill.execute_notebook(
+        _escape_braces(source),
+        _escape_braces(partial),
+        parameters=execution.parameters,
+        kernel_name="python3",
+        language="python",
+        progress_bar=False,
+        cwd=execution.folder,
+        config=config,
+        kernel_manager_class=manager,
+        on_cell_start=execution.cell_starts,
+    )
+
+
+def _escape_braces(path: Path) -> str:
+    """Return a path as papermill takes it, which formats paths."""
+    return re.sub(r"([{}])", r"\1\1", str(path))
+
+
+def _kernel_manager(private: Path, output: Any, environment: Mapping[str, str]) -> type:
+    """Return a kernel manager whose `python3` is this interpreter.
+
+    Other kernels of that name are ignored. The kernel keeps its files in `private`.
+    """
+    from ipykernel.kernelspec import get_kernel_dict
+    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+    from traitlets import default
+
+    class ThisInterpreter(KernelSpecManager):
+        def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+            return KernelSpec(resource_dir="", **get_kernel_dict())
+
+    class Manager(AsyncKernelManager):
+        @default("kernel_spec_manager")
+        def _this_interpreter(self) -> KernelSpecManager:
+            return ThisInterpreter()
+
+        async def start_kernel(self, **options: Any) -> None:
+            self.connection_file = str(private / "connection.json")
+            env = _kernel_environment(private, environment)
+            await super().start_kernel(**options, env=env, stdout=output, stderr=output)
+
+    return Manager
+
+
+def _kernel_environment(private: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the kernel's environment: a private IPython folder, and this copy of pruncam."""
+    env = {**os.environ, **environment, "IPYTHONDIR": str(private / "ipython")}
+    env["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # or the debugger warns about frozen modules
+    checkout = paths.project_root()
+    if (checkout / "pruncam").is_dir():
+        search_path = [str(checkout), env.get("PYTHONPATH")]
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, search_path))
+    return env
+
+
+# ---------------------------------------------------------------- saving
+
+
+def _save_success(partial: Path, out_folder: Path) -> Path:
+    """Move an executed notebook and its page to `out_folder`, in place of those of earlier runs."""
+    notebook = clean(load(partial))
+    final = out_folder / partial.name
+    page = partial.with_suffix(".html")
+    page.write_text(_to_html(notebook, partial.stem), encoding="utf-8")
+    _remove_earlier(out_folder, partial.stem)
+    move_into_place(page, final.with_suffix(".html"))
+    save(notebook, final)
+    return final
+
+
+def _save_failure(partial: Path, out_folder: Path, error: str) -> NotebookFailed:
+    """Save what there is of a failed notebook; results of earlier runs would mislead."""
+    _remove_earlier(out_folder, partial.stem)
+    failed = out_folder / f"{partial.stem}.failed.ipynb"
+    log = out_folder / f"{partial.stem}.log"
+    if partial.exists():
+        save(clean(load(partial)), failed)
+    else:  # the kernel did not even start
+        shutil.copyfile(partial.with_suffix(".source.ipynb"), failed)
+    log.write_text(error, encoding="utf-8")
+    return NotebookFailed(error, failed, log)
+
+
+def _remove_earlier(out_folder: Path, stem: str) -> None:
+    """Remove the results of an earlier run of this notebook."""
+    for suffix in (".ipynb", ".html", ".failed.ipynb", ".log"):
+        (out_folder / f"{stem}{suffix}").unlink(missing_ok=True)
+
+
+def _to_html(notebook: Any, title: str) -> str:
+    from nbconvert import HTMLExporter
+
+    resources = {"metadata": {"name": title}}
+    page, _ = HTMLExporter().from_notebook_node(notebook, resources=resources)
+    return page

@@ -1,0 +1,97 @@
+"""The tables on README pages, written between markers from the results of runs."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from pruncam.report.claims import VERDICTS
+
+RESULTS = ("<!-- results: begin (written by `make reproduce`) -->", "<!-- results: end -->")
+SPEED = ("<!-- speed: begin (written by `make bench`) -->", "<!-- speed: end -->")
+_PROFILES = ("paper", "laptop")  # a study is shown in the first of them that it has
+
+
+def refresh(readme: Path, markers: tuple[str, str], content: str) -> None:
+    """Replace the text between `markers` in `readme`; raise ValueError if they are missing."""
+    text = readme.read_text(encoding="utf-8")
+    begin, end = markers
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise ValueError(
+            f"{readme.name} must contain the lines {begin!r} and {end!r} once each: restore them"
+        )
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    readme.write_text(f"{before}{begin}\n\n{content}\n{end}{after}", encoding="utf-8")
+
+
+# ---------------------------------------------------------------- results
+
+
+def results(figures: Path) -> str:
+    """Return the number of claims by verdict for every study, in Markdown.
+
+    A study with results of several profiles is shown in the one nearest to the paper.
+    """
+    folders: dict[str, Path] = {}
+    for profile in _PROFILES:
+        for claims in sorted(figures.glob(f"{profile}/*/claims.csv")):
+            folders.setdefault(claims.parent.name, claims.parent)
+    if not folders:
+        return "No results are committed yet.\n"
+    rows = [_study_row(figures, folder) for folder in folders.values()]
+    return pd.DataFrame(rows).to_markdown(index=False) + "\n"
+
+
+def _study_row(figures: Path, folder: Path) -> dict[str, object]:
+    claims = pd.read_csv(folder / "claims.csv")
+    counts = claims["verdict"].value_counts().reindex(list(VERDICTS), fill_value=0)
+    return {"study": _study_link(figures, folder), **counts.to_dict()}
+
+
+def _study_link(figures: Path, folder: Path) -> str:
+    """Return the study with its profile, and a link to its section of the gallery."""
+    study, profile = folder.name, folder.parent.name
+    target = f"{figures.name}/README.md#{study}-profile-{profile}"
+    return f"[`{study}`]({target}), {profile}"
+
+
+# ---------------------------------------------------------------- speed
+
+
+def speed(folder: Path) -> str:
+    """Return the benchmarks of every machine in Markdown, from what `make bench` wrote."""
+    sections = [_machine_section(path) for path in sorted(folder.glob("*.csv"))]
+    return "\n".join(sections) or "No benchmark is committed yet.\n"
+
+
+def _machine_section(path: Path) -> str:
+    machine = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    name = machine["gpu"] or f"{machine['processor']}, {machine['cores']} cores"
+    version = machine["torch"].partition("+")[0]
+    parts = [f"### {name}, PyTorch {version}\n"]
+    for benchmark, rows in pd.read_csv(path).groupby("benchmark", sort=False):
+        table = _benchmark_table(rows).to_markdown(index=False, disable_numparse=True)
+        parts += [f"**{benchmark}**\n", f"{table}\n"]
+    return "\n".join(parts)
+
+
+def _benchmark_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the measurements as text: labels first, then numbers, the ratio with its spread."""
+    rows = rows.drop(columns="benchmark").dropna(axis=1, how="all")
+    is_number = rows.dtypes.map(pd.api.types.is_numeric_dtype)
+    columns = [*rows.columns[~is_number], *rows.columns[is_number]]
+    texts = rows[columns].map(_format_value)
+    if "ratio" in texts:
+        spread = " (" + texts["lowest ratio"] + "-" + texts["highest ratio"] + ")"
+        texts["ratio"] += spread.where(texts["ratio"] != "", "")
+    return texts.drop(columns=["lowest ratio", "highest ratio"], errors="ignore")
+
+
+def _format_value(value: object) -> str:
+    """Return a number with three digits, another value as it is."""
+    if not isinstance(value, float):
+        return str(value)
+    if pd.isna(value):
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,0 +1,200 @@
+"""The comparison of a baseline with other models, batch by batch."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from pruncam import cams, metrics
+from pruncam._core.progress import Progress
+from pruncam._core.validation import short_repr
+from pruncam.datasets.batches import UNKNOWN, Batches
+from pruncam.scoring.options import CustomScore, Options, label_option
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A baseline, the models compared with it, and the options, which must be validated."""
+
+    baseline: nn.Module
+    pruned: Mapping[str, nn.Module]
+    options: Options
+
+    def pieces(self, batches: Batches) -> Iterator[pd.DataFrame]:
+        """Iterate over the rows of each batch and model.
+
+        Raises ValueError if there is no image, or a batch does not fit the models.
+        """
+        bar = Progress("score", "image", self.options["progress"])
+        if batches.total is not None:
+            bar.expect(batches.total * len(self.pruned))
+        scored = 0
+        try:
+            for images, labels in batches:
+                if batches.total is None:
+                    bar.expect(len(images) * len(self.pruned))
+                for rows in self._score_batch(images, labels, scored):
+                    yield rows
+                    bar.advance(len(images))
+                scored += len(images)
+        finally:
+            bar.close()
+        if not scored:
+            raise ValueError("there is no image to score: the loader gave no batch")
+
+    def _score_batch(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        start: int,
+    ) -> Iterator[pd.DataFrame]:
+        """Iterate over the rows of each model for one batch; `start` numbers its first image."""
+        needs_labels = label_option(self.options)
+        if needs_labels and (labels == UNKNOWN).any():
+            raise ValueError(f"{needs_labels} requires labels: pass them")
+        targets = self._targets(None, labels)
+        baseline = self._explain(self.baseline, images, targets)
+        _check_labels(labels, baseline.logits.shape[1])
+        targets = self._targets(baseline.logits.argmax(1), labels)
+        numbers = np.arange(start, start + len(images), dtype=np.int32)
+        for name, model in self.pruned.items():
+            pruned = self._explain(model, images, targets)
+            _check_classes(name, baseline.logits, pruned.logits)
+            rows = self._rows(baseline, pruned, labels)
+            rows.insert(0, "model", name)
+            image_column = np.tile(numbers, len(baseline.maps))
+            rows.insert(2, "image", image_column)
+            yield rows.astype(self._categories)
+
+    @cached_property
+    def _categories(self) -> dict[str, pd.CategoricalDtype]:
+        methods = [*self.options["methods"], *self.options["custom_methods"]]
+        return {
+            "model": pd.CategoricalDtype(list(self.pruned)),
+            "method": pd.CategoricalDtype(methods),
+        }
+
+    def _explain(
+        self, model: nn.Module, images: Tensor, targets: Tensor | None
+    ) -> cams.Explanation:
+        """Return logits and heatmaps by all methods, custom ones included."""
+        explanation = cams.explain(
+            model,
+            images,
+            methods=self.options["methods"],
+            targets=targets,
+            target_layer=self.options["target_layer"],
+            batch_size=self.options["batch_size"],
+        )
+        custom_maps = cams.custom_heatmaps(
+            model,
+            images,
+            self.options["custom_methods"],
+            targets=explanation.targets,
+            target_layer=self.options["target_layer"],
+            batch_size=self.options["batch_size"],
+        )
+        return explanation._replace(maps=explanation.maps | custom_maps)
+
+    def _targets(
+        self,
+        baseline_top: Tensor | None,
+        labels: Tensor,
+    ) -> Tensor | None:
+        """Return the classes that the heatmaps explain; None for the model's own top classes."""
+        source = self.options["target_class"]
+        if source == "own":
+            return None
+        return baseline_top if source == "baseline" else labels
+
+    def _rows(
+        self, baseline: cams.Explanation, pruned: cams.Explanation, labels: Tensor
+    ) -> pd.DataFrame:
+        """Return a row per method and image, without the columns `model` and `image`."""
+        logits_x = baseline.logits.float().cpu()
+        logits_y = pruned.logits.float().cpu()
+        confidence_x = self._confidence(logits_x, logits_x, labels)
+        confidence_y = self._confidence(logits_y, logits_x, labels)
+        tables = []
+        for method, x in baseline.maps.items():
+            y = pruned.maps[method].to(x.device)
+            columns: dict[str, Any] = {"method": method, "label": labels}
+            columns |= metrics.pair_scores(x, y, confidence_x, confidence_y)
+            for name, function in self.options["custom_scores"].items():
+                columns[name] = _custom_score(name, function, x, y)
+            columns["baseline_prediction"] = logits_x.argmax(1)
+            columns["pruned_prediction"] = logits_y.argmax(1)
+            columns["baseline_confidence"] = confidence_x
+            columns["pruned_confidence"] = confidence_y
+            tables.append(_table(columns))
+        return pd.concat(tables, ignore_index=True)
+
+    def _confidence(
+        self,
+        logits: Tensor,
+        baseline_logits: Tensor,
+        labels: Tensor,
+    ) -> Tensor:
+        """Return the probability of the class that `confidence_class` selects, (n,)."""
+        source = self.options["confidence_class"]
+        if source == "own":
+            classes = logits.argmax(1)
+        elif source == "baseline":
+            classes = baseline_logits.argmax(1)
+        else:
+            classes = labels
+        probabilities = logits.softmax(1)
+        return probabilities.gather(1, classes[:, None])[:, 0]
+
+
+def _table(columns: Mapping[str, Any]) -> pd.DataFrame:
+    """Return a DataFrame of columns that are tensors on any device, or one value for all rows."""
+    arrays = {
+        name: values.cpu().numpy() if isinstance(values, Tensor) else values
+        for name, values in columns.items()
+    }
+    return pd.DataFrame(arrays)
+
+
+def _custom_score(
+    name: str,
+    function: CustomScore,
+    x: Tensor,
+    y: Tensor,
+) -> Tensor:
+    """Return the values of a custom score, (n,) float64; raise ValueError if they are invalid."""
+    result = function(x, y)
+    try:
+        values = torch.as_tensor(result).detach().double().cpu()
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(
+            f"custom score {name!r} must return one number per image, got {short_repr(result)}"
+        ) from None
+    if values.shape != (len(x),):
+        raise ValueError(
+            f"custom score {name!r} must return one number per image, shape ({len(x)},), "
+            f"got {tuple(values.shape)}"
+        )
+    if not values.isfinite().all():
+        raise ValueError(f"custom score {name!r} must return finite numbers, got NaN or infinity")
+    return values
+
+
+def _check_classes(name: str, baseline_logits: Tensor, logits: Tensor) -> None:
+    if baseline_logits.shape != logits.shape:
+        raise ValueError(
+            "the models must have the same classes, "
+            f"got {baseline_logits.shape[1]} and {logits.shape[1]}: {name!r} does not fit"
+        )
+
+
+def _check_labels(labels: Tensor, classes: int) -> None:
+    if labels.max() >= classes:
+        raise ValueError(
+            f"labels must be classes 0 to {classes - 1} of the models, got {int(labels.max())}"
+        )

@@ -1,0 +1,151 @@
+"""The two controls of every comparison: the noise floor of fine-tuning, and the chance level.
+
+Both are sets of models made from the baseline, one per seed: copies that were fine-tuned but not
+pruned, and networks of the same architecture with random weights.
+"""
+
+import copy
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, Unpack
+
+import pandas as pd
+from torch import Tensor, nn
+
+from pruncam import networks
+from pruncam._core.seeds import derive
+from pruncam._core.validation import is_number, short_repr
+from pruncam.datasets.batches import Images
+from pruncam.pruning.masking import reject_torch_prune
+from pruncam.scoring.options import Options
+from pruncam.scoring.rows import score_many, stream
+
+FLOOR = "fine-tuned, not pruned"
+CHANCE = "random weights"
+
+# (model, seed) -> the trained model, or None if `model` itself was trained
+FineTune = Callable[[nn.Module, int], object]
+# (function, seeds) -> the function's results, such as the built-in `map`
+RunTasks = Callable[[Callable[[int], nn.Module], Sequence[int]], Iterable[nn.Module]]
+
+
+def noise_floor(
+    baseline: nn.Module,
+    finetune: FineTune,
+    images: Images,
+    labels: Tensor | None = None,
+    *,
+    seeds: Sequence[int],
+    **options: Unpack[Options],
+) -> pd.DataFrame:
+    """Score the baseline against fine-tuned copies of itself: what fine-tuning alone changes.
+
+    A pruned model that scores within the spread of these rows shows no effect of its pruning.
+
+    Parameters
+    ----------
+    baseline : the unpruned classifier
+    finetune : function of a model and a seed
+        Trains the model it gets as pruned models are fine-tuned, in place or by returning it.
+    images, labels, options : as in `score_many`
+    seeds : different integers from 0, one or more
+
+    Returns
+    -------
+    DataFrame with the rows of `score_many`
+        `model` is "fine-tuned, not pruned <seed>".
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `score_many` does, before anything is trained, and if `finetune` or `seeds` is invalid.
+    """
+    if not callable(finetune):
+        kind = type(finetune).__name__
+        raise TypeError(f"finetune must be a function of a model and a seed, got {kind}")
+    # Only validates the arguments: the rows of a stream are computed when they are iterated over.
+    stream(baseline, {"baseline": baseline}, images, labels, **options)
+    models = fine_tuned_controls(baseline, finetune, seeds)
+    return score_many(baseline, models, images, labels, **options)
+
+
+def chance_level(
+    baseline: nn.Module,
+    images: Images,
+    labels: Tensor | None = None,
+    *,
+    seeds: Sequence[int],
+    **options: Unpack[Options],
+) -> pd.DataFrame:
+    """Score the baseline against networks with random weights (Adebayo et al. 2018).
+
+    A score that these networks reach says nothing about the attention of a pruned network.
+    Arguments and errors are those of `score_many` and `random_controls`; `model` in the rows is
+    "random weights <seed>".
+    """
+    models = random_controls(baseline, seeds)
+    return score_many(baseline, models, images, labels, **options)
+
+
+def fine_tuned_controls(
+    baseline: nn.Module,
+    finetune: FineTune,
+    seeds: Sequence[int],
+    *,
+    run: RunTasks = map,
+) -> dict[str, nn.Module]:
+    """Return a fine-tuned copy of the baseline for every seed, named "<FLOOR> <seed>".
+
+    `finetune(model, seed)` trains the copy in place or returns the trained model. `run` calls it
+    for all seeds: one after the other by default, in parallel with a function such as
+    `partial(run_tasks, jobs=..., progress=...)`.
+
+    Raises ValueError if `seeds` are invalid or torch.nn.utils.prune holds weights of the baseline.
+    """
+    seeds = _check_seeds(seeds)
+    reject_torch_prune(baseline)
+    names = [f"{FLOOR} {seed}" for seed in seeds]
+    models = run(partial(_fine_tuned_copy, baseline, finetune), seeds)
+    return dict(zip(names, models, strict=True))
+
+
+def random_controls(baseline: nn.Module, seeds: Sequence[int]) -> dict[str, nn.Module]:
+    """Return a network with random weights for every seed, named "<CHANCE> <seed>".
+
+    Raises ValueError if `seeds` are invalid, and as `random_control` does.
+    """
+    seeds = _check_seeds(seeds)
+    return {f"{CHANCE} {seed}": random_control(baseline, seed) for seed in seeds}
+
+
+def random_control(baseline: nn.Module, seed: int) -> nn.Module:
+    """Return a copy of the baseline with random weights, on its device and in eval mode.
+
+    The same seed gives the same network in every study and comparison. Raises ValueError if a
+    layer cannot draw new weights (see `networks.randomized`).
+    """
+    model = networks.randomized(baseline, derive(seed, "chance"))
+    return model.eval()
+
+
+def _fine_tuned_copy(
+    baseline: nn.Module,
+    finetune: FineTune,
+    seed: int,
+) -> nn.Module:
+    model = copy.deepcopy(baseline)
+    result = finetune(model, seed)
+    return result if isinstance(result, nn.Module) else model
+
+
+def _check_seeds(seeds: Sequence[int]) -> list[int]:
+    is_sequence = isinstance(seeds, Sequence) and len(seeds) > 0
+    if not is_sequence or not all(map(_is_seed, seeds)) or len(set(seeds)) < len(seeds):
+        raise ValueError(
+            f"seeds must be different whole numbers from 0, one or more, got {short_repr(seeds)}"
+        )
+    return list(seeds)
+
+
+def _is_seed(value: Any) -> bool:
+    return is_number(value, whole=True) and 0 <= value < 2**63

@@ -1,0 +1,121 @@
+"""Options of a comparison, their defaults and their validation."""
+
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import Any, TypedDict
+
+from torch import Tensor, nn
+
+from pruncam import cams, metrics
+from pruncam._core.validation import check_choice, check_model, short_repr
+from pruncam.cams.validation import check_methods
+
+# Heatmaps of the same images by two models, (n, H, W) each -> (n,)
+CustomScore = Callable[[Tensor, Tensor], Tensor]
+
+CLASS_SOURCES = ("own", "baseline", "label")
+
+# A custom score needs a name that is not among these columns of the rows.
+COLUMNS = (
+    "model",
+    "method",
+    "image",
+    "label",
+    *metrics.SCORES,
+    "baseline_prediction",
+    "pruned_prediction",
+    "baseline_confidence",
+    "pruned_confidence",
+)
+
+
+class Options(TypedDict, total=False):
+    """Options of a comparison; see `score_many` for their meaning."""
+
+    methods: Sequence[str]
+    custom_methods: Mapping[str, cams.CustomMethod]
+    custom_scores: Mapping[str, CustomScore]
+    target_layer: str | None
+    target_class: str
+    confidence_class: str
+    transform: Callable[[Tensor], Tensor] | None
+    batch_size: int | None
+    progress: bool
+
+
+DEFAULTS: Options = {
+    "methods": cams.DEFAULT_METHODS,
+    "custom_methods": {},
+    "custom_scores": {},
+    "target_layer": None,
+    "target_class": "own",
+    "confidence_class": "baseline",
+    "transform": None,
+    "batch_size": None,
+    "progress": True,
+}
+
+
+def resolve_options(options: Options) -> Options:
+    """Return the options with all defaults filled in.
+
+    Raises TypeError or ValueError if an option is unknown or has an invalid value.
+    """
+    unknown = sorted(options.keys() - DEFAULTS.keys())
+    if unknown:
+        raise TypeError(f"unknown option {', '.join(unknown)}: choose from {', '.join(DEFAULTS)}")
+    resolved: Options = {**DEFAULTS, **options}
+    _check_options(resolved)
+    return resolved
+
+
+def check_models(baseline: nn.Module, pruned: Mapping[str, nn.Module]) -> None:
+    """Raise TypeError unless `baseline` is a model and `pruned` a dict of models by name."""
+    check_model(baseline, "baseline")
+    is_dict = isinstance(pruned, Mapping) and len(pruned) > 0
+    if not is_dict or not all(isinstance(name, str) for name in pruned):
+        raise TypeError(
+            "pruned must be a dict of models by name, not empty (`score` takes a single model)"
+        )
+    for name, model in pruned.items():
+        check_model(model, f"pruned model {name!r}")
+
+
+def label_option(options: Options) -> str | None:
+    """Return the option, as a keyword, that takes the class from the labels; None if none does."""
+    for name in ("target_class", "confidence_class"):
+        if options[name] == "label":
+            return f"{name}='label'"
+    return None
+
+
+def _check_options(options: Options) -> None:
+    methods = options["methods"]
+    check_methods(methods)
+    if len(set(methods)) < len(methods):
+        raise ValueError(f"methods must be different, got {short_repr(methods)}")
+    _check_functions("custom_methods", options["custom_methods"], cams.METHODS)
+    _check_functions("custom_scores", options["custom_scores"], COLUMNS)
+    if not isinstance(options["target_layer"], str | None):
+        kind = type(options["target_layer"]).__name__
+        raise TypeError(f"target_layer must be a dotted name or None, got {kind}")
+    check_choice("target class", options["target_class"], CLASS_SOURCES)
+    check_choice("confidence class", options["confidence_class"], CLASS_SOURCES)
+
+
+def _check_functions(
+    option: str,
+    functions: Mapping[str, Any],
+    reserved: Container[str],
+) -> None:
+    """Raise unless `functions` is a dict of functions whose names are not reserved."""
+    is_dict = isinstance(functions, Mapping)
+    if not is_dict or not all(isinstance(name, str) and name for name in functions):
+        raise TypeError(
+            f"{option} must be a dict of functions by name, got {short_repr(functions)}"
+        )
+    for name, function in functions.items():
+        if name in reserved:
+            raise ValueError(f"{option}: the name {name!r} is taken, choose another")
+        if not callable(function):
+            kind = type(function).__name__
+            raise TypeError(f"{option}: {name!r} must be a function, got {kind}")

@@ -1,0 +1,158 @@
+"""Means of the scores over groups of images, with bootstrap intervals."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+
+from pruncam import metrics
+from pruncam._core.validation import check_number, short_repr
+from pruncam.datasets.batches import UNKNOWN
+from pruncam.statistics import Interval, bootstrap_means
+
+
+def summarize(
+    rows: pd.DataFrame,
+    *,
+    scores: Sequence[str] = tuple(metrics.SCORES),
+    counts: Sequence[int] | None = None,
+    samples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return the mean of every score with its bootstrap interval, over all images and by group.
+
+    Parameters
+    ----------
+    rows : DataFrame from `score`, `score_many` or `stream`
+    scores : columns to summarize, including custom scores
+    counts : number of images of each class in the whole test set, optional
+        The weights of the class-weighted mean (PE-score, Section 3), if the rows cover only a part
+        of the set. By default the counts are those of the rows, and the weighted mean is the plain
+        one.
+    samples, seed : of the bootstrap over images; for the class-weighted mean, within classes
+
+    Returns
+    -------
+    DataFrame with a row per model, method, group and score
+        `model` (if the rows have it), `method`, `group`, `images`, `score`, `mean`, and the 95 %
+        interval `low`, `high`. The groups are "all" and, if labels are known, "class weighted",
+        "correct" and "incorrect" (by the pruned model's prediction), and "class 0", "class 1",
+        and so on. A group without images has no row.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are no rows, a column is missing or not finite, a label has no count, or a count
+        has no image.
+    """
+    _check_rows(rows, scores)
+    check_number("seed", seed, whole=True, at_least=0)
+    bootstrap = partial(bootstrap_means, samples=samples, seed=seed)
+    keys = [name for name in ("model", "method") if name in rows]
+    tables = []
+    for key, part in rows.groupby(keys, observed=True, sort=False):
+        table = _summarize_part(part, list(scores), counts, bootstrap)
+        for position, (name, value) in enumerate(zip(keys, key, strict=True)):
+            table.insert(position, name, value)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _summarize_part(
+    rows: pd.DataFrame,
+    scores: list[str],
+    counts: Sequence[int] | None,
+    bootstrap: Callable[..., list[Interval]],
+) -> pd.DataFrame:
+    """Return the means and intervals of one model and method, group by group."""
+    values = rows[scores].to_numpy(dtype=float)
+    labels = rows["label"].to_numpy()
+    tables = [
+        _table(group, scores, members.sum(), bootstrap(values[members]))
+        for group, members in _groups(rows)
+    ]
+    if (labels != UNKNOWN).all():
+        weights = _class_weights(labels, counts)
+        intervals = bootstrap(values, strata=labels, weights=weights)
+        tables.insert(1, _table("class weighted", scores, len(rows), intervals))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _groups(rows: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
+    """Iterate over the groups that have images: name and membership of each row."""
+    labels = rows["label"].to_numpy()
+    yield "all", np.ones(len(rows), dtype=bool)
+    if (labels == UNKNOWN).any():
+        return
+    correct = rows["pruned_prediction"].to_numpy() == labels
+    if correct.any():
+        yield "correct", correct
+    if not correct.all():
+        yield "incorrect", ~correct
+    for label in np.unique(labels):
+        yield f"class {label}", labels == label
+
+
+def _table(
+    group: str,
+    scores: list[str],
+    images: int,
+    intervals: list[Interval],
+) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "group": group,
+            "images": images,
+            "score": scores,
+            "mean": [interval.value for interval in intervals],
+            "low": [interval.low for interval in intervals],
+            "high": [interval.high for interval in intervals],
+        }
+    )
+
+
+def _class_weights(labels: np.ndarray, counts: Sequence[int] | None) -> np.ndarray:
+    """Return the share of each class; raise ValueError if the counts do not fit the labels."""
+    numbers = np.bincount(labels) if counts is None else np.asarray(counts)
+    if numbers.dtype.kind not in "iuf" or numbers.ndim != 1:
+        raise ValueError(
+            f"counts must be the number of images of each class, got {short_repr(numbers)}"
+        )
+    weights = metrics.class_weights(torch.as_tensor(numbers)).numpy()
+    counted = np.flatnonzero(weights > 0)
+    if not np.array_equal(counted, np.unique(labels)):
+        raise ValueError(
+            "counts must hold a number for every class of the labels, and no other class"
+        )
+    return weights
+
+
+def _check_rows(rows: pd.DataFrame, scores: Sequence[str]) -> None:
+    """Raise unless `rows` are the rows of a comparison, with labels and finite `scores`."""
+    if not isinstance(rows, pd.DataFrame):
+        kind = type(rows).__name__
+        raise TypeError(f"summarize needs the rows from `score`, a DataFrame, got {kind}")
+    if isinstance(scores, str) or not scores:
+        raise ValueError(
+            f"scores must be a list of one or more columns of the rows, got {short_repr(scores)}"
+        )
+    needed = {"method", "label", "pruned_prediction", *scores}
+    missing = sorted(needed - set(rows.columns))
+    if missing or rows.empty:
+        fault = f"no column {', '.join(missing)}" if missing else "no row"
+        raise ValueError(f"summarize needs the rows from `score`: these have {fault}")
+    labels = rows["label"].to_numpy()
+    if labels.dtype.kind not in "iu" or labels.min() < UNKNOWN:
+        raise ValueError(
+            f"summarize needs whole labels, from 0 or -1 where unknown, got {labels.dtype}"
+        )
+    values = rows[list(scores)].astype(float)
+    is_finite = np.isfinite(values).all()
+    infinite = is_finite.index[~is_finite]
+    if len(infinite):
+        raise ValueError(
+            f"summarize needs finite scores: {', '.join(infinite)} has NaN or infinite rows, "
+            "leave them out"
+        )

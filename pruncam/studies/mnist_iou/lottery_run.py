@@ -1,0 +1,156 @@
+"""The models of one seed: pretrained, then pruned, rewound and retrained level by level."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pruncam import networks, pruning
+from pruncam._core.seeds import derive
+from pruncam._core.store import Step
+from pruncam.datasets import ImageSet
+from pruncam.studies.cached_trainer import CachedTrainer
+from pruncam.studies.mnist_iou.config import MnistIouConfig
+
+# Versions of the steps, raised by hand when their code changes the result.
+_PRETRAINED_VERSION, _LEVEL_VERSION = 2, 2
+_TRAINING_FIELDS = (
+    "pretraining",
+    "batch_size",
+    "momentum",
+    "weight_decay",
+    "noise",
+    "mean",
+    "std",
+    "initial_weights",
+)
+
+
+@dataclass(frozen=True)
+class LotteryRun:
+    """The models of one seed under one configuration, with the images they see.
+
+    `variant` names the configuration; `models` holds the model of every level once `train_levels`
+    has run.
+    """
+
+    config: MnistIouConfig
+    seed: int
+    variant: str
+    train: ImageSet
+    test: ImageSet
+    trainer: CachedTrainer
+    models: list[nn.Module] = field(default_factory=list)
+
+    @property
+    def epochs(self) -> int:
+        """The number of epochs that training all levels takes."""
+        pretraining = len(self.config.recipe("pretraining").learning_rates)
+        retraining = len(self.config.recipe("retraining").learning_rates)
+        retrained = self.config.levels + (self.config.level_zero == "retrained")
+        return pretraining + retraining * retrained
+
+    @cached_property
+    def clean(self) -> Tensor:
+        """The test images without noise, (N, H, W) in [0, 1]: what a heatmap should look like."""
+        return self.test.images[:, 0].float() / 255
+
+    @cached_property
+    def noisy(self) -> Tensor:
+        """The test images with the noise of this seed, (N, 1, H, W) uint8."""
+        indices = torch.arange(len(self.test), device=self.trainer.device)
+        key = derive(self.seed, "test noise")
+        return self.config.inputs.add_noise(self.test.images, indices, key)
+
+    def noisy_input(self, rows: slice) -> Tensor:
+        """Return these test images, with noise, as network input."""
+        return self.config.inputs.normalize(self.noisy[rows])
+
+    def train_levels(self) -> None:
+        """Train the model of every level, from unpruned to sparsest; fills `models`."""
+        pretrained = self._pretrained()
+        previous = pretrained
+        for level in range(self.config.levels + 1):
+            previous = self._level(level, pretrained, previous)
+            self.models.append(previous)
+
+    def _pretrained(self) -> nn.Module:
+        step = Step("mnist-iou-pretrained", _PRETRAINED_VERSION, self.training_inputs())
+        return self._load_or_train(step, "pretraining", self._pretrain)
+
+    def _pretrain(self) -> dict[str, Tensor]:
+        seed = derive(self.seed, "weights")
+        model = networks.initialize(networks.mnist_net(), self.config.initial_weights, seed)
+        return self._train(model, "pretraining", derive(self.seed, "pretraining"))
+
+    def _level(
+        self,
+        level: int,
+        pretrained: nn.Module,
+        previous: nn.Module,
+    ) -> nn.Module:
+        """Return the model of a level; level 0 is not pruned."""
+        if level == 0 and self.config.level_zero == "pretrained":
+            return pretrained
+        inputs = {
+            "level": level,
+            "fraction": self.config.fraction,
+            "level_zero": self.config.level_zero,
+            "retraining": self.config.retraining,
+        }
+        step = Step("mnist-iou-level", _LEVEL_VERSION, self.training_inputs() | inputs)
+        retrain = partial(self._retrain, level, pretrained, previous)
+        return self._load_or_train(step, "retraining", retrain)
+
+    def _retrain(
+        self,
+        level: int,
+        pretrained: nn.Module,
+        previous: nn.Module,
+    ) -> dict[str, Tensor]:
+        """Prune the previous level, rewind to the pretrained weights and train again."""
+        pruned = pruning.lottery_step(previous, self.config.fraction) if level else pretrained
+        model = pruning.rewind(pruned, pretrained)
+        return self._train(model, "retraining", derive(self.seed, "retraining", level))
+
+    def _load_or_train(
+        self, step: Step, phase: str, train: Callable[[], dict[str, Tensor]]
+    ) -> nn.Module:
+        recipe = self.config.recipe(phase)
+        return self.trainer.load_or_train(step, networks.mnist_net(), recipe, train)
+
+    def _train(
+        self,
+        model: nn.Module,
+        phase: str,
+        seed: int,
+    ) -> dict[str, Tensor]:
+        recipe = self.config.recipe(phase)
+        return self.trainer.train(
+            model,
+            self.train,
+            recipe,
+            self.config.inputs,
+            seed,
+        )
+
+    def training_inputs(self) -> dict[str, Any]:
+        """Return everything the pretrained model depends on."""
+        return {
+            **{name: getattr(self.config, name) for name in _TRAINING_FIELDS},
+            "seed": self.seed,
+            "train": self.train.checksum,
+            "engine": self.trainer.engine,
+        }
+
+
+def remaining_weights(model: nn.Module) -> int:
+    """Return the number of convolution and FC weights that are not pruned."""
+    masks = [
+        getattr(module, "weight_mask", torch.ones_like(module.weight))
+        for module in pruning.prunable(model).values()
+    ]
+    return sum(int(mask.sum()) for mask in masks)

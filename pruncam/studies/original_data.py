@@ -1,0 +1,34 @@
+"""The papers' data sets, and whether a study has them or images that stand in for them."""
+
+from functools import cache
+
+import pandas as pd
+
+from pruncam._core import paths
+from pruncam.datasets import ImageSet
+
+
+@cache
+def original_datasets() -> pd.DataFrame:
+    """Return the papers' data sets: catalogue name, numbers of images and classes, by name."""
+    file = paths.package_folder() / "published" / "datasets.csv"
+    return pd.read_csv(file, index_col="dataset")
+
+
+def is_same_dataset(dataset: str, images: ImageSet) -> bool:
+    """Return True if the images are those of the paper's data set, re-encoded or not."""
+    table = original_datasets()
+    return dataset in table.index and images.name == table.loc[dataset, "source"]
+
+
+def is_complete(dataset: str, train: ImageSet, test: ImageSet) -> bool:
+    """Return True if the images are those of the paper's data set, and all of them."""
+    if not is_same_dataset(dataset, test):
+        return False
+    row = original_datasets().loc[dataset]
+    return (len(train), len(test)) == (row["train"], row["test"])
+
+
+def stands_in(dataset: str, train: ImageSet, test: ImageSet) -> bool:
+    """Return True unless the images are all of the paper's data set, with its original pixels."""
+    return not (is_complete(dataset, train, test) and test.original)

@@ -1,0 +1,78 @@
+"""Sensitivity of PE to the classes of heatmap and confidence, which the paper leaves open.
+
+Each of them may be the model's own top class, the baseline's top class, or the true class.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+
+import pandas as pd
+import torch
+
+from pruncam import metrics
+from pruncam._core.store import Step
+from pruncam.studies.experiment import Variant
+from pruncam.studies.pe_score.experiment import PeScoreExperiment
+
+_SCORES_VERSION = 1  # of the step, raised by hand when its code changes the result
+_CLASSES = {  # titles by the option of `scoring.score`
+    "own": "each model's top class",
+    "baseline": "the baseline's top class",
+    "label": "the true class",
+}
+
+
+def sensitivity_to_the_class(experiment: PeScoreExperiment) -> pd.DataFrame:
+    """Return the mean PE of the first criterion's models for every pair of the two classes."""
+    rule = experiment.config.criteria[0]
+    variants = {v.name: v for v in experiment.variants if v.rule == rule}
+    # SSIM and IoU do not depend on the class of the confidence, nor confidences on that of the map.
+    scores = {option: _scores(experiment, variants, option) for option in _CLASSES}
+    rows = []
+    for of_map, maps in scores.items():
+        for of_confidence, confidences in scores.items():
+            for (name, method), pe in _mean_pe(maps, confidences).items():
+                rows.append(
+                    {
+                        "dataset": experiment.dataset,
+                        "rule": rule,
+                        "rate": variants[name].rate,
+                        "method": method,
+                        "map of": _CLASSES[of_map],
+                        "confidence of": _CLASSES[of_confidence],
+                        "pe": pe,
+                        "images": len(experiment.few_test_images()),
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def _scores(
+    experiment: PeScoreExperiment, variants: Mapping[str, Variant], option: str
+) -> pd.DataFrame:
+    """Return rows of scores in which map and confidence are of the same class."""
+    images = experiment.few_test_images()
+    inputs = {
+        "class": option,
+        "models": [experiment.model_inputs(variant) for variant in variants.values()],
+        "test": images.checksum,
+        "methods": list(experiment.config.methods),
+    }
+    return experiment.trainer.scores(
+        Step("pe_score-crossed", _SCORES_VERSION, inputs),
+        experiment.baseline,
+        {name: partial(experiment.model, variant) for name, variant in variants.items()},
+        images,
+        methods=experiment.config.methods,
+        transform=experiment.prepare,
+        target_class=option,
+        confidence_class=option,
+    )
+
+
+def _mean_pe(maps: pd.DataFrame, confidences: pd.DataFrame) -> pd.Series:
+    """Return mean PE by model and CAM method, from SSIM and IoU of `maps`."""
+    parts = [maps["ssim"], maps["iou"], confidences["confidence_variation"]]
+    pe = metrics.combine_pe(*(torch.tensor(part.to_numpy()) for part in parts))
+    rows = maps[["model", "method"]].assign(pe=pe.tolist())
+    return rows.groupby(["model", "method"], sort=False, observed=True)["pe"].mean()

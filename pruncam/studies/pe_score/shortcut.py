@@ -1,0 +1,69 @@
+"""Reliance on a mark in the corner that agrees with the class: a distractor (beyond the paper).
+
+The paper suspects distractors in its chest X-rays, where they cannot be told from the disease. In
+images with a planted mark, reliance on it can be measured: it is the accuracy that a model loses
+when the marks lie.
+"""
+
+import pandas as pd
+from torch import nn
+
+from pruncam import cams, metrics
+from pruncam.datasets import ImageSet
+from pruncam.datasets.marks import mark_mask, plant_marks
+from pruncam.studies.experiment import BASELINE, Experiment
+from pruncam.training import accuracy
+
+_MARKED = "generated-10-marked"
+
+
+def mark_reliance(experiment: Experiment) -> pd.DataFrame | None:
+    """Return accuracy with agreeing and lying marks, and the maps' share on the mark.
+
+    One row per model and CAM method; None if the images of the data set have no marks.
+    """
+    if experiment.test.name != _MARKED:
+        return None
+    agreeing = plant_marks(experiment.few_test_images(), 1.0)
+    lying = plant_marks(experiment.few_test_images(), 0.0)
+    inputs = experiment.network_input(agreeing.images)
+    models = {BASELINE: experiment.baseline}
+    models |= {variant: experiment.model(variant) for variant in experiment.trained_variants}
+    rows = []
+    for variant, model in models.items():
+        with_agreeing = percent_correct(experiment, model, agreeing)
+        with_lying = percent_correct(experiment, model, lying)
+        explanation = cams.explain(model, inputs, methods=experiment.config.methods)
+        for method, maps in explanation.maps.items():
+            mark = mark_mask(maps.shape[-1]).to(maps.device)
+            rows.append(
+                {
+                    "dataset": experiment.dataset,
+                    "rule": variant.rule,
+                    "rate": variant.rate,
+                    "seed": variant.seed,
+                    "method": method,
+                    "accuracy_agreeing": with_agreeing,
+                    "accuracy_lying": with_lying,
+                    "from_marks": with_agreeing - with_lying,
+                    "energy_mark": metrics.energy_on(maps, mark).double().nanmean().item(),
+                    "mark_area": mark.float().mean().item(),
+                    "images": len(agreeing),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def percent_correct(
+    experiment: Experiment,
+    model: nn.Module,
+    images: ImageSet,
+) -> float:
+    """Return a model's accuracy in %."""
+    return 100 * accuracy(
+        model,
+        images.images,
+        images.labels,
+        prepare=experiment.network_input,
+        batch_size=len(images),
+    )

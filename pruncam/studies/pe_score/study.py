@@ -1,0 +1,165 @@
+"""The phases of the PE-score study."""
+
+from typing import Any
+
+import pandas as pd
+
+from pruncam import pruning
+from pruncam._core.machine import Machine
+from pruncam.profiles import DatasetSpec
+from pruncam.report.claims import Finding, read_statements
+from pruncam.report.result import Drawing
+from pruncam.studies import diagnostics, samples, score_tables
+from pruncam.studies.original_data import is_complete
+from pruncam.studies.pe_score import claims, figures, published
+from pruncam.studies.pe_score.config import PeScoreConfig
+from pruncam.studies.pe_score.experiment import PeScoreExperiment
+from pruncam.studies.pe_score.rate_selection import rate_choices
+from pruncam.studies.pe_score.sensitivity import sensitivity_to_the_class
+from pruncam.studies.pe_score.shortcut import mark_reliance
+from pruncam.studies.study import Measurement, PruningStudy, StudyResult, Tables
+from pruncam.training import has_dropout
+
+_SHOWN_CLASSES = {
+    "CIFAR-10": "automobile",
+    "COVID-19": "covid",
+}  # what the paper's figures show
+_PAPER_SIZE = 224  # pixels of the images in the paper's code
+_WITHOUT_CHECKSUM = "covid19"  # a data set told by its name and number of images alone
+
+
+class PeScoreStudy(PruningStudy[PeScoreConfig, PeScoreExperiment]):
+    """Can a model be trusted when filters are removed?"""
+
+    name = "pe_score"
+    config_class = PeScoreConfig
+    experiment_class = PeScoreExperiment
+
+    def load_experiment(self, spec: DatasetSpec) -> PeScoreExperiment:
+        """Return the experiment of one data set, which knows if its images are the original ones.
+
+        Resized images no longer tell.
+        """
+        test = self.load_images(spec, "test", self.config.test_images)
+        return PeScoreExperiment(
+            self.config,
+            spec,
+            self.load_split(spec, "train"),
+            self.as_network_takes(test, spec),
+            self.new_trainer(),
+            original=test.original or spec.source == _WITHOUT_CHECKSUM,
+        )
+
+    @property
+    def training_jobs(self) -> int | None:
+        """One if trainings would disturb each other.
+
+        Dropout draws from the one random state of the process, and SeNPIS sets the precision of a
+        GPU for all of it.
+        """
+        disturbs = has_dropout(self.experiments[0].network())
+        return 1 if disturbs or self.machine.torch_device.type == "cuda" else None
+
+    def measure_experiment(self, experiment: PeScoreExperiment) -> Measurement:
+        """Return scores, an image to show, hits, marks, and the sensitivity to the class."""
+        tables = {
+            "object_hits": diagnostics.object_hits(experiment),
+            "marks": mark_reliance(experiment),
+            "sensitivity_to_the_class": sensitivity_to_the_class(experiment),
+        }
+        shown_class = _SHOWN_CLASSES.get(experiment.dataset, "")
+        index = samples.choose_of_class(experiment, shown_class)
+        return Measurement(
+            rows=experiment.scores(),
+            tables={name: table for name, table in tables.items() if table is not None},
+            extras={"sample": samples.sample(experiment, index)},
+        )
+
+    def tables(self) -> Tables:
+        """Return the tables by name."""
+        rows = self.rows
+        models = score_tables.accuracies(self.config, rows)
+        curves = score_tables.curves(self.config, rows, models)
+        rate_choice, images = rate_choices(self.config, curves, rows)
+        classes = {e.dataset: e.test.classes for e in self.experiments}
+        models_by_rate = [(e, rule) for e in self.experiments for rule in self.config.criteria]
+        costs = [diagnostics.costs(*pair) for pair in models_by_rate]
+        times = [diagnostics.times(*pair) for pair in models_by_rate]
+        return {
+            "published": published.numbers_beside_ours(curves),
+            "curves": curves,
+            "models": models,
+            "drops": score_tables.drops(self.config, rows, models),
+            "controls": score_tables.controls(rows),
+            "classes": score_tables.by_class(rows, classes),
+            "correctness": score_tables.by_correctness(rows),
+            "rate_choice": rate_choice,
+            "inspect": images,
+            "costs": pd.concat(costs, ignore_index=True),
+            "times": pd.concat(times, ignore_index=True),
+            **self.measured_tables(),
+        }
+
+    def findings(self, tables: Tables) -> dict[str, Finding]:
+        """Return the findings on claims P1 to P8."""
+        return claims.findings(read_statements(self.name), claims.scores(self.config, self.rows))
+
+    def figures(self, tables: Tables) -> dict[str, Drawing]:
+        """Return Figures 1 to 9."""
+        shown = {name: m.extras["sample"] for name, m in self.measurements.items()}
+        return figures.drawings(self.config, tables, shown, self.provenance())
+
+    def stable_lines(self, tables: Tables) -> list[str]:
+        """Return the numbers of models and images, and the sizes of the smallest model's layers."""
+        return [
+            line
+            for experiment in self.experiments
+            for line in (experiment.description, _layer_sizes(experiment))
+        ]
+
+    @property
+    def too_weak(self) -> dict[str, str]:
+        """The data sets whose baseline is too weak for any claim, with the reason."""
+        models = score_tables.accuracies(self.config, self.rows)
+        accuracy = models.groupby("dataset")["baseline"].first()
+        return {
+            spec.paper: f"the baseline's {accuracy[spec.paper]:.1f} % are under "
+            f"the {spec.min_accuracy:g} % that claims need"
+            for spec in self.config.datasets
+            if accuracy[spec.paper] < spec.min_accuracy
+        }
+
+    @property
+    def stand_ins(self) -> list[str]:
+        """The paper's data sets for which other images stand in, or the same at another size."""
+        return [e.dataset for e in self.experiments if not is_papers_data(e)]
+
+
+def is_papers_data(experiment: PeScoreExperiment) -> bool:
+    """Return True if the images are all of the paper's, with its pixels, at its size."""
+    complete = is_complete(experiment.dataset, experiment.train, experiment.test)
+    size = experiment.test.images.shape[-1]
+    return complete and experiment.original and size == _PAPER_SIZE
+
+
+def _layer_sizes(experiment: PeScoreExperiment) -> str:
+    """Return the sizes of the layers of the first criterion's smallest model, in words."""
+    variant = experiment.of_rule(experiment.config.criteria[0])[-1]
+    layers = pruning.prunable(experiment.model(variant)).values()
+    sizes = [len(layer.get_parameter("weight")) for layer in layers]
+    return f"{experiment.dataset}: filters and neurons left at {variant.rate:.0%}: {sizes}"
+
+
+def configure(profile: str, **overrides: Any) -> PeScoreConfig:
+    """Return the configuration of a profile ("quick", "laptop", "paper") with overrides."""
+    return PeScoreStudy.configure(profile, **overrides)
+
+
+def run(
+    config: PeScoreConfig,
+    progress: bool = True,
+    *,
+    machine: Machine | None = None,
+) -> StudyResult:
+    """Run the study; see `Study.run`."""
+    return PeScoreStudy(config, machine=machine, progress=progress).run()

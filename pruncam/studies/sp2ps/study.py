@@ -1,0 +1,144 @@
+"""The phases of the Sp2PS study."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from pruncam._core.machine import Machine
+from pruncam.datasets import ImageSet, marks
+from pruncam.report.claims import Finding, read_statements
+from pruncam.report.result import Drawing
+from pruncam.studies import diagnostics, samples, score_tables
+from pruncam.studies.cached_trainer import CachedTrainer
+from pruncam.studies.paired_scores import PairedScores
+from pruncam.studies.sp2ps import claims, figures, published
+from pruncam.studies.sp2ps.config import Sp2psConfig
+from pruncam.studies.sp2ps.experiment import L1, Sp2psExperiment
+from pruncam.studies.sp2ps.sensitivity import sensitivity
+from pruncam.studies.sp2ps.shortcut import Shortcut
+from pruncam.studies.study import Measurement, PruningStudy, StudyResult, Tables
+
+_SHOWN_CLASSES = {"CIFAR-10": "automobile", "STL-10": "dog"}  # of the images in the figures
+
+
+class Sp2psStudy(PruningStudy[Sp2psConfig, Sp2psExperiment]):
+    """Do heatmaps of a pruned and fine-tuned network still match the unpruned one's?"""
+
+    name = "sp2ps"
+    config_class = Sp2psConfig
+    experiment_class = Sp2psExperiment
+
+    def load(self) -> None:
+        """Load the images of every data set and of the shortcut."""
+        super().load()
+        # If its images are those of an experiment, the baseline is trained once.
+        by_spec = dict(zip(self.config.datasets, self.experiments, strict=True))
+        spec = self.config.shortcut
+        self.shortcut = Shortcut(by_spec.get(spec) or self.load_experiment(spec))
+        marks.check_marks(self.shortcut.experiment.test)
+
+    @property
+    def all_experiments(self) -> list[Sp2psExperiment]:
+        """The experiments and, if it is another one, that of the shortcut."""
+        return list(dict.fromkeys([*self.experiments, self.shortcut.experiment]))
+
+    def train(self) -> None:
+        """Train every baseline and variant, and the models of the shortcut."""
+        self.progress.expect(self.shortcut.epochs)
+        if self.shortcut.experiment not in self.experiments:
+            self.progress.expect(len(self.shortcut.experiment.recipe("baseline").learning_rates))
+        super().train()
+
+    def training_tasks(self) -> list[Callable[[], Any]]:
+        """Return the tasks of training, those of the shortcut last."""
+        return [*super().training_tasks(), *self.shortcut.training_tasks()]
+
+    def measure_experiment(self, experiment: Sp2psExperiment) -> Measurement:
+        """Return scores, an image to show, and the sensitivity to the choices left open."""
+        tables = {"sensitivity": sensitivity(experiment)}
+        object_hits = diagnostics.object_hits(experiment)
+        if object_hits is not None:
+            tables["object_hits"] = object_hits
+        shown_class = _SHOWN_CLASSES.get(experiment.dataset, "")
+        index = samples.choose_of_class(experiment, shown_class)
+        return Measurement(
+            rows=experiment.scores(),
+            tables=tables,
+            extras={"sample": samples.sample(experiment, index)},
+        )
+
+    def tables(self) -> Tables:
+        """Return the tables by name; "1" to "3" are those of the paper."""
+        rows = self.rows
+        models = score_tables.accuracies(self.config, rows)
+        drops = score_tables.drops(self.config, rows, models)
+        of_cifar = drops[drops["dataset"] == claims.CIFAR]
+        printed = {
+            number: published.table_beside_ours(of_cifar, method)
+            for number, method in published.METHODS.items()
+            if method in self.config.methods
+        }
+        classes = {e.dataset: e.test.classes for e in self.experiments}
+        costs = [diagnostics.costs(experiment, L1) for experiment in self.experiments]
+        times = [diagnostics.times(experiment, L1) for experiment in self.experiments]
+        return {
+            **printed,
+            "published": published.numbers_beside_ours(models, printed),
+            "curves": score_tables.curves(self.config, rows, models),
+            "models": models,
+            "drops": drops,
+            "controls": score_tables.controls(rows),
+            "classes": score_tables.by_class(rows, classes),
+            "correctness": score_tables.by_correctness(rows),
+            "costs": pd.concat(costs, ignore_index=True),
+            "times": pd.concat(times, ignore_index=True),
+            "shortcut": self.shortcut.table(),
+            **self.measured_tables(),
+        }
+
+    def findings(self, tables: Tables) -> dict[str, Finding]:
+        """Return the findings on claims S1 to S11."""
+        scores = PairedScores(self.config, self.rows)
+        return claims.findings(read_statements(self.name), scores, tables["drops"])
+
+    def figures(self, tables: Tables) -> dict[str, Drawing]:
+        """Return Figures 1 to 13 and that of the shortcut."""
+        shown = {name: m.extras["sample"] for name, m in self.measurements.items()}
+        provenance = self.shortcut.experiment.test.provenance
+        return {
+            **figures.drawings(self.config, tables, shown, self.provenance()),
+            "shortcut": figures.shortcut(self.config, self.shortcut.sample(), provenance),
+        }
+
+    def stable_lines(self, tables: Tables) -> list[str]:
+        """Return the numbers of models and images."""
+        return [experiment.description for experiment in self.experiments]
+
+    def facts(self) -> dict[str, Any]:
+        """Return the number of models, those of the shortcut among them."""
+        variants = sum(len(experiment.variants) for experiment in self.experiments)
+        baselines, moved = len(self.all_experiments), 2
+        return {"models": variants + baselines + moved}
+
+    @property
+    def image_sets(self) -> list[ImageSet]:
+        """Training and test images of all experiments."""
+        return [images for e in self.all_experiments for images in (e.train, e.test)]
+
+    @property
+    def trainers(self) -> list[CachedTrainer]:
+        """The trainers of all experiments."""
+        return [experiment.trainer for experiment in self.all_experiments]
+
+
+def configure(profile: str, **overrides: Any) -> Sp2psConfig:
+    """Return the configuration of a profile ("quick", "laptop", "paper") with overrides."""
+    return Sp2psStudy.configure(profile, **overrides)
+
+
+def run(
+    config: Sp2psConfig, progress: bool = True, *, machine: Machine | None = None
+) -> StudyResult:
+    """Run the study; see `Study.run`."""
+    return Sp2psStudy(config, machine=machine, progress=progress).run()

@@ -1,0 +1,136 @@
+"""Settings of a training: the optimisation recipe and the preparation of the images."""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from pruncam._core.validation import check_choice, check_number, is_number, short_repr
+from pruncam.datasets import noise
+
+OPTIMIZERS = ("sgd", "adam")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Optimiser, learning rates and augmentation of a training.
+
+    Parameters
+    ----------
+    schedule : (epochs, learning rate) pairs, in order
+        ((8, 0.01), (2, 0.001)) is ten epochs; the learning rate changes in steps.
+    batch_size : images per step
+    momentum : of "sgd", in [0, 1); "adam" has none
+    weight_decay : L2 penalty on all parameters
+    optimizer : "sgd" or "adam"
+    shift : largest shift of an image, in pixels
+        Each image is padded with this many black pixels on every side and cropped to its size at a
+        random position, in every epoch again.
+    mirror : whether each image is flipped from left to right with probability 1/2 in every epoch
+    """
+
+    schedule: tuple[tuple[int, float], ...]
+    batch_size: int
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    optimizer: str = "sgd"
+    shift: int = 0
+    mirror: bool = False
+
+    def __post_init__(self) -> None:
+        if not _is_schedule(self.schedule):
+            raise ValueError(
+                "a schedule is (epochs, learning rate) pairs, both above 0 and epochs whole, "
+                f"such as ((8, 0.01), (2, 0.001)), got {short_repr(self.schedule)}"
+            )
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        check_number("batch_size", self.batch_size, whole=True, at_least=1)
+        check_number("shift", self.shift, whole=True, at_least=0)
+        if not isinstance(self.mirror, bool):
+            raise TypeError(f"mirror must be True or False, got {short_repr(self.mirror)}")
+        check_number("momentum", self.momentum)
+        check_number("weight_decay", self.weight_decay)
+        if not (0 <= self.momentum < 1 and 0 <= self.weight_decay < math.inf):
+            raise ValueError(
+                "momentum must be in [0, 1) and weight_decay not negative, "
+                f"got {self.momentum}, {self.weight_decay}"
+            )
+
+    @property
+    def learning_rates(self) -> list[float]:
+        """Return the learning rate of each epoch."""
+        return [rate for epochs, rate in self.schedule for _ in range(epochs)]
+
+    @property
+    def augments(self) -> bool:
+        """Return whether images are shifted or mirrored."""
+        return self.shift > 0 or self.mirror
+
+
+def _is_schedule(schedule: object) -> bool:
+    if not isinstance(schedule, tuple | list):
+        return False
+    return len(schedule) > 0 and all(_is_phase(phase) for phase in schedule)
+
+
+def _is_phase(phase: object) -> bool:
+    """Return whether `phase` is one (epochs, learning rate) pair."""
+    if not isinstance(phase, tuple | list) or len(phase) != 2:
+        return False
+    epochs, rate = phase
+    if not is_number(epochs, whole=True) or not is_number(rate):
+        return False
+    return epochs >= 1 and 0 < rate < math.inf
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The steps from uint8 images to network input: background noise, [0, 1], normalisation.
+
+    Parameters
+    ----------
+    noise : the largest grey level that a zero pixel may get, 0 for no noise
+        51 is a fifth of the range.
+    mean, std : of the images in [0, 1]; the network gets (image - mean) / std
+    """
+
+    noise: int = 0
+    mean: float = 0.0
+    std: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_number("noise", self.noise, whole=True)
+        check_number("mean", self.mean)
+        check_number("std", self.std)
+        is_grey_level = 0 <= self.noise <= 255
+        if not (is_grey_level and 0 < self.std < math.inf and math.isfinite(self.mean)):
+            raise ValueError(
+                "noise must be a grey level from 0 to 255, mean finite and std positive, "
+                f"got {self.noise}, {self.mean}, {self.std}"
+            )
+
+    def add_noise(
+        self,
+        images: Tensor,
+        indices: Tensor,
+        key: int,
+    ) -> Tensor:
+        """Return the images (N, 1, H, W) with noise from stream `key`, still uint8.
+
+        `indices` (N,) are their positions in the data set.
+        """
+        return noise.background(images, indices, key=key, level=self.noise)
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """Return uint8 images as float32 network input."""
+        return images.float() * self.scale + self.offset
+
+    @property
+    def scale(self) -> float:
+        """Return the factor from a grey level to network input."""
+        return 1 / (255 * self.std)
+
+    @property
+    def offset(self) -> float:
+        """Return the network input of a black pixel."""
+        return -self.mean / self.std

@@ -1,0 +1,1016 @@
+"""Comparison of two networks of the user: reading files, scores against the metrics, the report."""
+
+import base64
+import copy
+import dataclasses
+import io
+import json
+import os
+import pickle
+import re
+import shutil
+import tarfile
+import zipfile
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from torch import nn
+from torch.nn.utils import prune
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import functional
+
+from pruncam import cams, comparison, metrics, networks, pruning, scoring, training
+from pruncam._core.seeds import derive
+from pruncam.cli import main
+from pruncam.comparison import checkpoints, example_pair, html, model_spec, summary_text
+from pruncam.datasets import DataError, image_folder
+
+NETWORK = """
+import torch
+from torch import nn
+
+def network(num_classes, in_channels=3):
+    features = nn.Conv2d(in_channels, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1)
+    return nn.Sequential(*features, nn.Flatten(), nn.Linear(6, num_classes))
+
+def needy(depth):
+    pass
+
+def nothing():
+    return 3
+
+def agreement(x, y):
+    return 1 - (x - y).abs().mean((1, 2))
+
+def brightness(model, images, layer, targets):
+    return images.mean(1).sigmoid()
+"""
+CLASSES = ("ant", "bee", "cat")
+
+
+def draw(folder, classes=CLASSES, each=4, size=(16, 16), mode="RGB", ending="png"):
+    """Write images of noise, the same for the same arguments."""
+    random = np.random.default_rng(len(classes) + each)
+    for name in classes:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number in range(each):
+            pixels = random.integers(0, 256, (size[1], size[0], 3), np.uint8)
+            Image.fromarray(pixels).convert(mode).save(folder / name / f"{number}.{ending}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory):
+    """A user's folder: code, images, and checkpoints of two small networks."""
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "mine.py").write_text(NETWORK)
+    draw(folder / "test")
+    draw(folder / "train", each=5)
+    torch.manual_seed(1)
+    baseline = model_spec.load_function(f"{folder}/mine.py:network", "model")(3)
+    torch.save(baseline.state_dict(), folder / "a.pt")
+    torch.save(pruning.global_unstructured(baseline, 0.5).state_dict(), folder / "b.pt")
+    return folder
+
+
+def files_of(user, **others):
+    files = comparison.Files(
+        baseline=user / "a.pt",
+        pruned=user / "b.pt",
+        model=f"{user}/mine.py:network",
+        data=user / "test",
+    )
+    return dataclasses.replace(files, **others)
+
+
+def agreement(x, y):
+    return 1 - (x - y).abs().mean((1, 2))
+
+
+@pytest.fixture(scope="module")
+def report(user, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PRUNCAM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        pair = comparison.load(files_of(user, train=user / "train"))
+        return comparison.compare(
+            pair, settings=SETTINGS, custom_scores={"agreement": agreement}, progress=False
+        )
+
+
+SETTINGS = comparison.Settings(
+    mean=(0.5,), std=(0.25,), seeds=(3, 4), bootstrap=100, learning_rate=0.05, moved=5
+)
+
+
+# ---------------------------------------------------------------- checkpoints
+
+
+def resnet(classes=3):
+    torch.manual_seed(0)
+    return torchvision.models.resnet18(num_classes=classes).eval()
+
+
+def same_output(one, other):
+    x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        return torch.allclose(one.eval()(x), other.eval()(x), atol=1e-5)
+
+
+def as_data_parallel(model):
+    return {"epoch": 3, "state_dict": nn.DataParallel(model).state_dict(), "best": 0.9}
+
+
+def pruned_by_pytorch(model):
+    for layer in (module for module in model.modules() if isinstance(module, nn.Conv2d)):
+        prune.random_unstructured(layer, "weight", 0.4)
+    return model.state_dict()
+
+
+WRAPPERS = {
+    "plain": lambda model: model.state_dict(),
+    "under model": lambda model: {"model": model.state_dict(), "optimizer": {"lr": 0.1}},
+    "under model_state_dict": lambda model: {"model_state_dict": model.state_dict()},
+    "DataParallel": as_data_parallel,
+    "torch.compile": lambda model: {
+        f"_orig_mod.{name}": value for name, value in model.state_dict().items()
+    },
+    "torch.nn.utils.prune": pruned_by_pytorch,
+}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_torchvisions_weights_are_read_from_every_wrapper(wrapper, tmp_path):
+    torch.manual_seed(0)
+    model = torchvision.models.squeezenet1_1(num_classes=7).eval()
+    torch.save(WRAPPERS[wrapper](model), tmp_path / "a.pt")
+    checkpoint = checkpoints.read(tmp_path / "a.pt")
+    assert (checkpoint.classes, checkpoint.channels) == (7, 3)
+    assert same_output(model_spec.build("torchvision:squeezenet1_1", checkpoint, 64), model)
+    loaded = comparison.load_network("torchvision:squeezenet1_1", tmp_path / "a.pt")
+    assert same_output(loaded, model) and not loaded.training
+
+
+def test_a_network_without_a_checkpoint_is_newly_initialized():
+    torch.manual_seed(0)
+    network = comparison.load_network("torchvision:squeezenet1_1")
+    assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 1000) and not network.training
+    assert not same_output(network, comparison.load_network("torchvision:squeezenet1_1"))
+
+
+def filter_counts(model):
+    return [len(module.weight) for module in pruning.prunable(model).values()]
+
+
+def test_a_network_with_fewer_filters_fits_its_unpruned_spec(tmp_path):
+    torch.manual_seed(0)
+    network = networks.vgg11(5, image_size=64, width=4, classifier_width=8, batch_norm=True)
+    small = pruning.remove_filters(network, 0.5, example_input=torch.zeros(1, 3, 64, 64))
+    torch.save(small.state_dict(), tmp_path / "b.pt")
+    rebuilt = model_spec.build("pruncam:vgg11", checkpoints.read(tmp_path / "b.pt"), 64)
+    assert filter_counts(rebuilt) == [2, 4, 8, 8, 16, 16, 16, 16, 4, 4, 5]
+    assert same_output(rebuilt, small)
+
+
+class Runs:
+    """An object that runs code when it is unpickled."""
+
+    def __reduce__(self):
+        return os.mkdir, ("ran",)
+
+
+@pytest.mark.parametrize("content", [Runs(), {"state_dict": Runs()}])
+def test_a_checkpoint_that_would_run_code_does_not(content, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save(content, "a.pt")
+    with pytest.raises(
+        ValueError,
+        match="a.pt contains .*mkdir, but only weights are loaded: save model.state_dict()",
+    ):
+        checkpoints.read("a.pt")
+    assert not os.path.exists("ran")
+
+
+# ---------------------------------------------------------------- images
+
+
+def test_classes_are_numbered_and_pixels_read_as_torchvisions_folder_does(tmp_path):
+    draw(tmp_path, ("b", "a", "10", "9"), size=(20, 12))
+    read, reference = image_folder.read(tmp_path), ImageFolder(str(tmp_path))
+    assert list(read.images.classes) == reference.classes
+    samples = {os.path.relpath(path, tmp_path): (path, label) for path, label in reference.samples}
+    assert len(samples) == len(read.files) == 16
+    for file, image, label in zip(read.files, read.images.images, read.images.labels, strict=True):
+        path, expected = samples[file]
+        assert int(label) == expected
+        assert torch.equal(image, torch.from_numpy(np.array(Image.open(path))).permute(2, 0, 1))
+
+
+def test_a_limit_takes_the_first_images_which_are_balanced(tmp_path):
+    draw(tmp_path)
+    limited, complete = image_folder.read(tmp_path, limit=6), image_folder.read(tmp_path)
+    assert limited.images.labels.tolist() == [0, 1, 2, 0, 1, 2]
+    assert torch.equal(limited.images.images, complete.images.images[:6])
+    assert limited.files == complete.files[:6]
+
+
+def test_an_image_is_resized_and_cropped_as_torchvision_does(tmp_path):
+    y, x = np.mgrid[:40, :60]
+    smooth = np.stack([4 * x, 6 * y, 2 * (x + y)], axis=-1).astype(np.uint8)
+    (tmp_path / "a").mkdir()
+    Image.fromarray(smooth).save(tmp_path / "a" / "0.png")
+    expected = functional.center_crop(functional.resize(Image.fromarray(smooth), 20), 20)
+    pixels = image_folder.read(tmp_path, size=20).images.images[0].permute(1, 2, 0).numpy()
+    assert np.abs(pixels.astype(int) - np.asarray(expected).astype(int)).max() <= 1
+
+
+def pack(folder, archive, top=""):
+    """Pack the files of a folder into a zip or tar, below a folder `top`."""
+    entries = [
+        (path, f"{top}{path.relative_to(folder)}")
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    ]
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive, "w") as file:
+            for path, name in entries:
+                file.write(path, name)
+    else:
+        with tarfile.open(archive, "w:gz") as file:
+            for path, name in entries:
+                file.add(path, name)
+    return archive
+
+
+@pytest.mark.parametrize("name", ["p.zip", "p.tar.gz"])
+@pytest.mark.parametrize("top", ["", "set/v1/"])
+def test_archives_are_read_like_folders_and_nothing_is_unpacked(name, top, tmp_path):
+    folder = draw(tmp_path / "test")
+    (folder / ".DS_Store").write_bytes(b"x")
+    archive = pack(folder, tmp_path / name, top)
+    before = sorted(tmp_path.rglob("*"))
+    packed, unpacked = image_folder.read(archive), image_folder.read(folder)
+    assert packed.images.checksum == unpacked.images.checksum
+    assert packed.files == unpacked.files
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def hostile_zip(path, name):
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr(name, b"x")
+
+
+def hostile_tar(path, name, kind=tarfile.REGTYPE):
+    with tarfile.open(path, "w") as file:
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = kind, "/etc/passwd"
+        file.addfile(member)
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil.png", "a/../../evil.png", "/evil.png", "..\\evil.png", "C:\\evil.png"]
+)
+@pytest.mark.parametrize("make", [hostile_zip, hostile_tar])
+def test_an_archive_with_members_outside_its_folder_is_refused(make, name, tmp_path):
+    make(tmp_path / "evil", name)
+    with pytest.raises(
+        DataError, match="which lies outside its own folder: do not trust this archive"
+    ):
+        image_folder.read(tmp_path / "evil")
+    assert [path.name for path in tmp_path.iterdir()] == ["evil"]
+
+
+def test_a_tar_with_links_is_refused(tmp_path):
+    for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE):
+        hostile_tar(tmp_path / "evil.tar", "a/link.png", kind)
+        message = "holds a/link.png, which is neither a file nor a folder"
+        with pytest.raises(DataError, match=message):
+            image_folder.read(tmp_path / "evil.tar")
+
+
+# ---------------------------------------------------------------- the comparison
+
+
+IMAGENET = torchvision.transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def test_the_scores_of_a_torchvision_network_are_the_metrics_of_its_heatmaps(tmp_path):
+    draw(tmp_path / "test", each=2, size=(64, 64))
+    baseline = resnet()
+    pruned = copy.deepcopy(baseline)
+    for layer in list(pruning.prunable(pruned).values())[:5]:
+        layer.weight.data *= torch.rand(layer.weight.shape) > 0.5
+    for name, model in (("a", baseline), ("b", pruned)):
+        torch.save(model.state_dict(), tmp_path / f"{name}.pt")
+    files = comparison.Files(
+        tmp_path / "a.pt", tmp_path / "b.pt", "torchvision:resnet18", tmp_path / "test"
+    )
+    pair = comparison.load(files)
+    settings = comparison.Settings(methods=("grad-cam",), seeds=(1,), bootstrap=100)
+    tables = comparison.compare(pair, settings=settings, progress=False).tables
+    pixels = [np.array(Image.open(tmp_path / "test" / name)) for name in pair.files]
+    x = IMAGENET(torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2) / 255)
+    maps = [cams.heatmaps(model, x, method="grad-cam") for model in (baseline, pruned)]
+    with torch.no_grad():
+        probabilities = [model(x).softmax(1) for model in (baseline, pruned)]
+    top = probabilities[0].argmax(1, keepdim=True)
+    confidences = [values.gather(1, top)[:, 0] for values in probabilities]
+    expected = {
+        "sp2ps": metrics.sp2ps(*maps),
+        "soft_iou": metrics.soft_iou(*maps),
+        "pe": metrics.pe_score(*maps, *confidences),
+    }
+    for name, values in expected.items():
+        assert np.allclose(tables["images"][name], values, atol=1e-4)
+        row = tables["summary"].set_index("score").loc[name]
+        assert row["mean"] == pytest.approx(values.mean().item(), abs=1e-4)
+        assert row["low"] <= row["mean"] <= row["high"]
+    assert tables["images"]["file"].tolist() == list(pair.files)
+
+
+def test_networks_in_memory_are_compared_like_those_of_files(user, report, monkeypatch, tmp_path):
+    monkeypatch.setenv("PRUNCAM_CACHE", str(tmp_path))
+    pair = comparison.load(files_of(user))
+    test, train = image_folder.read(user / "test"), image_folder.read(user / "train", split="train")
+    in_memory = comparison.compare(
+        pair.baseline,
+        pair.pruned,
+        test,
+        train_images=train,
+        settings=SETTINGS,
+        custom_scores={"agreement": agreement},
+        progress=False,
+    )
+    for name in report.tables.keys() - {"cost"}:  # the cost names the size of the files
+        pd.testing.assert_frame_equal(in_memory.tables[name], report.tables[name])
+    assert "checkpoints" not in in_memory.manifest
+    numbered = comparison.compare(
+        pair.baseline, pair.pruned, test.images, settings=SETTINGS, progress=False
+    )
+    assert numbered.tables["images"]["file"].iloc[0] == "image 0"
+    for arguments in ((pair, pair.pruned), (pair.baseline,), (pair.baseline, pair.pruned)):
+        with pytest.raises(TypeError, match="a Pair"):
+            comparison.compare(*arguments)
+    with pytest.raises(TypeError, match="images must be a datasets.ImageSet .* got Tensor"):
+        comparison.compare(pair.baseline, pair.pruned, test.images.images)
+
+
+def test_the_tables_agree_with_the_rows(report):
+    tables = report.tables
+    images = tables["images"]
+    once = images[images["method"] == "grad-cam"]
+    baseline_correct = once["baseline_prediction"] == once["class"]
+    pruned_correct = once["pruned_prediction"] == once["class"]
+    accuracy = tables["models"].set_index("model")["accuracy"]
+    assert accuracy["baseline"] == pytest.approx(100 * baseline_correct.mean())
+    assert accuracy["pruned"] == pytest.approx(100 * pruned_correct.mean())
+    for row in tables["classes"].itertuples():
+        part = images[(images["method"] == row.method) & (images["class"] == row._2)]
+        assert (row.images, row.sp2ps) == (len(part), pytest.approx(part["sp2ps"].mean(), abs=1e-6))
+        assert row.agreement == pytest.approx(part["agreement"].mean())
+    for method, part in tables["moved"].groupby("method"):
+        lowest = images[images["method"] == method]["sp2ps"].nsmallest(5)
+        assert part["sp2ps"].tolist() == pytest.approx(lowest.tolist())
+        assert part["rank"].tolist() == [1, 2, 3, 4, 5]
+    assert set(tables["moved"].groupby("method").size()) == {5}
+    assert set(tables["moved"]["file"]) <= set(images["file"])
+    counts = tables["correctness"].groupby("prediction")["images"].first().to_dict()
+    assert counts.get("correct", 0) == pruned_correct.sum()
+    cost = tables["cost"].set_index("model")
+    assert cost.loc["baseline", "parameters"] == 6 * 27 + 6 + 18 + 3  # conv 3->6 k3, FC 6->3
+    assert cost.loc["pruned", "nonzero"] == 90 + 9  # half of 180 weights, and the biases
+    assert cost.loc["pruned", "sparsity"] == 0.5
+
+
+def test_the_floor_is_the_baseline_fine_tuned_by_the_same_recipe(report, user):
+    pair = comparison.load(files_of(user))
+    tuned, train = copy.deepcopy(pair.baseline), image_folder.read(user / "train").images
+    training.fit(
+        tuned,
+        train.images,
+        train.labels,
+        SETTINGS.recipe,
+        training.Inputs(mean=0.5, std=0.25),  # of every channel, as in SETTINGS
+        seed=derive(3, "own", "finetuning"),
+    )
+    rows = scoring.score(
+        pair.baseline,
+        tuned,
+        pair.images,
+        transform=lambda x: (x - 0.5) / 0.25,
+        progress=False,
+    )
+    expected = rows.groupby("method", observed=True)["sp2ps"].mean()
+    controls = report.tables["controls"].set_index(["kind", "seed", "method", "score"])["mean"]
+    for method, value in expected.items():
+        mean = controls["fine-tuned, not pruned", 3, method, "sp2ps"]
+        assert mean == pytest.approx(value, abs=1e-3)
+        assert value < 1
+    summary = report.tables["summary"].set_index(["method", "score"]).loc[("grad-cam", "sp2ps")]
+    chance = [controls["random weights", seed, "grad-cam", "sp2ps"] for seed in (3, 4)]
+    assert summary["chance"] == pytest.approx(np.mean(chance))
+    assert summary["floor_low"] <= expected["grad-cam"] <= summary["floor_high"]
+
+
+def test_a_network_against_itself_is_perfect_and_the_summary_warns_without_training_images(user):
+    pair = comparison.load(files_of(user, pruned=user / "a.pt"))
+    report = comparison.compare(pair, settings=SETTINGS, progress=False)
+    summary = report.tables["summary"].set_index("score")
+    assert np.allclose(summary.loc[["ssim", "sp2ps", "iou", "pe"], "mean"], 1, atol=1e-6)
+    assert report.tables["summary"]["floor_low"].isna().all()
+    text = " ".join(report.summary)
+    assert "no change" in text and "100.0 %" in text
+    assert "It is not known how far fine-tuning alone moves the maps" in text
+
+
+# Interval of Sp2PS, noise floor, chance level, and the words that follow from them.
+SUMMARIES = {
+    "moved further": (
+        (0.5, 0.4, 0.6),
+        (0.7, 0.9),
+        0.1,
+        "the maps moved further than fine-tuning moves them",
+    ),
+    "inside": (
+        (0.8, 0.7, 0.9),
+        (0.7, 0.9),
+        0.1,
+        "fine-tuning instead of pruning may have moved the maps",
+    ),
+    "less": ((0.95, 0.94, 0.96), (0.7, 0.9), 0.1, "moved less than such fine-tuning"),
+    "chance": ((0.2, 0.1, 0.3), (0.7, 0.9), 0.15, "are no more similar to the baseline's"),
+    "touching": (
+        (0.6, 0.5, 0.7),
+        (0.7, 0.9),
+        0.1,
+        "fine-tuning instead of pruning may have moved the maps",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SUMMARIES)
+def test_the_summary_follows_from_the_intervals(report, case):
+    (mean, low, high), (floor_low, floor_high), chance, words = SUMMARIES[case]
+    row = {
+        "method": "grad-cam",
+        "score": "sp2ps",
+        "mean": mean,
+        "low": low,
+        "high": high,
+        "floor_low": floor_low,
+        "floor_high": floor_high,
+        "chance": chance,
+    }
+    paragraphs = summary_text.paragraphs(report.tables | {"summary": pd.DataFrame([row])})
+    assert words in paragraphs[2] and "not known" not in " ".join(paragraphs)
+    verdicts = {entry[3] for entry in SUMMARIES.values() if entry[3] in paragraphs[2]}
+    assert len(verdicts) == (2 if case == "chance" else 1)
+
+
+def test_a_repeated_comparison_gives_the_same_tables_from_new_and_from_stored_copies(
+    user, report, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PRUNCAM_CACHE", str(tmp_path))
+    pair = comparison.load(files_of(user, train=user / "train"))
+
+    def compare():
+        return comparison.compare(
+            pair, settings=SETTINGS, custom_scores={"agreement": agreement}, progress=False
+        )
+
+    fresh = compare()
+    monkeypatch.setattr(training, "fit", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(
+        "pruncam.studies.cached_trainer.fit", lambda *_, **__: pytest.fail("trained again")
+    )
+    stored = compare()
+    for name, table in report.tables.items():
+        pd.testing.assert_frame_equal(fresh.tables[name], table, check_exact=True)
+        pd.testing.assert_frame_equal(stored.tables[name], table, check_exact=True)
+
+
+def test_a_layer_that_cannot_draw_new_weights_only_costs_the_chance_level(user):
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.factor = nn.Parameter(torch.ones(1))
+
+        def forward(self, x):
+            return self.factor * x
+
+    pair = comparison.load(files_of(user))
+    baseline = nn.Sequential(copy.deepcopy(pair.baseline), Scaled())
+    pruned = nn.Sequential(copy.deepcopy(pair.pruned), Scaled())
+    report = comparison.compare(
+        comparison.Pair(baseline, pruned, pair.images), settings=SETTINGS, progress=False
+    )
+    assert report.tables["summary"]["chance"].isna().all() and report.tables["controls"].empty
+    assert "There is no chance level: cannot draw new weights for 1" in report.summary[-1]
+    assert report.drawings["scale"].draw().axes
+
+
+# ---------------------------------------------------------------- custom scores and CAMs
+
+
+def test_a_custom_score_and_a_custom_cam_appear_beside_ours(user):
+    pair = comparison.load(files_of(user))
+    calls = []
+
+    def bright_pixels(model, images, layer, targets):
+        calls.append((model.training, layer, targets.tolist()))
+        return (images[:, 0].numpy() > 0).astype("float32")  # an array, as other libraries return
+
+    report = comparison.compare(
+        pair,
+        settings=comparison.Settings(methods=("grad-cam",), seeds=(1,), bootstrap=100),
+        custom_methods={"bright pixels": bright_pixels},
+        custom_scores={"difference": lambda x, y: (x - y).abs().amax((1, 2))},
+        progress=False,
+    )
+    summary, rows = report.tables["summary"], report.tables["images"]
+    assert summary["method"].unique().tolist() == ["grad-cam", "bright pixels"]
+    assert "difference" in set(summary["score"]) and "difference" in report.tables["classes"]
+    of_pixels = rows.loc[rows["method"] == "bright pixels", "difference"]
+    assert (of_pixels == 0).all(), "the method only depends on the images"
+    with torch.no_grad():
+        x = comparison.Settings().normalisation(3)(pair.images.images / 255)
+        top = pair.baseline(x).argmax(1).tolist()
+    maps = [cams.heatmaps(model, x, method="grad-cam") for model in (pair.baseline, pair.pruned)]
+    expected = (maps[0] - maps[1]).abs().amax((1, 2))
+    assert np.allclose(rows.loc[rows["method"] == "grad-cam", "difference"], expected, atol=1e-6)
+    assert (False, pair.baseline[0], top) in calls and pair.baseline.training is False
+    panels = report.drawings["scale"].draw().axes
+    ticks = [label.get_text() for label in panels[0].get_xticklabels()]
+    assert [axes.get_title() for axes in panels] == ["Sp2PS", "PE", "soft IoU", "difference"]
+    assert ticks == ["Grad-CAM", "bright pixels"]
+
+
+def test_a_custom_copy_of_our_cam_gives_our_scores_in_any_batch_size(user):
+    pair = comparison.load(files_of(user))
+
+    def copied(model, images, layer, targets):
+        return cams.heatmaps(model, images, method="grad-cam", target_layer=layer, targets=targets)
+
+    rows = scoring.score(
+        pair.baseline,
+        pair.pruned,
+        pair.images.images / 255,
+        methods=["grad-cam"],
+        custom_methods={"copied": copied},
+        batch_size=5,
+        progress=False,
+    )
+    scores = rows[list(metrics.SCORES)]
+    is_copy = rows["method"] == "copied"
+    assert np.allclose(scores[~is_copy].to_numpy(), scores[is_copy].to_numpy(), atol=1e-6)
+
+
+NET = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2 * 36, 2))
+X = torch.rand(4, 1, 8, 8)
+REJECTED = {
+    "a score of all images": (
+        {"custom_scores": {"s": lambda x, y: x.mean()}},
+        r"'s' must return .*shape \(4,\), got \(\)",
+    ),
+    "a score that is no number": (
+        {"custom_scores": {"s": lambda x, y: "high"}},
+        "'s' must return one .* got 'high'",
+    ),
+    "a score that is NaN": (
+        {"custom_scores": {"s": lambda x, y: x.mean((1, 2)) * torch.nan}},
+        "'s' must return finite",
+    ),
+    "a score of a taken name": (
+        {"custom_scores": {"pe": max}},
+        "custom_scores: the name 'pe' is taken",
+    ),
+    "a column's name": (
+        {"custom_scores": {"label": max}},
+        "custom_scores: the name 'label' is taken",
+    ),
+    "a CAM of a taken name": (
+        {"custom_methods": {"grad-cam": max}},
+        "custom_methods: the name 'grad-cam' is taken",
+    ),
+    "a CAM of one map": (
+        {"custom_methods": {"c": lambda m, x, *_: x[0]}},
+        r"'c' must return .* \(4, 8, 8\), got \(1, 8, 8\)",
+    ),
+    "a CAM beyond 1": (
+        {"custom_methods": {"c": lambda m, x, *_: 2 + x[:, 0]}},
+        r"in \[0, 1\], got \[2.* rescale them",
+    ),
+    "a CAM with NaN": (
+        {"custom_methods": {"c": lambda m, x, *_: x[:, 0] * torch.nan}},
+        r"in \[0, 1\], got \[nan, nan\]",
+    ),
+    "a CAM that returns nothing": (
+        {"custom_methods": {"c": lambda *_: None}},
+        "'c' must return a tensor .* got None",
+    ),
+    "a list": ({"custom_scores": [max]}, "custom_scores must be a dict of functions by name"),
+    "no function": (
+        {"custom_scores": {"s": 3}},
+        "custom_scores: 's' must be a function, got int",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REJECTED)
+def test_custom_functions_that_do_not_fit_are_rejected_in_one_sentence(case):
+    options, message = REJECTED[case]
+    with pytest.raises((TypeError, ValueError), match=message) as caught:
+        scoring.score(NET, NET, X, methods=["grad-cam"], progress=False, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_summary_has_the_requested_scores():
+    rows = scoring.score(
+        NET,
+        NET,
+        X,
+        methods=["grad-cam"],
+        custom_scores={"s": lambda x, y: x.mean((1, 2))},
+        progress=False,
+    )
+    summary = scoring.summarize(rows, scores=["s", "pe"], samples=100)
+    assert summary["score"].tolist() == ["s", "pe"]
+    columns = rows.columns.tolist()
+    assert columns.index("s") == columns.index("pe") + 1
+    for scores, message in (
+        ("pe", "must be a list"),
+        ([], "must be a list"),
+        (["t"], "no column t"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            scoring.summarize(rows, scores=scores)
+
+
+# ---------------------------------------------------------------- the report
+
+
+class PageParser(HTMLParser):
+    """Collects the links, images and tags of a page."""
+
+    def __init__(self):
+        super().__init__()
+        self.links, self.images, self.tags, self.open_tags = [], [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        if tag not in ("meta", "img", "br"):
+            self.open_tags.append(tag)
+        for name, value in attributes:
+            if name in ("src", "href", "data"):
+                is_png = value.startswith("data:image/png;base64,")
+                (self.images if is_png else self.links).append(value)
+
+    def handle_endtag(self, tag):
+        assert self.open_tags.pop() == tag
+
+
+FIGURES = ("scale", "moved", "distributions", "classes")
+
+
+@pytest.fixture(scope="module")
+def page(report, tmp_path_factory):
+    return report.save(tmp_path_factory.mktemp("saved") / "deep" / "report")
+
+
+def test_the_page_needs_nothing_but_itself(report, page):
+    text, parser = page.read_text(encoding="utf-8"), PageParser()
+    parser.feed(text)
+    assert parser.links == [] and parser.open_tags == [] and "script" not in parser.tags
+    assert not re.search(r"url\(|@import|https?://", text)
+    assert len(parser.images) == 4
+    for image, name in zip(parser.images, FIGURES, strict=True):
+        png = base64.b64decode(image.partition(",")[2])
+        assert png == (page.parent / f"figure_{name}.png").read_bytes()
+        assert Image.open(io.BytesIO(png)).size[0] > 300
+    assert "prefers-color-scheme: dark" in text
+    assert all(paragraph[:30] in text for paragraph in report.summary)
+    assert parser.tags.count("table") == 7
+
+
+def test_names_of_files_and_classes_cannot_break_the_page(report):
+    evil = "<script>alert(1)</script>"
+    tables = {
+        name: table.replace({"ant": evil, "ant/0.png": evil})
+        for name, table in report.tables.items()
+    }
+    images = dict.fromkeys(report.drawings, b"")
+    captions = dict.fromkeys(report.drawings, evil)
+    text = html.render_page([evil], tables, images, captions, report.manifest)
+    assert evil not in text and "&lt;script&gt;" in text
+
+
+def test_a_report_holds_every_table_and_its_manifest(report, page, user):
+    names = {path.name for path in page.parent.iterdir()}
+    tables = {f"table_{name}.csv" for name in report.tables}
+    figures = {f"figure_{name}.png" for name in FIGURES}
+    assert names == {"report.html", "manifest.json"} | tables | figures
+    table = pd.read_csv(page.parent / "table_summary.csv")
+    assert np.allclose(table["mean"], report.tables["summary"]["mean"])
+    manifest = json.loads((page.parent / "manifest.json").read_text())
+    assert manifest["checkpoints"][0]["name"] == "a.pt"
+    assert manifest["custom_scores"] == ["agreement"]
+    assert [images["split"] for images in manifest["data"]] == ["test", "train"]
+    assert str(user) not in json.dumps(manifest)
+
+
+def test_a_report_is_written_completely_or_not_at_all(report, page, tmp_path, monkeypatch):
+    shutil.copytree(page.parent, tmp_path / "report")
+    without_figures, before = dataclasses.replace(report, drawings={}), page.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(html, "render_page", lambda *_: 1 / 0)
+        for folder in (tmp_path / "report", tmp_path / "new"):
+            with pytest.raises(ZeroDivisionError):
+                without_figures.save(folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+    assert (tmp_path / "report" / "report.html").read_bytes() == before
+    monkeypatch.setattr(html, "render_page", lambda *_: "another")
+    (tmp_path / "report" / "figure_old.png").touch()
+    assert without_figures.save(tmp_path / "report").read_text() == "another"
+    assert not list((tmp_path / "report").glob("figure_*")) and len(list(tmp_path.iterdir())) == 1
+
+
+# ---------------------------------------------------------------- the command line
+
+
+def arguments_of(user, out, **others):
+    """Return the arguments of `pruncam compare`; None leaves an option out."""
+    files = {
+        "baseline": user / "a.pt",
+        "pruned": user / "b.pt",
+        "model": f"{user}/mine.py:network",
+        "data": user / "test",
+    }
+    options = files | {"out": out} | others
+    words = [
+        f"--{name.replace('_', '-')}={value}"
+        for name, value in options.items()
+        if value is not None
+    ]
+    return ["compare", *words, "--seeds", "1", "--mean", "0.5", "--std", "0.25"]
+
+
+def test_the_command_line_gives_the_same_as_the_function(user, tmp_path, capsys):
+    arguments = arguments_of(
+        user,
+        tmp_path / "report",
+        custom_score=f"{user}/mine.py:agreement",
+        custom_cam=f"{user}/mine.py:brightness",
+        images=7,
+    )
+    assert main([*arguments, "--methods", "grad-cam"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == f"the report is {tmp_path / 'report' / 'report.html'}"
+    table = pd.read_csv(tmp_path / "report" / "table_summary.csv")
+    assert table["images"].unique().tolist() == [7]
+    expected = comparison.compare(
+        comparison.load(files_of(user, images=7)),
+        settings=comparison.Settings(methods=("grad-cam",), mean=(0.5,), std=(0.25,), seeds=(1,)),
+        custom_scores={"agreement": model_spec.load_function(f"{user}/mine.py:agreement", "")},
+        custom_methods={"brightness": model_spec.load_function(f"{user}/mine.py:brightness", "")},
+        progress=False,
+    )
+    pd.testing.assert_frame_equal(table, expected.tables["summary"], check_dtype=False)
+
+
+def test_several_custom_functions_may_be_passed(user, tmp_path):
+    options = comparison.CommandOptions(
+        out=tmp_path / "report",
+        custom_score=(f"{user}/mine.py:agreement", "elsewhere:agreement"),
+    )
+    with pytest.raises(ValueError, match="elsewhere cannot be imported"):
+        comparison.command(files_of(user), SETTINGS, options)
+    twice = dataclasses.replace(options, custom_score=options.custom_score[:1] * 2)
+    with pytest.raises(ValueError, match="each custom score must have a different name"):
+        comparison.command(files_of(user), SETTINGS, twice)
+
+
+def test_help_names_every_option(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["compare", "--help"])
+    text = capsys.readouterr().out
+    assert caught.value.code == 0
+    files = ("baseline", "pruned", "model", "data", "out", "train", "size", "images")
+    settings = ("mean", "std", "methods", "target-layer", "seeds", "epochs", "lr", "batch-size")
+    others = ("device", "custom-cam", "custom-score")
+    for option in (*files, *settings, *others):
+        assert f"--{option} " in text
+
+
+@pytest.fixture(scope="module")
+def wrong(user, tmp_path_factory):
+    """Files that are wrong in one way each, beside good ones."""
+    folder = tmp_path_factory.mktemp("wrong")
+    torch.save(resnet(3).state_dict(), folder / "resnet.pt")
+    five_classes = model_spec.load_function(f"{user}/mine.py:network", "")(5)
+    torch.save(five_classes.state_dict(), folder / "five.pt")
+    torch.save([1, 2], folder / "list.pt")
+    torch.save({"epoch": 3, "weights": torch.zeros(1)}, folder / "other.pt")
+    torch.save(nn.Linear(3, 2).state_dict(), folder / "linear.pt")
+    (folder / "text.pt").write_text("hello")
+    (folder / "pickle.pt").write_bytes(pickle.dumps({"a": 1}))
+    (folder / "empty").mkdir()
+    draw(folder / "two", ("ant", "bee"))
+    draw(folder / "large", size=(24, 24), each=1)
+    draw(folder / "mixed")
+    Image.new("RGB", (9, 9)).save(folder / "mixed" / "bee" / "9.png")
+    draw(folder / "corrupt")
+    (folder / "corrupt" / "bee" / "2.png").write_bytes(b"no image")
+    draw(folder / "hollow")
+    (folder / "hollow" / "dog").mkdir()
+    draw(folder / "loose")
+    Image.new("RGB", (16, 16)).save(folder / "loose" / "x.png")
+    (folder / "broken.py").write_text("import nowhere_at_all")
+    archive = pack(folder / "two", folder / "complete.zip").read_bytes()
+    (folder / "zip.zip").write_bytes(archive[:300])
+    (folder / "mine").mkdir()
+    (folder / "mine" / "notes.txt").write_text("keep me")
+    return folder
+
+
+# Options that are wrong, and the error message; {w} is the folder `wrong`, {u} the folder `user`.
+CASES = {
+    "no checkpoint": ({"baseline": "{w}/none.pt"}, "no checkpoint .*none.pt: pass a file"),
+    "a text": ({"pruned": "{w}/text.pt"}, "text.pt cannot be loaded as weights: save"),
+    "a pickle": (
+        {"pruned": "{w}/pickle.pt"},
+        "pickle.pt (contains no weights|cannot be loaded as weights)",
+    ),
+    "a list": ({"pruned": "{w}/list.pt"}, "list.pt contains a list instead of weights"),
+    "no state dict": (
+        {"pruned": "{w}/other.pt"},
+        "other.pt contains no weights: 'epoch' is not a tensor; no state dict found under",
+    ),
+    "no convolution": (
+        {"baseline": "{w}/linear.pt", "pruned": "{w}/linear.pt"},
+        "linear.pt contains no convolution",
+    ),
+    "wrong keys": (
+        {"pruned": "{w}/resnet.pt"},
+        "resnet.pt does not fit .*:network: state_dict does not match",
+    ),
+    "other class count": (
+        {"pruned": "{w}/five.pt"},
+        "the same number of classes, a.pt has 3, five.pt 5",
+    ),
+    "classes without folders": (
+        {"data": "{w}/two"},
+        r"has 3 classes, the images have 2 \(ant, bee\)",
+    ),
+    "other training classes": (
+        {"train": "{w}/two"},
+        r"the classes of the training images \(ant, bee\) are not those",
+    ),
+    "no images": ({"data": "{w}/empty"}, "empty holds no images: it must have one sub-folder"),
+    "no folder": ({"data": "{w}/none"}, "none does not exist: give a folder"),
+    "no archive": ({"data": "{w}/text.pt"}, "text.pt cannot be read as a zip or tar"),
+    "half a zip": ({"data": "{w}/zip.zip"}, "zip.zip cannot be read"),
+    "a corrupt image": (
+        {"data": "{w}/corrupt"},
+        "corrupt/bee/2.png cannot be read as an image .*: repair",
+    ),
+    "several sizes": ({"data": "{w}/mixed"}, "9x9.*: pass the size"),
+    "an empty class": ({"data": "{w}/hollow"}, "the class 'dog' has no image"),
+    "images in no class": ({"data": "{w}/loose"}, "holds x.png outside of the class folders"),
+    "no such layer": ({"target_layer": "conv9"}, "the model has no layer 'conv9': did you mean"),
+    "a layer without extent": (
+        {"target_layer": "4"},
+        "target layer '4' must give .* no height and width",
+    ),
+    "a layer of one pixel": (
+        {"target_layer": "2"},
+        "target layer 2 of the baseline has maps of one pixel for images of 16x16",
+    ),
+    "an unknown CAM": ({"methods": "cam"}, "unknown CAM method 'cam': choose one of grad-cam"),
+    "an unknown family": (
+        {"model": "resnet18"},
+        "model must be torchvision:resnet18, .* got 'resnet18'",
+    ),
+    "an unknown network": (
+        {"model": "torchvision:resnet19"},
+        "unknown torchvision classifier 'resnet19'",
+    ),
+    "an unknown one of ours": (
+        {"model": "pruncam:vgg12"},
+        "unknown pruncam network 'vgg12': choose one of",
+    ),
+    "no such file": ({"model": "{w}/none.py:network"}, "there is no file .*none.py"),
+    "no such function": ({"model": "{u}/mine.py:net"}, "mine.py has no function 'net'"),
+    "no such module": (
+        {"model": "nowhere_at_all:net"},
+        "nowhere_at_all cannot be imported .ModuleNotFoundError",
+    ),
+    "a file that fails": (
+        {"model": "{w}/broken.py:net"},
+        "broken.py cannot be imported .*nowhere_at_all",
+    ),
+    "a function that needs more": (
+        {"model": "{u}/mine.py:needy"},
+        "mine.py:needy cannot build a network .*depth",
+    ),
+    "a function of no network": (
+        {"model": "{u}/mine.py:nothing"},
+        "nothing must return a torch.nn.Module, got int",
+    ),
+    "no size": ({"size": "0"}, "size must be at least 1, got 0"),
+    "no epochs": ({"epochs": "0"}, "epochs, learning rate"),
+    "a custom score without a file": (
+        {"custom_score": "agreement"},
+        "custom score must be .*FILE.py:function, got 'agreement'",
+    ),
+    "a folder of something else": (
+        {"out": "{w}/mine"},
+        "mine exists and is not a report: choose another name",
+    ),
+}
+
+
+def modification_times(folder):
+    return {
+        path: path.stat().st_mtime_ns
+        for path in folder.rglob("*")
+        if "__pycache__" not in str(path)
+    }
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_gets_one_sentence_and_leaves_no_files(case, user, wrong, capsys):
+    options, message = CASES[case]
+    options = {name: value.format(w=wrong, u=user) for name, value in options.items()}
+    before = modification_times(wrong)
+    arguments = arguments_of(user, options.pop("out", wrong / "report"), **options)
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    (line,) = [line for line in captured.err.splitlines() if line.startswith("pruncam: ")]
+    assert re.search(message, line), line
+    assert modification_times(wrong) == before and "Traceback" not in captured.err
+
+
+def test_grey_images_need_their_own_mean_and_deviation():
+    with pytest.raises(
+        ValueError, match="ImageNet's mean and std have 3 channels, the images have 1: pass"
+    ):
+        comparison.Settings().normalisation(1)
+    with pytest.raises(ValueError, match="mean must have 1 or 3 numbers, one per channel, got 2"):
+        comparison.Settings(mean=(0.5, 0.5), std=(1.0,)).normalisation(3)
+    for invalid in (
+        {"mean": (0.5,)},
+        {"mean": (0.5,), "std": (0.0,)},
+        {"seeds": (1, 1)},
+        {"seeds": ()},
+        {"bootstrap": 3},
+    ):
+        with pytest.raises(ValueError):
+            comparison.Settings(**invalid)
+
+
+def test_columns_of_words_are_aligned_left_and_those_of_numbers_right(page):
+    text = page.read_text()
+    tables = re.findall(
+        r'<table class="dataframe((?: words\d)*)">.*?<tbody>\s*<tr[^>]*>(.*?)</tr>', text, re.DOTALL
+    )
+    assert len(tables) == text.count("<table") >= 5
+    for classes, row in tables:
+        cells = enumerate(re.findall(r"<td>(.*?)</td>", row), start=1)
+        words = [number for number, cell in cells if not re.fullmatch(r"-?[\d.e-]*", cell)]
+        assert words and [f"words{number}" for number in words] == classes.split()
+        for number in words:
+            rule = f".words{number} :is(th, td):nth-child({number}) {{ text-align: left }}"
+            assert rule in text
+
+
+# ---------------------------------------------------------------- the example of the notebook
+
+
+def test_the_example_is_a_digit_classifier_and_written_once(tmp_path):
+    files = comparison.example_files(tmp_path / "example")
+    pair = comparison.load(files)
+    mean, std = comparison.EXAMPLE_MEAN, comparison.EXAMPLE_STD
+    normalise = comparison.Settings(mean=(mean,), std=(std,)).normalisation(1)
+    x = normalise(pair.images.images / 255)
+    assert len(x) == 355 and len(pair.train_images) == 1442
+    assert training.accuracy(pair.baseline, x, pair.images.labels) > 0.95
+    assert filter_counts(pair.pruned) == [2, 4, 10]
+    written = files.baseline.stat().st_mtime_ns
+    assert comparison.example_files(tmp_path / "example") == files
+    assert files.baseline.stat().st_mtime_ns == written
+
+
+def test_files_are_those_of_the_user_or_the_example_and_nothing_between(monkeypatch):
+    monkeypatch.setattr(example_pair, "example_files", lambda: "the example")
+    choose = comparison.files_or_example
+    assert choose(None, None, "torchvision:resnet18", None) == "the example"
+    complete = choose("a.pt", "b.pt", "pruncam:vgg11", "images", "more")
+    assert complete == comparison.Files("a.pt", "b.pt", "pruncam:vgg11", "images", "more")
+    with pytest.raises(ValueError, match="baseline, data is None: pass baseline, pruned and data"):
+        choose(None, "b.pt", "pruncam:vgg11", None)
+    with pytest.raises(ValueError, match="baseline, pruned, data is None:"):
+        choose(None, None, "pruncam:vgg11", None, "more")

@@ -1,0 +1,150 @@
+"""Tables that need two studies, made from saved results by the rule that the paper states."""
+
+import pandas as pd
+import pytest
+
+from pruncam.reproduce.cross_study import METHODS, SCORES, compare_studies
+
+# Accuracy drop by rule and rate; out of order, and with models that the paper's rows do not have.
+ACCURACY_DROPS = {
+    ("Weight", 0.35): 0.3,
+    ("Weight", 0.5): 0.1,
+    ("SeNPIS-Faster", 0.35): 0.2,
+    ("SeNPIS-Faster", 0.5): 5.0,
+    ("SeNPIS-Faster", 0.7): 4.0,
+    ("SeNPIS-Faster", 0.8): 6.0,
+    ("SeNPIS-Faster", 0.88): 7.0,
+    ("SeNPIS-Faster", 0.96): 9.0,
+}
+L1_DROPS = {("L1", 0.2): 2.0, ("L1", 0.4): 4.0, ("L1", 0.6): 6.0, ("L1", 0.8): 8.0}
+PUBLISHED = {  # columns of Tables 1 to 3 as the Sp2PS study saves them
+    "place": range(1, 7),
+    "acc_drop": 1.0,
+    "sp2ps_drop": 2.0,
+    "pe_paper_acc_drop": 3.0,
+    "pe_drop": 4.0,
+    "flag": None,
+    "acc_drop_ours": 5.0,
+    "sp2ps_drop_ours": 6.0,
+    "pe_drop_ours": 7.0,
+}
+OTHER_TABLES = {  # by study and name
+    ("csg", "pe_3"): {
+        "dataset": ["MNIST", "CIFAR-10", "COVID-19"],
+        "csg_test": [0.2, 4.0, 0.3],
+    },
+    ("sweeps", "sweep"): {
+        "dataset": ["MNIST", "MNIST", "CIFAR-10"],
+        "rate": [0.2, 0.3, 0.2],
+        "baseline": [99, 99, 80],
+    },
+    ("pe_score", "models"): {
+        "dataset": ["CIFAR-10", "COVID-19"],
+        "baseline": [85.0, 95.0],
+    },
+}
+
+
+def drops(accuracy_drops, dataset="CIFAR-10", **constants):
+    """Return a table of drops, in which every score drops ten times as much as accuracy."""
+    rows = []
+    for method in METHODS.values():
+        for (rule, rate), drop in accuracy_drops.items():
+            row = {
+                "method": method,
+                "rule": rule,
+                "rate": rate,
+                "seed": 1,
+                "acc_drop": drop,
+                "dataset": dataset,
+                "place": 0,
+            }
+            score_drops = {f"{score}_drop": 10 * drop for score in SCORES}
+            rows.append({**row, **score_drops, **constants})
+    return pd.DataFrame(rows)
+
+
+def save(root, study, name, table):
+    folder = root / "laptop" / study
+    folder.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(table).to_csv(folder / f"table_{name}.csv", index=False)
+
+
+@pytest.fixture
+def saved(tmp_path, monkeypatch):
+    """A figures folder with results of four studies under the profile `laptop`."""
+    monkeypatch.setenv("PRUNCAM_FIGURES", str(tmp_path))
+    covid = drops(ACCURACY_DROPS, dataset="COVID-19")
+    save(tmp_path, "pe_score", "drops", pd.concat([covid, drops(ACCURACY_DROPS)]))
+    save(tmp_path, "sp2ps", "drops", drops(L1_DROPS, pe_drop=50.0))
+    for (study, name), table in OTHER_TABLES.items():
+        save(tmp_path, study, name, table)
+    for number in METHODS:
+        save(tmp_path, "sp2ps", number, PUBLISHED)
+    return tmp_path
+
+
+def test_the_pe_rows_are_the_papers_models_in_the_order_of_their_accuracy_drops(saved):
+    result = compare_studies("laptop")
+    assert result.missing == []
+    table = result.tables["2"]
+    assert table["pe_rate"].tolist() == [0.35, 0.35, 0.7, 0.5, 0.8, 0.88]
+    assert table["pe_rule"].tolist() == ["SeNPIS-Faster", "Weight", *["SeNPIS-Faster"] * 4]
+    # Not the 7 of the Sp2PS models.
+    assert table["pe_drop_ours"].tolist() == [2.0, 3.0, 40.0, 50.0, 60.0, 70.0]
+    assert table["sp2ps_drop_ours"].tolist() == [6.0] * 6
+    assert table["pe_drop"].tolist() == [4.0] * 6
+
+
+def test_scores_are_compared_on_the_same_models(saved):
+    tables = compare_studies("laptop").tables
+    models = tables["same_models"].groupby("network")["rate"].count()
+    assert models.tolist() == [3 * 8, 3 * 4], "only the models of CIFAR-10"
+    agreement = tables["agreement"].set_index(["network", "method"]).sort_index()
+    removed = agreement.loc[("VGG11, filters removed", "grad-cam")]
+    assert len(removed) == 6 and (removed["models"] == 8).all()
+    correlations = removed[["spearman", "kendall"]].to_numpy()
+    assert correlations == pytest.approx(1), "every score ranks the models alike"
+    masked = agreement.loc["plain network, weights masked"]
+    assert masked["spearman"].isna().all(), "four models are too few"
+
+
+def test_complexity_is_shown_with_the_accuracy_of_our_networks(saved):
+    table = compare_studies("laptop").tables["pe_3"].set_index("dataset")
+    assert table["accuracy_ours"].to_dict() == {"MNIST": 99, "CIFAR-10": 80, "COVID-19": 95}
+    assert table["csg_test"].tolist() == [0.2, 4.0, 0.3]
+
+
+def test_complexity_of_the_profile_paper_also_serves_laptop(saved):
+    (saved / "paper").mkdir()
+    (saved / "laptop" / "csg").rename(saved / "paper" / "csg")
+    (saved / "paper" / "csg" / "manifest.json").write_text('{"profile": "paper", "git": "abc"}')
+    result = compare_studies("laptop")
+    assert result.tables["pe_3"]["csg_test"].tolist() == [0.2, 4.0, 0.3] and result.missing == []
+    assert result.manifest["made_of"]["csg"] == {"profile": "paper", "git": "abc"}
+    assert len(compare_studies("quick").missing) == 9, "no other profile uses it"
+
+
+def test_a_comparison_is_saved_beside_its_studies(saved):
+    folder = compare_studies("laptop").save()
+    assert folder == saved / "laptop" / "comparison"
+    names = {path.name for path in folder.iterdir()}
+    assert {"table_1.csv", "table_same_models.csv"} <= names
+    assert {"figure_crossed.png", "figure_same_models.svg"} <= names
+    assert len(pd.read_csv(folder / "table_3.csv")) == 6
+
+
+def test_a_missing_result_is_named_and_the_others_are_compared(saved):
+    (saved / "laptop" / "sp2ps" / "table_3.csv").unlink()
+    result = compare_studies("laptop")
+    command = "make reproduce PROFILE=laptop STUDY=sp2ps"
+    assert result.missing == [f"table 3 needs `{command}`"]
+    assert "2" in result.tables
+    empty = compare_studies("paper")
+    assert empty.tables == {} and empty.drawings == {}
+
+
+def test_an_unknown_profile_is_refused():
+    message = "unknown profile 'fast': choose one of quick, laptop, paper"
+    with pytest.raises(ValueError, match=message):
+        compare_studies("fast")

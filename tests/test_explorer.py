@@ -1,0 +1,364 @@
+"""The explorer: a view is what the library computes, its text has the same numbers."""
+
+import dataclasses
+import html
+import importlib
+import io
+import json
+import re
+import sys
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from matplotlib.colors import to_rgb
+
+from pruncam import cams, explorer, metrics, scoring
+from pruncam._core import paths
+from pruncam._core.machine import Machine
+from pruncam.datasets import DataError, catalog
+from pruncam.explorer import drawing, sources, speed, widgets
+from pruncam.profiles import DatasetSpec
+from pruncam.report import manifest
+from pruncam.studies.experiment import Variant
+from pruncam.studies.sp2ps.study import Sp2psStudy
+
+CPU = Machine(device="cpu", jobs=1)
+
+
+def small_config(profile):
+    """Return a configuration with hardly any training, under the name of a profile."""
+    config = configure(
+        "quick",
+        datasets=(DatasetSpec("CIFAR-10", "generated-10", 32, 4),),
+        train_images=60,
+        test_images=20,
+        baseline=((2, 0.005),),
+        baseline_batch=50,
+        finetuning=((1, 0.003),),
+        bootstrap=100,
+    )
+    return dataclasses.replace(config, profile=profile)
+
+
+configure = Sp2psStudy.configure  # replaced by `small_config` in all tests
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small(tmp_path_factory):
+    """Replace the profiles by a small one, and all folders by temporary ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PRUNCAM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("PRUNCAM_FIGURES", str(tmp_path_factory.mktemp("figures")))
+        patch.setattr(Sp2psStudy, "configure", small_config)
+        yield
+
+
+@pytest.fixture(scope="module")
+def quick(small):
+    return sources.quick_source(CPU, progress=False)
+
+
+@pytest.fixture(scope="module")
+def session(quick):
+    return explorer.Explorer({quick.title: quick})
+
+
+@pytest.fixture
+def saved(quick, monkeypatch, tmp_path):
+    """The folder of a finished study's result, as `StudyResult.save` writes it."""
+    monkeypatch.setenv("PRUNCAM_FIGURES", str(tmp_path))
+    folder = paths.figures_folder("laptop") / "sp2ps"
+    folder.mkdir(parents=True)
+    image_sets = [quick.experiment.train, quick.experiment.test]
+    facts = manifest.describe(small_config("laptop"), CPU, image_sets)
+    (folder / "manifest.json").write_text(json.dumps(facts))
+    for name, table in quick.tables.items():
+        table.to_csv(folder / f"table_{name}.csv", index=False)
+    return folder
+
+
+def select(session, **changes):
+    return dataclasses.replace(session.first_selection(), **changes)
+
+
+# ---------------------------------------------------------------- a view
+
+
+@pytest.mark.parametrize("method", cams.DEFAULT_METHODS)
+@pytest.mark.parametrize("layer", ["features.21", "features.10"])
+def test_a_view_agrees_with_scoring_and_cams_on_the_same_image(session, quick, method, layer):
+    view = session.view(
+        select(session, image=3, rule="Random", rate=0.4, method=method, layer=layer)
+    )
+    experiment, image = quick.experiment, quick.experiment.test.images[3][None]
+    pruned = experiment.model(Variant("Random", 0.4, 1))
+    row = scoring.score(
+        experiment.baseline,
+        pruned,
+        image,
+        experiment.test.labels[3:4],
+        methods=[method],
+        target_layer=layer,
+        transform=experiment.prepare,
+        progress=False,
+    ).iloc[0]
+    assert view.scores == pytest.approx({name: row[name] for name in metrics.SCORES}, abs=1e-5)
+    x = experiment.network_input(image)
+    for heatmap, model in ((view.baseline, experiment.baseline), (view.pruned, pruned)):
+        maps = cams.heatmaps(model, x, method=method, target_layer=layer)
+        assert np.allclose(heatmap, maps[0], atol=1e-5)
+    assert np.array_equal(view.difference, view.pruned - view.baseline)
+    classes = experiment.test.classes
+    predicted = [classes[row["baseline_prediction"]], classes[row["pruned_prediction"]]]
+    confidences = [row["baseline_confidence"], row["pruned_confidence"]]
+    assert [p.class_name for p in view.predictions] == predicted
+    shared = [p.shared_confidence for p in view.predictions]
+    assert shared == pytest.approx(confidences, abs=1e-6)
+    assert view.label == classes[experiment.test.labels[3]]
+
+
+def test_the_unpruned_network_against_itself_scores_1(session):
+    for method in cams.DEFAULT_METHODS:
+        view = session.view(select(session, rate=0.0, method=method))
+        assert view.scores["sp2ps"] == pytest.approx(1) and view.scores["pe"] == pytest.approx(1)
+        assert not view.difference.any() and view.predictions[0] == view.predictions[1]
+        assert "At rate 0 the second network is the same" in view.text
+
+
+def test_the_text_and_the_page_hold_the_numbers_of_the_scores(session, quick):
+    view = session.view(select(session, rate=0.8, method="grad-cam"))
+    page = drawing.view_html(quick, view)
+    cells = dict(re.findall(r'<th scope="row"[^>]*>([^<]+)</th><td[^>]*>([-\d.]+)</td>', page))
+    for name, title in metrics.SCORES.items():
+        assert f"{title} {view.scores[name]:.3f}" in view.text
+        assert float(cells[title]) == round(view.scores[name], 3)
+    for prediction in view.predictions:
+        assert f"predicts {prediction.class_name} ({prediction.confidence:.1%})" in view.text
+        assert f"{view.predictions[1].shared_confidence:.1%}" in view.text
+    curves = quick.tables["curves"]
+    row = curves.query("rule == 'L1' and rate == 0.8 and method == 'grad-cam'").iloc[0]
+    interval = f"95 % interval {row['sp2ps_low']:.3f} to {row['sp2ps_high']:.3f}"
+    assert f"{row['sp2ps']:.3f} ({interval})" in view.text
+    assert html.escape(view.text.splitlines()[0]) in drawing.status_html(view.text)
+
+
+def test_an_empty_heatmap_is_called_empty(session):
+    view = session.view(session.first_selection())
+    full, empty = np.ones((32, 32)), np.zeros((32, 32))
+    text = dataclasses.replace(view, baseline=full, pruned=empty).text
+    assert "The heatmap of the pruned network is empty: nothing at this layer supports" in text
+    assert "heatmap of the unpruned network is empty" not in text
+    assert "is empty" not in dataclasses.replace(view, pruned=full, baseline=full).text
+
+
+def test_a_repeated_view_is_the_same_and_leaves_threads_and_models_alone(session, quick):
+    selection, threads = select(session, rate=0.6), torch.get_num_threads()
+    baseline = quick.experiment.baseline
+    before = {name: value.clone() for name, value in baseline.state_dict().items()}
+    first = session.view(selection)
+    quick._cache.clear()
+    second = session.view(selection)
+    assert first.scores == second.scores and np.array_equal(first.pruned, second.pruned)
+    assert torch.get_num_threads() == threads
+    for name, value in baseline.state_dict().items():
+        assert torch.equal(before[name], value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"source": "mars"}, "unknown data set 'mars': choose one of generated-10, 32x32"),
+        ({"image": 20}, "image must be 0 to 19, got 20"),
+        ({"image": -1}, "image must be at least 0, got -1"),
+        ({"rule": "L7"}, "unknown pruning rule 'L7': choose one of L1, Random"),
+        ({"rate": 0.3}, "unknown rate 0.3: choose one of 0, 0.2, 0.4, 0.6, 0.8"),
+        ({"method": "eye-cam"}, "unknown CAM 'eye-cam': choose one of grad-cam, grad-cam"),
+        (
+            {"layer": "features.0"},
+            "unknown target layer 'features.0': choose one of features.3, features.10",
+        ),
+    ],
+)
+def test_a_selection_that_does_not_exist_is_rejected_in_a_sentence(session, changes, message):
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        session.view(select(session, **changes))
+    assert "\n" not in str(caught.value)
+
+
+# ---------------------------------------------------------------- available sources
+
+
+def test_a_finished_study_is_available_and_gives_the_same_views(session, quick, saved):
+    (finished,) = [source for source in sources.finished_sources(CPU) if source.profile == "laptop"]
+    other = explorer.Explorer({finished.title: finished})
+    for method in cams.DEFAULT_METHODS:
+        view = session.view(select(session, image=5, method=method))
+        same = other.view(dataclasses.replace(view.selection, source=finished.title))
+        assert view.scores == same.scores and view.text == same.text
+    opened = explorer.open_explorer("laptop", device="cpu", progress=False)
+    assert list(opened.sources) == [finished.title, quick.title]
+    assert not [note for note in opened.notes if note.startswith("sp2ps, profile laptop")]
+    assert (
+        "pe_score, profile paper: not available; "
+        "`make reproduce PROFILE=paper STUDY=pe_score` trains its models"
+    ) in opened.notes
+
+
+def test_a_study_without_its_images_models_settings_or_result_is_not_available(
+    quick, saved, monkeypatch
+):
+    def available():
+        return [source.title for source in sources.finished_sources(CPU)]
+
+    assert len(available()) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(catalog, "find", lambda name, data_dir=None: None)
+        assert available() == []
+    experiment, store = quick.experiment, quick.experiment.trainer.store
+    models = {store.path(experiment.step(v)): v for v in experiment.trained_variants}
+    stored = set((paths.cache_folder() / "sp2ps-tuned").glob("*.pt"))
+    assert set(models) <= stored, "the keys are not those of the study's models"
+    pruned = next(path for path, variant in models.items() if variant.rule == "L1")
+    aside = pruned.rename(pruned.with_suffix(".aside"))
+    assert available() == []
+    aside.rename(pruned)
+    facts = json.loads((saved / "manifest.json").read_text())
+    other = facts | {"config": facts["config"] | {"train_images": 61}}
+    for text in (json.dumps(other), "{", json.dumps({"config": facts["config"]})):
+        (saved / "manifest.json").write_text(text)
+        assert available() == []
+
+
+def test_a_model_that_is_damaged_later_is_reported_and_not_retrained(saved):
+    (finished,) = sources.finished_sources(CPU)
+    experiment = finished.lazy_experiment
+    path = experiment.trainer.store.path(experiment.step(Variant("L1", 0.8, 1)))
+    content = path.read_bytes()
+    try:
+        path.write_bytes(content[:500])
+        session = explorer.Explorer({finished.title: finished})
+        controls = widgets.Controls(session)
+        with pytest.warns(UserWarning, match="cannot be read"):
+            controls._controls["rate"].value = 0.8
+        message = f"the stored model {path.name} is missing or damaged: run its study again"
+        assert message in controls._status.value
+        with pytest.warns(UserWarning), pytest.raises(DataError, match="is missing or damaged"):
+            session.view(select(session, rate=0.8))
+    finally:
+        path.write_bytes(content)
+
+
+# ---------------------------------------------------------------- images and controls
+
+
+def test_an_image_that_may_not_be_shown_appears_nowhere(session, quick):
+    hidden_images = dataclasses.replace(quick.experiment.test, showable=False)
+    hidden = dataclasses.replace(quick.experiment, test=hidden_images)
+    source = dataclasses.replace(quick, lazy_experiment=hidden)
+    assert list(source.layers) == ["features.10", "features.17", "features.21"], (
+        "32 x 32 cells would draw its outlines"
+    )
+    selection = session.first_selection()
+    view = explorer.Explorer({quick.title: source}).view(selection)
+    panels = drawing.panels(view)
+    assert view.image is None and (panels["image"] == 1).all()
+    assert session.view(selection).image is not None
+    assert np.array_equal(panels["unpruned"], drawing.overlay(None, view.baseline))
+    assert np.array_equal(panels["pruned"], drawing.overlay(None, view.pruned))
+    assert "does not allow the image to be shown" in view.text
+    assert "not shown" in drawing.view_html(source, view)
+
+
+def test_the_difference_is_red_where_the_pruned_network_has_more(session):
+    view = session.view(select(session, rate=0.8, layer="features.17"))
+    red, _, blue = drawing.panels(view)["pruned minus unpruned"].transpose(2, 0, 1)
+    more, less = view.difference > 0.1, view.difference < -0.1
+    assert more.any() or less.any()
+    assert (red[more] > blue[more]).all() and (blue[less] > red[less]).all()
+
+
+def test_rows_of_a_figure_are_labelled_by_what_distinguishes_them(session):
+    def labels(*selections):
+        figure = drawing.figure([session.view(selection) for selection in selections])
+        return [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
+
+    first = select(session, rule="L1", rate=0.4, method="grad-cam")
+    higher_rate = dataclasses.replace(first, rate=0.8)
+    assert labels(first, higher_rate) == ["L1, 40 %", "L1, 80 %"]
+    other_method = dataclasses.replace(first, method="grad-cam++")
+    assert labels(first, other_method) == ["Grad-CAM", "Grad-CAM++"]
+    other = dataclasses.replace(first, rule="Random", layer="features.10")
+    assert labels(first, other) == ["L1, 40 %\nfeatures.21", "Random, 40 %\nfeatures.10"]
+    assert labels(first, first) == ["L1, 40 %", "L1, 40 %"]
+
+
+def test_the_diamond_lies_where_the_curve_has_that_score(quick):
+    curve, curves = drawing.curve(quick, "L1"), quick.tables["curves"]
+    pixels = np.asarray(PIL.Image.open(io.BytesIO(curve.png)).convert("RGB")) / 255
+    colour = to_rgb(cams.METHODS["ablation-cam"].colour)  # drawn last, over the others
+    for row in curves.query("rule == 'L1' and method == 'ablation-cam'").itertuples():
+        left, top = curve.position(row.rate, row.sp2ps)
+        point = pixels[round(top * pixels.shape[0]), round(left * pixels.shape[1])]
+        assert np.abs(point - colour).max() < 0.1
+
+
+def test_controls_change_text_and_images(session):
+    controls = widgets.Controls(session)
+    assert controls.selection == session.first_selection()
+    assert controls.view.text.splitlines()[0] in controls._status.value
+    before = controls._images.value
+    changes = {
+        "rate": 0.8,
+        "image": 4,
+        "rule": "Random",
+        "method": "grad-cam",
+        "layer": "features.3",
+    }
+    for name, value in changes.items():
+        controls._controls[name].value = value
+        assert getattr(controls.view.selection, name) == value
+        assert getattr(controls.selection, name) == value
+        assert controls._images.value != before
+        before = controls._images.value
+    assert controls._status.value == drawing.status_html(controls.view.text)
+    bundle = controls._repr_mimebundle_()
+    assert bundle["text/plain"] == widgets.STATIC_NOTE
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+
+
+def test_another_data_set_brings_its_own_options(quick):
+    fewer = dataclasses.replace(quick.experiment, test=quick.experiment.test.first(5))
+    second = dataclasses.replace(quick, profile="laptop", lazy_experiment=fewer)
+    session = explorer.Explorer({source.title: source for source in (quick, second)})
+    controls = widgets.Controls(session)
+    controls._controls["image"].value = 19
+    controls._controls["source"].value = second.title
+    assert controls._controls["image"].max == 4
+    assert controls.view.selection.source == second.title
+    controls._controls["source"].value = quick.title
+    assert controls._controls["image"].max == 19
+    assert controls.view.selection.source == quick.title
+
+
+def test_a_walk_visits_every_combination_once_and_is_timed(session, quick):
+    walk = speed.walk(session, quick.title)
+    assert len(set(walk)) == len(walk) == 2 * 5 * 3 * 4
+    table = speed.measure(session, walk[:3])
+    assert (table[["looking, ms", "drawing, ms"]] > 0).all(axis=None)
+    assert np.allclose(table["move, ms"], table["looking, ms"] + table["drawing, ms"])
+
+
+def test_the_explorer_is_imported_without_ipywidgets(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    importlib.reload(widgets)
+    with pytest.raises(ImportError):
+        widgets.Controls(explorer.Explorer({}))
+
+
+def test_an_unknown_profile_is_rejected():
+    with pytest.raises(
+        ValueError, match="unknown profile 'slow': choose one of quick, laptop, paper"
+    ):
+        explorer.open_explorer("slow")
