@@ -1,5 +1,6 @@
 """Fields, checks and training recipes that the configurations of the studies share."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ Schedule = tuple[tuple[int, float], ...]  # (epochs, learning rate), in order
 
 
 @dataclass(frozen=True, kw_only=True)
-class PruningConfig:
+class PruningConfig(ABC):
     """Settings shared by the studies that prune, fine-tune and explain networks.
 
     Raises ValueError in one sentence if a value makes no sense.
@@ -43,9 +44,9 @@ class PruningConfig:
         for phase in ("baseline", "finetuning"):
             self.recipe(phase)  # checks the schedules
 
+    @abstractmethod
     def recipe(self, phase: str) -> Recipe:
         """Return the recipe of the "baseline" or of the "finetuning" of a pruned model."""
-        raise NotImplementedError
 
 
 def check_datasets(specs: Collection[DatasetSpec], sizes: Collection[int] = ()) -> None:
