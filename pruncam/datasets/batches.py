@@ -87,7 +87,7 @@ class Batches:
 def _check_arguments(images: object, labels: object, transform: object) -> None:
     if labels is not None and not isinstance(images, Tensor):
         raise TypeError(
-            f"labels go with a tensor of images; a {type(images).__name__} brings its own labels"
+            f"labels go with a tensor of images; a {type(images).__name__} has labels already"
         )
     if transform is not None and not callable(transform):
         raise TypeError(

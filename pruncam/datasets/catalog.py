@@ -1,4 +1,4 @@
-"""The data sets by name: find, download and load them."""
+"""Catalogue of the data sets: find, download and load them by name."""
 
 import os
 from pathlib import Path

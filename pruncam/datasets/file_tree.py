@@ -50,7 +50,7 @@ class File(ABC):
 
 @dataclass(frozen=True)
 class FileTree:
-    """The files and folders below a root."""
+    """Files and folders below a root."""
 
     source: Path  # the folder or archive
     files: tuple[File, ...]

@@ -33,7 +33,7 @@ _UNREADABLE = (  # what Pillow and the archives raise for damaged, encrypted and
 
 
 class SizeMismatch(DataError):
-    """The images do not have one size."""
+    """An error: images of several sizes."""
 
 
 @dataclass(frozen=True, eq=False)

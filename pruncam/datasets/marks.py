@@ -29,10 +29,11 @@ def plant_marks(images: ImageSet, agreement: float) -> ImageSet:
     if not 0 <= agreement <= 1:
         raise ValueError(f"agreement must be a share of the labels in [0, 1], got {agreement}")
     generator = np.random.default_rng(derive(0, "planted", images.split))
-    count = len(images)
     classes = len(images.classes)
-    disagrees = generator.random(count) >= agreement
-    shifts = disagrees * generator.integers(1, max(classes, 2), count)
+    draws = generator.random((len(images), 2))  # by image: a part gets the marks of the whole set
+    agrees = draws[:, 0] < agreement
+    other = 1 + np.floor((classes - 1) * draws[:, 1])
+    shifts = np.where(agrees, 0, other).astype(np.int64)
     marked_classes = (images.labels.cpu() + torch.from_numpy(shifts)) % classes
     note = f"a mark in the corner agrees with {agreement:.0%} of the labels"
     return _with_marks(images, marked_classes, note)
@@ -41,14 +42,30 @@ def plant_marks(images: ImageSet, agreement: float) -> ImageSet:
 def relabel_by_marks(images: ImageSet) -> ImageSet:
     """Return the images with random labels and a mark in the corner that tells them.
 
-    A network trained on them has only the mark to go by. Raises ValueError for more than ten
-    classes.
+    A network trained on them has only the mark to go by, as long as no image comes twice with the
+    same label (`repeated`). Raises ValueError for more than ten classes.
     """
     generator = np.random.default_rng(derive(0, "told by marks", images.split))
     draws = generator.integers(0, len(images.classes), len(images))
     labels = torch.from_numpy(draws)
     relabelled = replace(images, labels=labels.to(images.labels.device))
     return _with_marks(relabelled, labels, "random labels that a mark in the corner tells")
+
+
+def repeated(images: ImageSet, times: int) -> ImageSet:
+    """Return the images several times over, one copy of the whole set after the other.
+
+    With other labels in each copy, a network cannot learn the images by heart.
+    """
+    objects = images.objects
+    return replace(
+        images,
+        images=images.images.repeat(times, 1, 1, 1),
+        labels=images.labels.repeat(times),
+        objects=None if objects is None else objects.repeat(times, 1, 1),
+        credits=None if images.credits is None else images.credits * times,
+        provenance=f"{images.provenance}, {times} times",
+    )
 
 
 def check_marks(images: ImageSet) -> None:
