@@ -1,6 +1,8 @@
-"""Seconds per epoch of the MNIST network: compiled, PyTorch in memory, DataLoader and transforms.
+"""Speed of training: the MNIST network by engine, the CIFAR network by precision.
 
-Ratios are of one-thread CPU time. An epoch is scaled from fewer images to MNIST's 60,000.
+MNIST network: seconds per epoch of compiled code, of PyTorch in memory, and of a DataLoader with
+transforms, scaled from fewer images to MNIST's 60,000. CIFAR network: images per second of a loop
+written out in PyTorch, and of `training.fit`. Ratios are of one-thread CPU time.
 """
 
 from collections.abc import Callable
@@ -8,15 +10,15 @@ from statistics import median
 
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from benchmarks._networks import train_step
+from benchmarks._networks import digits, train_step
 from benchmarks._timing import cpu_times, ratio_columns, wall_times
 from pruncam import training
 from pruncam.datasets import catalog
-from pruncam.networks import initialize, mnist_net
+from pruncam.networks import cifar_net, initialize, mnist_net
 
 EPOCH = 60_000
 IMAGES = 6_000
@@ -25,9 +27,18 @@ INPUTS = training.Inputs(noise=51, mean=0.1307, std=0.3081)
 RECIPE = training.Recipe(((1, 0.01),), BATCH, 0.9, 1e-4)
 LOADER = "DataLoader + torchvision"
 
+CIFAR_WIDTH = 32  # filters of the first layer
+CIFAR_IMAGES = 512
+CIFAR_INPUTS = training.Inputs(mean=0.5, std=0.5)
+PLAIN = "plain PyTorch, float32"
+
 
 def run(rounds: int = 5) -> pd.DataFrame:
-    """Return a row per way of training: seconds per epoch, and how much slower the loader is."""
+    """Return a row per way of training: its speed, and the ratio to the plain way."""
+    return pd.DataFrame([*_mnist_rows(rounds), *_cifar_rows(rounds)])
+
+
+def _mnist_rows(rounds: int) -> list[dict[str, object]]:
     images, labels = _images()
     sides = {
         "fused": _engine("fused", images, labels),
@@ -36,23 +47,73 @@ def run(rounds: int = 5) -> pd.DataFrame:
     }
     cpu = cpu_times(sides, rounds)
     wall = wall_times(sides, rounds)
-    rows = [
+    return [
         {
-            "training": side,
+            "training": f"MNIST network, {side}",
             "s per epoch": median(cpu[side]) * EPOCH / IMAGES,
             **ratio_columns(cpu[LOADER], cpu[side]),
             "wall s per epoch": median(wall[side]) * EPOCH / IMAGES,
         }
         for side in sides
     ]
-    return pd.DataFrame(rows)
+
+
+def _cifar_rows(rounds: int) -> list[dict[str, object]]:
+    """Return a row per precision; bfloat16 is not timed where it is emulated."""
+    images, labels = digits(32, channels=3)
+    pixels = (255 * images[:CIFAR_IMAGES]).round().byte()
+    labels = labels[:CIFAR_IMAGES]
+    sides = {
+        PLAIN: _plain_loop(pixels, labels),
+        "pruncam, float32": _fit_cifar_net(pixels, labels, "float32"),
+    }
+    has_bfloat16 = training.resolve_precision("auto", "cpu") == "bfloat16"
+    if has_bfloat16:
+        sides["pruncam, bfloat16"] = _fit_cifar_net(pixels, labels, "bfloat16")
+    times = cpu_times(sides, rounds)
+    name = f"CIFAR network of width {CIFAR_WIDTH}"
+    rows: list[dict[str, object]] = [
+        {
+            "training": f"{name}, {side}",
+            "images/s": CIFAR_IMAGES / median(times[side]),
+            **ratio_columns(times[PLAIN], times[side]),
+        }
+        for side in sides
+    ]
+    if not has_bfloat16:
+        rows.append({"training": f"{name}, pruncam: no bfloat16 hardware"})
+    return rows
+
+
+def _cifar_net() -> nn.Module:
+    return initialize(cifar_net(width=CIFAR_WIDTH), "pytorch", 0)
+
+
+def _fit_cifar_net(images: Tensor, labels: Tensor, precision: str) -> Callable[[], object]:
+    model = _cifar_net()
+    return lambda: training.fit(
+        model, images, labels, RECIPE, CIFAR_INPUTS, seed=0, precision=precision
+    )
+
+
+def _plain_loop(images: Tensor, labels: Tensor) -> Callable[[], object]:
+    """Return the same epoch as a loop in PyTorch, with its default layout of images."""
+    model = _cifar_net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
+
+    def epoch() -> None:
+        for batch in torch.randperm(len(images)).split(BATCH):
+            x = (images[batch] / 255 - CIFAR_INPUTS.mean) / CIFAR_INPUTS.std
+            train_step(model, optimizer, x, labels[batch])
+
+    return epoch
 
 
 def _images() -> tuple[Tensor, Tensor]:
-    digits = catalog.load("digits", "train")
-    copies = -(-IMAGES // len(digits))
-    images = digits.images.repeat(copies, 1, 1, 1)
-    labels = digits.labels.repeat(copies)
+    train = catalog.load("digits", "train")
+    copies = -(-IMAGES // len(train))
+    images = train.images.repeat(copies, 1, 1, 1)
+    labels = train.labels.repeat(copies)
     return images[:IMAGES], labels[:IMAGES]
 
 

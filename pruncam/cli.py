@@ -83,6 +83,11 @@ def _parser(arguments: Sequence[str]) -> Parser:
     add("expected", _expected, "write the tables of the quick profile that the tests expect")
     add("doctor", _doctor, "check this machine: what is missing, and how to fix it")
 
+    weights = add("weights", _weights, "train the reference networks again, from their cards")
+    weights.add_argument("names", metavar="NAME", nargs="*", help="a network (default: all)")
+    weights.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    weights.add_argument("--data", metavar="DIR", help="folder searched first for data sets")
+
     download = add("download", _download, "download a data set")
     download.add_argument("name", metavar="NAME", help="the data set, such as mnist")
     data_help = "folder to put it in (default: PRUNCAM_DATA, else data/)"
@@ -132,6 +137,14 @@ def _doctor(_: dict[str, Any]) -> int:
     from pruncam.reproduce import doctor
 
     return doctor.main()
+
+
+def _weights(options: dict[str, Any]) -> int:
+    from pruncam._core.machine import Machine
+    from pruncam.reproduce.reference_networks import train_reference_networks
+
+    machine = Machine(device=options["device"], data_dir=options["data"])
+    return train_reference_networks(options["names"], machine)
 
 
 def _download(options: dict[str, Any]) -> int:

@@ -135,6 +135,20 @@ def test_the_package_is_typed():
     assert PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["pruncam"]
 
 
+def test_the_built_packages_hold_every_file_of_the_package():
+    """hatchling takes all files below pruncam/ but those that git ignores or a pattern excludes."""
+    targets = PYPROJECT["tool"]["hatch"]["build"]["targets"]
+    assert targets.keys() == {"wheel", "sdist"}
+    assert targets["wheel"] == {"packages": ["pruncam"]}
+    assert not [path for path in targets["sdist"]["exclude"] if not path.startswith("/")]
+    assert not [path for path in targets["sdist"]["exclude"] if "pruncam" in path]
+    files = ["pruncam/weights/new.safetensors", "pruncam/weights/new.yaml"]
+    files += [str(path.relative_to(ROOT)) for path in (ROOT / "pruncam").rglob("*.yaml")]
+    command = ["git", "check-ignore", "--no-index", "figures/quick/x", *files]
+    process = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert process.stdout.splitlines() == ["figures/quick/x"]
+
+
 # ---------------------------------------------------------------- command line
 
 

@@ -1,11 +1,15 @@
-"""Training: the two engines against each other and against an explicit loop, and rejected input."""
+"""Training: both engines against explicit loops; precision, checkpoints, rejected input."""
 
 import copy
 import hashlib
+import math
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +20,16 @@ from pruncam import pruning, training
 from pruncam._core.seeds import derive, generator
 from pruncam.datasets import catalog, noise
 from pruncam.networks import initialize, mnist_net
-from pruncam.training import Inputs, Recipe, accuracy, fit, predictions
+from pruncam.training import (
+    Checkpoint,
+    Inputs,
+    OneCycle,
+    Recipe,
+    accuracy,
+    fit,
+    predictions,
+    resolve_precision,
+)
 from pruncam.training.compiled import trainer
 
 ENGINES = ("torch", "fused")
@@ -41,8 +54,35 @@ def sparse_net(steps=6):
     return model
 
 
+def small_net():
+    """A network with BatchNorm for the images of `colours`."""
+    layers = (
+        nn.Conv2d(3, 8, 3),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 6, 3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(24, 4),
+    )
+    return initialize(nn.Sequential(*layers), "pytorch", 0)
+
+
+def colours(count=70):
+    """Images (N, 3, 10, 10) of four classes, brighter in one quarter each, and their labels."""
+    random = torch.Generator().manual_seed(7)
+    images = torch.randint(0, 128, (count, 3, 10, 10), generator=random, dtype=torch.uint8)
+    labels = torch.arange(count) % 4
+    for image, label in zip(images, labels.tolist(), strict=True):
+        row, column = divmod(label, 2)
+        image[:, 5 * row :, 5 * column :][:, :5, :5] += 100
+    return images, labels
+
+
 def parameters(model):
-    return nn.utils.parameters_to_vector(model.parameters()).detach()
+    # While a model is trained, its convolutions are laid out with channels last.
+    return torch.cat([parameter.detach().reshape(-1) for parameter in model.parameters()])
 
 
 def trained(model, digits, engine="torch", recipe=RECIPE, inputs=NOISY, seed=5):
@@ -208,12 +248,30 @@ def test_images_are_shifted_and_mirrored_anew_in_every_epoch(shift, mirror):
     assert (40 < sum(mirrored) < 80) if mirror else sum(mirrored) == 0
 
 
-@pytest.mark.parametrize("change", [{"optimizer": "adam"}, {"shift": 1}, {"mirror": True}], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"optimizer": "adam"},
+        {"optimizer": "nesterov"},
+        {"schedule": OneCycle(2, 0.01)},
+        {"label_smoothing": 0.1},
+        {"shift": 1},
+        {"mirror": True},
+    ],
+    ids=str,
+)
 def test_the_fused_engine_refuses_recipes_that_it_does_not_know(change):
-    recipe = Recipe(((1, 0.01),), 32, **change)
+    recipe = replace(Recipe(((1, 0.01),), 32), **change)
     assert training.resolve_engine(mnist_net(), "auto", recipe) == "torch"
-    with pytest.raises(ValueError, match="by SGD without augmentation: use engine 'torch'"):
+    with pytest.raises(ValueError, match="by SGD with a learning rate .* use engine 'torch'"):
         training.resolve_engine(mnist_net(), "fused", recipe)
+
+
+def test_the_fused_engine_trains_in_float32_only():
+    assert training.resolve_engine(mnist_net(), "auto", RECIPE, "bfloat16") == "torch"
+    assert training.resolve_engine(mnist_net(), "auto", RECIPE, "auto") == "fused"
+    with pytest.raises(ValueError, match="in float32, by SGD .* use engine 'torch'"):
+        training.resolve_engine(mnist_net(), "fused", RECIPE, "bfloat16")
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -260,10 +318,9 @@ def test_training_learns_the_digits(engine):
 
 
 def test_the_schedule_gives_every_epoch_its_learning_rate():
-    assert (
-        Recipe(((5, 0.01), (3, 0.001), (2, 0.0001)), 128).learning_rates
-        == [0.01] * 5 + [0.001] * 3 + [0.0001] * 2
-    )
+    recipe = Recipe(((5, 0.01), (3, 0.001), (2, 0.0001)), 128)
+    rates = [recipe.rates.batch_rates(epoch, 3) for epoch in range(recipe.epochs)]
+    assert rates == [[0.01] * 3] * 5 + [[0.001] * 3] * 3 + [[0.0001] * 3] * 2
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -291,6 +348,500 @@ def test_after_every_epoch_the_model_holds_its_weights_and_an_error_ends_the_tra
     assert len(seen) == 2 and torch.equal(parameters(model), seen[1])
     one_epoch, _ = trained(net(), digits, engine, Recipe(((1, 0.05),), 32, 0.9, 1e-4))
     assert torch.equal(seen[0], one_epoch)
+
+
+# ---------------------------------------------------------------- recipes
+
+
+def test_a_one_cycle_rate_by_hand():
+    recipe = Recipe(OneCycle(epochs=2, peak=0.8, warmup=0.25), 16)
+    assert recipe.epochs == 2
+    # Eight batches: the rate rises during two and falls during six, by 30 degrees each.
+    angles = [math.radians(15 + 30 * step) for step in range(6)]
+    expected = [0.2, 0.6, *[0.4 * (1 + math.cos(angle)) for angle in angles]]
+    rates = recipe.rates.batch_rates(0, 4) + recipe.rates.batch_rates(1, 4)
+    assert rates == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("warmup", [0.1, 0.2, 0.5])
+def test_the_fall_of_a_one_cycle_rate_is_that_of_pytorch(warmup):
+    """PyTorch's rate at every other step of twice the steps, those in the middle of our batches."""
+    epochs, batches, peak = 4, 25, 0.3
+    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=1)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        peak,
+        total_steps=2 * epochs * batches,
+        pct_start=warmup,
+        final_div_factor=1e12,
+    )
+    expected = []
+    for _ in range(2 * epochs * batches - 1):
+        expected.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    rates = []
+    for epoch in range(epochs):
+        rates += OneCycle(epochs, peak, warmup).batch_rates(epoch, batches)
+    rising = round(warmup * epochs * batches)
+    assert rates[rising:] == pytest.approx(expected[::2][rising:], abs=1e-9)
+    # The rise is a straight line from zero.
+    assert rates[:rising] == pytest.approx([peak * (k + 0.5) / rising for k in range(rising)])
+
+
+def train_by_formulas(model, images, labels, recipe, seed):
+    """Train by Nesterov's formulas on smoothed labels, NCHW; return weights and the mean loss."""
+    classes = 4
+    velocities = [torch.zeros_like(parameter) for parameter in model.parameters()]
+    losses = []
+    for epoch in range(recipe.epochs):
+        order = torch.randperm(len(images), generator=generator(seed, "order", epoch))
+        batches = order.split(recipe.batch_size)
+        rates = recipe.rates.batch_rates(epoch, len(batches))
+        losses = []
+        for batch, rate in zip(batches, rates, strict=True):
+            targets = nn.functional.one_hot(labels[batch], classes).float()
+            targets = targets * (1 - recipe.label_smoothing) + recipe.label_smoothing / classes
+            logits = model(images[batch] / 255)
+            loss = -(targets * logits.log_softmax(1)).sum(1).mean()
+            losses += [loss.item()] * len(batch)
+            gradients = torch.autograd.grad(loss, list(model.parameters()))
+            with torch.no_grad():
+                for parameter, gradient, velocity in zip(
+                    model.parameters(), gradients, velocities, strict=True
+                ):
+                    step = gradient + recipe.weight_decay * parameter
+                    velocity.mul_(recipe.momentum).add_(step)
+                    parameter -= rate * (step + recipe.momentum * velocity)
+    return parameters(model), sum(losses) / len(losses)
+
+
+@pytest.mark.parametrize("schedule", [((2, 0.05), (1, 0.01)), OneCycle(3, 0.1)], ids=str)
+def test_nesterov_label_smoothing_and_weight_decay_are_the_formulas(schedule):
+    recipe = Recipe(
+        schedule,
+        batch_size=16,
+        optimizer="nesterov",
+        weight_decay=5e-3,
+        label_smoothing=0.2,
+    )
+    images, labels = colours()
+    model = small_net()
+    loss = fit(model, images, labels, recipe, Inputs(), seed=5)
+    weights, expected_loss = train_by_formulas(small_net(), images, labels, recipe, 5)
+    assert (parameters(model) - parameters(small_net())).abs().max() > 0.02, "nothing was trained"
+    assert (parameters(model) - weights).abs().max() < 1e-5
+    assert loss == pytest.approx(expected_loss, abs=1e-5)
+    plain = small_net()
+    fit(plain, images, labels, replace(recipe, label_smoothing=0.0), Inputs(), seed=5)
+    assert (parameters(plain) - weights).abs().max() > 1e-3, "the smoothing must matter"
+
+
+# ---------------------------------------------------------------- memory layout and precision
+
+
+class Layouts(nn.Module):
+    """A pair of layers that records the layout of its images and weights while it is trained."""
+
+    def __init__(self, flatten):
+        super().__init__()
+        self.convolution, self.linear = nn.Conv2d(3, 4, 3), nn.Linear(256, 4)
+        self.flatten, self.layouts = flatten, set()
+
+    def forward(self, x):
+        if self.training:
+            for tensor in (x, self.convolution.weight):
+                is_last = tensor.is_contiguous(memory_format=torch.channels_last)
+                self.layouts.add("channels last" if is_last else "contiguous")
+        return self.linear(self.flatten(self.convolution(x)))
+
+
+FLATTENINGS = {
+    "reshape": (lambda x: x.reshape(len(x), -1), {"channels last"}),
+    "view": (lambda x: x.view(len(x), -1), {"contiguous"}),  # takes no channels last
+}
+
+
+@pytest.mark.parametrize("flattening", FLATTENINGS)
+@pytest.mark.parametrize("recipe", [RECIPE, replace(RECIPE, shift=1)], ids=["plain", "shifted"])
+def test_models_are_trained_with_channels_last_if_they_can_be(flattening, recipe):
+    flatten, layouts = FLATTENINGS[flattening]
+    model = Layouts(flatten)
+    fit(model, *colours(), recipe, Inputs(), seed=0)
+    assert model.layouts == layouts
+    assert all(parameter.is_contiguous() for parameter in model.parameters())
+
+
+def test_channels_last_changes_nothing_but_the_layout():
+    images, labels = colours()
+    recipe = replace(RECIPE, batch_size=16)
+    model = pruning.global_unstructured(small_net(), 0.5)
+    expected, _ = by_hand(copy.deepcopy(model), images, labels, recipe, Inputs(), 5)
+    fit(model, images, labels, recipe, Inputs(), seed=5)
+    assert (parameters(model) - expected).abs().max() < 1e-5
+    assert all(tensor.is_contiguous() for tensor in model.state_dict().values())
+
+
+def test_a_failed_training_leaves_contiguous_weights():
+    def stop():
+        raise InterruptedError
+
+    model = small_net()
+    with pytest.raises(InterruptedError):
+        fit(model, *colours(), RECIPE, Inputs(), seed=0, after_epoch=stop)
+    assert all(parameter.is_contiguous() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("optimizer", training.OPTIMIZERS)
+def test_masks_are_exact_in_every_precision(precision, optimizer):
+    model = pruning.global_unstructured(small_net(), 0.5)
+    masks = {name: mask.clone() for name, mask in pruning.masks(model).items()}
+    before = parameters(model)
+    recipe = Recipe(((2, 0.01),), 16, optimizer=optimizer, weight_decay=0.01)
+    fit(model, *colours(), recipe, Inputs(), seed=0, precision=precision)
+    assert (parameters(model) - before).abs().max() > 1e-3, "nothing was trained"
+    for name, mask in masks.items():
+        pruned = model.get_parameter(name)[mask == 0]
+        assert len(pruned) > 0
+        assert torch.equal(pruned, torch.zeros_like(pruned))
+        assert torch.equal(pruning.masks(model)[name], mask)
+
+
+def test_bfloat16_keeps_weights_in_float32_and_ends_near_float32():
+    models = {precision: small_net() for precision in ("float32", "bfloat16")}
+    losses = {
+        precision: fit(model, *colours(), RECIPE, Inputs(), seed=3, precision=precision)
+        for precision, model in models.items()
+    }
+    first, second = models["float32"].state_dict(), models["bfloat16"].state_dict()
+    assert {name: value.dtype for name, value in second.items()} == {
+        name: value.dtype for name, value in first.items()
+    }
+    changes = parameters(models["float32"]) - parameters(small_net())
+    differences = parameters(models["bfloat16"]) - parameters(models["float32"])
+    # bfloat16 has 8 significant bits.
+    assert 1e-5 < differences.norm() / changes.norm() < 0.1
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
+    # Weights in float32 keep the steps that bfloat16 would round away.
+    rounded = parameters(models["bfloat16"]).bfloat16().float()
+    assert (parameters(models["bfloat16"]) != rounded).float().mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("capability", "features", "expected"),
+    [
+        ("AVX512", {"avx512_f": True, "avx512_bf16": True}, "bfloat16"),
+        ("AVX512", {"avx512_f": True, "avx512_bf16": False, "amx_bf16": True}, "bfloat16"),
+        ("AVX512", {"avx512_f": True, "avx512_bf16": False, "amx_bf16": False}, "float32"),
+        ("AVX2", {"avx512_bf16": True, "amx_bf16": True}, "float32"),  # limited on purpose
+        ("DEFAULT", {"avx512_bf16": True}, "float32"),
+        ("SVE256", {"bf16": True}, "float32"),
+        ("AVX512", None, "float32"),  # a PyTorch that cannot tell
+    ],
+)
+def test_auto_takes_bfloat16_where_the_cpu_has_it(monkeypatch, capability, features, expected):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    if features is None:
+        monkeypatch.delattr(torch.cpu, "get_capabilities")
+    else:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features)
+    assert resolve_precision("auto", "cpu") == expected
+    assert resolve_precision("float32", "cpu") == "float32"
+    assert resolve_precision("bfloat16", "cpu") == "bfloat16"
+    assert resolve_precision("auto", "meta") == "float32"
+
+
+@pytest.mark.parametrize(("major", "expected"), [(7, "float32"), (8, "bfloat16"), (9, "bfloat16")])
+def test_auto_takes_bfloat16_on_recent_gpus(monkeypatch, major, expected):
+    class Properties:
+        def __init__(self):
+            self.major = major
+
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: Properties())
+    assert resolve_precision("auto", "cuda") == expected
+
+
+LIMITED = """
+import torch
+from pruncam.training import resolve_precision
+torch.cpu.get_capabilities = lambda: {"avx512_bf16": True, "amx_bf16": True}
+print(torch.backends.cpu.get_cpu_capability(), resolve_precision("auto", "cpu"))
+"""
+
+
+def test_auto_is_float32_where_pytorch_is_limited_to_an_older_instruction_set():
+    environment = os.environ | {"ATEN_CPU_CAPABILITY": "default"}
+    command = [sys.executable, "-c", LIMITED]
+    process = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert process.stdout.split()[-1] == "float32"
+    assert "AVX" not in process.stdout.replace("NO AVX", "")
+
+
+def test_the_mnist_network_is_trained_in_float32_on_hardware_with_bfloat16(digits, monkeypatch):
+    """The compiled engine is faster than bfloat16 in PyTorch."""
+    expected, _ = trained(net(), digits, "fused")
+    monkeypatch.setattr("pruncam.training.precision.has_bfloat16", lambda device: True)
+    for engine in ("auto", "fused"):
+        model = net()
+        data = (digits.images, digits.labels, RECIPE, NOISY)
+        fit(model, *data, seed=5, engine=engine, precision="auto")
+        assert torch.equal(parameters(model), expected)
+
+
+def test_an_unknown_precision_is_refused():
+    message = "unknown precision 'float16': choose one of auto, float32, bfloat16"
+    with pytest.raises(ValueError, match=message):
+        resolve_precision("float16", "cpu")
+    with pytest.raises(ValueError, match=message):
+        fit(mnist_net(), IMAGES, LABELS, RECIPE, Inputs(), seed=0, precision="float16")
+
+
+# ---------------------------------------------------------------- checkpoints
+
+
+class Killed(Exception):
+    """Ends a training in the middle."""
+
+
+def killer(epochs):
+    """Return a function for `after_epoch` that ends the training after so many epochs."""
+    calls = []
+
+    def after_epoch():
+        calls.append(1)
+        if len(calls) == epochs:
+            raise Killed
+
+    return after_epoch
+
+
+def dropout_net():
+    model = small_net()
+    model[5] = nn.Sequential(nn.ReLU(), nn.Dropout(0.3))
+    return pruning.global_unstructured(model, 0.4)
+
+
+AUGMENTED = Recipe(((2, 0.05), (2, 0.01)), 16, weight_decay=1e-3, shift=1, mirror=True)
+ONE_CYCLE = replace(AUGMENTED, schedule=OneCycle(4, 0.1), optimizer="nesterov", label_smoothing=0.1)
+ADAM = replace(AUGMENTED, schedule=((4, 0.003),), optimizer="adam")
+CASES = {
+    "SGD": (dropout_net, AUGMENTED, "torch", "float32"),
+    "one cycle": (dropout_net, ONE_CYCLE, "torch", "float32"),
+    "Adam": (dropout_net, ADAM, "torch", "float32"),
+    "bfloat16": (dropout_net, AUGMENTED, "torch", "bfloat16"),
+    "fused": (sparse_net, replace(RECIPE, schedule=((4, 0.05),)), "fused", "float32"),
+}
+
+
+@pytest.fixture
+def fit_case(digits):
+    """A function that trains a new network of a case and returns its tensors and the loss."""
+
+    def run(case, **options):
+        network, recipe, engine, precision = CASES[case]
+        is_fused = engine == "fused"
+        images, labels = (digits.images, digits.labels) if is_fused else colours()
+        inputs = NOISY if is_fused else Inputs()
+        model = network()
+        loss = fit(
+            model,
+            images,
+            labels,
+            recipe,
+            inputs,
+            seed=4,
+            engine=engine,
+            precision=precision,
+            **options,
+        )
+        return model.state_dict(), loss
+
+    return run
+
+
+def assert_same(first, second):
+    """Assert that two results of `fit_case` are the same to the bit."""
+    assert first[1] == second[1]
+    assert first[0].keys() == second[0].keys()
+    for name, value in first[0].items():
+        assert torch.equal(value, second[0][name]), name
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("epochs", [1, 3, 4])
+def test_an_interrupted_training_ends_with_the_same_bits(fit_case, tmp_path, case, epochs):
+    expected = fit_case(case)
+    path = tmp_path / "new folder" / "training.pt"
+    with pytest.raises(Killed):
+        fit_case(case, checkpoint=Checkpoint(path, pause=0), after_epoch=killer(epochs))
+    assert path.is_file()
+    calls = []
+    checkpoint = Checkpoint(path, pause=0)
+    result = fit_case(case, checkpoint=checkpoint, after_epoch=lambda: calls.append(1))
+    assert_same(result, expected)
+    assert len(calls) == 4, "one call for every epoch, those before the interruption included"
+    assert not path.exists()
+    assert_same(fit_case(case, checkpoint=checkpoint), expected)
+
+
+def test_a_continued_training_trains_only_the_epochs_that_remain(fit_case, tmp_path, monkeypatch):
+    path = tmp_path / "training.pt"
+    with pytest.raises(Killed):
+        fit_case("SGD", checkpoint=Checkpoint(path, pause=0), after_epoch=killer(3))
+    epochs = []
+    draw = training.fitting.draw_augmentation
+
+    def record(*arguments):
+        epochs.append(1)
+        return draw(*arguments)
+
+    monkeypatch.setattr(training.fitting, "draw_augmentation", record)
+    fit_case("SGD", checkpoint=Checkpoint(path))
+    assert len(epochs) == 1
+
+
+def test_a_killed_process_leaves_a_checkpoint(tmp_path):
+    path = tmp_path / "training.pt"
+    program = """
+import os, sys
+from pathlib import Path
+import test_training as tests
+calls = []
+def after_epoch():
+    calls.append(1)
+    if len(calls) == 2:
+        os._exit(9)
+checkpoint = tests.Checkpoint(Path(sys.argv[1]), pause=0)
+data = tests.colours()
+tests.fit(tests.small_net(), *data, tests.ONE_CYCLE, tests.Inputs(), seed=4,
+          checkpoint=checkpoint, after_epoch=after_epoch)
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", program, str(path)]
+    process = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert process.returncode == 9, process.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["training.pt"]
+    continued, expected = small_net(), small_net()
+    fit(continued, *colours(), ONE_CYCLE, Inputs(), seed=4, checkpoint=Checkpoint(path))
+    fit(expected, *colours(), ONE_CYCLE, Inputs(), seed=4)
+    assert torch.equal(parameters(continued), parameters(expected))
+
+
+def cut_in_half(content):
+    return content[: len(content) // 2]
+
+
+@pytest.mark.parametrize("damage", [cut_in_half, lambda content: b"not a checkpoint"])
+def test_a_damaged_checkpoint_starts_again_with_a_warning(fit_case, tmp_path, damage):
+    path = tmp_path / "training.pt"
+    with pytest.raises(Killed):
+        fit_case("SGD", checkpoint=Checkpoint(path, pause=0), after_epoch=killer(2))
+    path.write_bytes(damage(path.read_bytes()))
+    message = r"training.pt cannot be read \(\w+\): the training starts from the beginning"
+    with pytest.warns(UserWarning, match=message):
+        result = fit_case("SGD", checkpoint=Checkpoint(path, pause=0))
+    assert_same(result, fit_case("SGD"))
+    assert not path.exists()
+
+
+def changed_start():
+    model = small_net()
+    model[0].weight.data[0, 0, 0, 0] += 1e-3
+    return model
+
+
+OTHER_TRAININGS = {
+    "recipe": {"recipe": replace(AUGMENTED, batch_size=15)},
+    "inputs": {"inputs": Inputs(mean=0.5)},
+    "seed": {"seed": 6},
+    "precision": {"precision": "bfloat16"},
+    "initial weights": {"model": changed_start},
+    "images": {"images": colours()[0].flip(3)},
+    "labels": {"labels": colours()[1].flip(0)},
+    "images, labels": {"images": colours(60)[0], "labels": colours(60)[1]},
+}
+
+
+@pytest.mark.parametrize("difference", OTHER_TRAININGS)
+def test_a_checkpoint_of_another_training_is_refused(tmp_path, difference):
+    path = tmp_path / "training.pt"
+    images, labels = colours()
+    settings = {
+        "model": small_net,
+        "images": images,
+        "labels": labels,
+        "recipe": AUGMENTED,
+        "inputs": Inputs(),
+        "seed": 5,
+    }
+
+    def run(model, **options):
+        fit(model(), checkpoint=Checkpoint(path, pause=0), **options)
+
+    with pytest.raises(Killed):
+        run(**settings, after_epoch=killer(1))
+    content = path.read_bytes()
+    message = rf"training.pt belongs to another training \(different {difference}\): remove it or"
+    with pytest.raises(ValueError, match=message):
+        run(**(settings | OTHER_TRAININGS[difference]))
+    assert path.read_bytes() == content
+    run(**settings)
+
+
+def test_a_file_that_is_no_checkpoint_is_refused_and_stays(tmp_path):
+    path = tmp_path / "model.pt"
+    torch.save(small_net().state_dict(), path)
+    content = path.read_bytes()
+    with pytest.raises(ValueError, match="model.pt is not a checkpoint: pass another path"):
+        fit(small_net(), *colours(), RECIPE, Inputs(), seed=0, checkpoint=Checkpoint(path))
+    assert path.read_bytes() == content
+
+
+def test_a_checkpoint_is_written_after_a_pause_only(tmp_path, monkeypatch):
+    """A clock on which an epoch takes four seconds: one of three is written."""
+    path, clock, times = tmp_path / "training.pt", [100.0], []
+    monkeypatch.setattr("pruncam.training.checkpoint.time.monotonic", lambda: clock[0])
+    write = Checkpoint.write
+
+    def record(self, *arguments):
+        times.append(clock[0])
+        write(self, *arguments)
+
+    def after_epoch():
+        clock[0] += 4
+
+    monkeypatch.setattr(Checkpoint, "write", record)
+    recipe = Recipe(((8, 0.01),), 70)
+    checkpoint = Checkpoint(path, pause=10)
+    fit(
+        small_net(),
+        *colours(),
+        recipe,
+        Inputs(),
+        seed=0,
+        checkpoint=checkpoint,
+        after_epoch=after_epoch,
+    )
+    assert times == [112, 124]
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("checkpoint", ["training.pt", Path("training.pt"), True])
+def test_anything_but_a_checkpoint_is_refused(checkpoint):
+    with pytest.raises(TypeError, match="checkpoint must be a training.Checkpoint or None, got"):
+        fit(mnist_net(), IMAGES, LABELS, RECIPE, Inputs(), seed=0, checkpoint=checkpoint)
+
+
+def test_a_negative_pause_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="pause must be at least 0, got -1"):
+        Checkpoint(tmp_path / "training.pt", pause=-1)
+
+
+# ---------------------------------------------------------------- accuracy
 
 
 def constant(logits):
@@ -423,11 +974,41 @@ def test_the_fused_engine_takes_the_network_with_and_without_masks():
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_training_that_diverges_says_so(digits, engine):
-    with pytest.raises(
-        ValueError, match="the loss became (nan|inf) in epoch 1: lower the learning rate"
-    ):
-        trained(net(), digits, engine, Recipe(((2, 1e20),), 32))
+@pytest.mark.parametrize("rate", [1e2, 1e8, 1e20])
+def test_a_training_that_diverges_says_so(digits, engine, rate):
+    message = rf"the loss became \S+ in epoch 1: lower the learning rate \({re.escape(f'{rate:g}')}"
+    for seed in range(3):
+        with pytest.raises(ValueError, match=message):
+            trained(net(seed), digits, engine, Recipe(((2, rate),), 32))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("name", ["conv2.weight", "fc.bias"])
+def test_a_model_with_a_weight_that_is_not_finite_is_refused(digits, engine, value, name):
+    model = net()
+    model.get_parameter(name).data.view(-1)[3] = value
+    message = f"{name} has NaN or infinite values before the training"
+    with pytest.raises(ValueError, match=message):
+        trained(model, digits, engine)
+
+
+def test_statistics_of_batch_norm_that_are_not_finite_are_refused():
+    model = small_net()
+    model[1].running_var[2] = math.inf
+    with pytest.raises(ValueError, match="1.running_var has NaN .* before the training"):
+        fit(model, *colours(), RECIPE, Inputs(), seed=0)
+    # The variance overflows, which turns the layer's output and the loss into ordinary numbers.
+    model = small_net()
+    model[0].weight.data *= 1e25
+    with pytest.raises(ValueError, match="1.running_var has NaN .* after epoch 1: lower the"):
+        fit(model, *colours(), RECIPE, Inputs(), seed=0)
+
+
+def test_a_buffer_that_is_infinite_on_purpose_is_accepted():
+    model = small_net()
+    model.register_buffer("attention_mask", torch.full((3, 3), -math.inf).triu(1))
+    assert math.isfinite(fit(model, *colours(), RECIPE, Inputs(), seed=0))
 
 
 IMAGES, LABELS = torch.zeros(4, 1, 28, 28, dtype=torch.uint8), torch.tensor([0, 1, 2, 3])
@@ -495,13 +1076,33 @@ def test_models_and_engines_that_do_not_fit_are_refused(model, engine, message):
         ({"momentum": 1.0}, "momentum must be in \\[0, 1\\)"),
         ({"weight_decay": -1.0}, "weight_decay not negative"),
         ({"weight_decay": float("nan")}, "weight_decay not negative"),
-        ({"optimizer": "lion"}, "unknown optimizer 'lion': choose one of sgd, adam"),
+        ({"optimizer": "nesterov", "momentum": 0}, "'nesterov' needs a momentum above 0, got 0"),
+        ({"label_smoothing": 1.0}, "label_smoothing must be in \\[0, 1\\), got 1.0"),
+        ({"label_smoothing": -0.1}, "label_smoothing must be in \\[0, 1\\), got -0.1"),
+        ({"optimizer": "lion"}, "unknown optimizer 'lion': choose one of sgd, nesterov, adam"),
         ({"shift": -1}, "shift must be at least 0, got -1"),
     ],
 )
 def test_recipes_that_make_no_sense_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         Recipe(**({"schedule": ((1, 0.1),), "batch_size": 8} | arguments))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, 0.1), "epochs must be at least 1, got 0"),
+        ((1.5, 0.1), "epochs must be a whole number of at least 1, got 1.5"),
+        ((3, 0.0), "a finite peak above 0 and a warmup in \\(0, 1\\), got 0.0 and 0.2"),
+        ((3, math.inf), "a finite peak above 0"),
+        ((3, math.nan), "a finite peak above 0"),
+        ((3, 0.1, 0.0), "a warmup in \\(0, 1\\), got 0.1 and 0.0"),
+        ((3, 0.1, 1.0), "a warmup in \\(0, 1\\), got 0.1 and 1.0"),
+    ],
+)
+def test_one_cycle_schedules_that_make_no_sense_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        OneCycle(*arguments)
 
 
 @pytest.mark.parametrize(

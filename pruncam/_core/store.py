@@ -16,6 +16,8 @@ import torch
 
 from pruncam._core.paths import cache_folder
 
+_DAMAGED = "{name} in the cache cannot be read ({reason}) and is recomputed"
+
 
 @dataclass(frozen=True)
 class Step:
@@ -68,7 +70,7 @@ class Store:
         warning.
         """
         path = self.path(step)
-        stored = _read(path)
+        stored = read_checked(path)
         if stored is not None:
             return StoredResult(stored["value"], stored["seconds"], fresh=False)
         start = time.perf_counter()
@@ -144,7 +146,11 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def read_checked(path: Path, warning: str = _DAMAGED) -> Any:
+    """Return the content of a file written by `torch.save`; None if there is none.
+
+    A damaged file counts as none, with a warning: `warning` with the file's name and the reason.
+    """
     if not path.is_file():
         return None
     try:
@@ -152,9 +158,7 @@ def _read(path: Path) -> dict[str, Any] | None:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler raises any kind of error on a damaged file
         reason = type(error).__name__
-        warnings.warn(
-            f"{path.name} in the cache cannot be read ({reason}) and is recomputed", stacklevel=3
-        )
+        warnings.warn(warning.format(name=path.name, reason=reason), stacklevel=3)
         return None
 
 

@@ -5,7 +5,7 @@ import reprlib
 from collections.abc import Iterable
 from typing import TypeGuard
 
-PROFILES = ("quick", "laptop", "paper")
+PROFILES = ("quick", "overnight", "paper")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 

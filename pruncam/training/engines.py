@@ -1,6 +1,6 @@
 """The two ways to run a training epoch: PyTorch, and compiled code for the MNIST network."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -10,48 +10,70 @@ from pruncam import pruning
 from pruncam._core.validation import check_choice
 from pruncam.training.augmentation import Augmentation
 from pruncam.training.compiled import trainer
-from pruncam.training.recipes import Inputs, Recipe
+from pruncam.training.precision import PRECISIONS, autocast
+from pruncam.training.recipes import Inputs, OneCycle, Recipe
 
 ENGINES = ("auto", "torch", "fused")
 
 
 class Engine(Protocol):
-    """An engine with its optimiser's state."""
+    """A training in progress: the model and the state of its optimiser."""
 
     def epoch(
         self,
         order: Tensor,
-        learning_rate: float,
+        rates: list[float],
         noise_key: int,
         augmentation: Augmentation | None,
     ) -> float:
-        """Train on all images once, in the given order; return the mean loss."""
+        """Train on all images once, in this order; return the mean loss.
+
+        `rates` are the learning rates of the batches.
+        """
+
+    def state(self) -> dict[str, Any]:
+        """Return the weights and the state of the optimiser, which the next epoch overwrites."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a state that `state` returned."""
 
 
 def resolve_engine(
     model: nn.Module,
     engine: str,
     recipe: Recipe,
+    precision: str = "float32",
 ) -> str:
     """Return the engine that `fit` uses for this model and recipe: "fused" or "torch".
 
-    Raises ValueError if the engine is unknown or cannot train this model by this recipe.
+    Raises ValueError if engine or precision is unknown, or the engine cannot train this model by
+    this recipe.
     """
     check_choice("engine", engine, ENGINES)
-    plain_sgd = recipe.optimizer == "sgd" and not recipe.augments
-    is_supported = plain_sgd and trainer.supports(model)
+    check_choice("precision", precision, PRECISIONS)
+    is_plain = _is_plain_sgd(recipe) and precision != "bfloat16"
+    is_supported = is_plain and trainer.supports(model)
     if engine == "auto":
         return "fused" if is_supported and trainer.available() else "torch"
     if engine == "fused" and not is_supported:
         raise ValueError(
-            "engine 'fused' trains only the MNIST network in float32, by SGD without augmentation: "
-            "use engine 'torch'"
+            "engine 'fused' trains only the MNIST network in float32, by SGD with a learning rate "
+            "that changes in steps, without augmentation or label smoothing: use engine 'torch'"
         )
     return engine
 
 
+def _is_plain_sgd(recipe: Recipe) -> bool:
+    if recipe.optimizer != "sgd" or isinstance(recipe.schedule, OneCycle):
+        return False
+    return not recipe.augments and recipe.label_smoothing == 0
+
+
 class TorchEngine:
-    """Training epochs in PyTorch, on the images' device."""
+    """Training epochs in PyTorch, on the images' device.
+
+    `precision` is "float32" or "bfloat16", `layout` the layout of batches in memory.
+    """
 
     def __init__(
         self,
@@ -60,26 +82,32 @@ class TorchEngine:
         labels: Tensor,
         recipe: Recipe,
         inputs: Inputs,
+        *,
+        precision: str,
+        layout: torch.memory_format,
     ) -> None:
         self.model = model
         self.images = images
         self.labels = labels
         self.recipe = recipe
         self.inputs = inputs
+        self.precision = precision
+        self.layout = layout
         self.optimizer = _optimizer(model, recipe)
 
     def epoch(
         self,
         order: Tensor,
-        learning_rate: float,
+        rates: list[float],
         noise_key: int,
         augmentation: Augmentation | None,
     ) -> float:
-        """Train on all images once, in the given order; return the mean loss."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+        """Train on all images once, in this order; return the mean loss."""
         total = torch.zeros((), device=self.images.device)
-        for indices in order.split(self.recipe.batch_size):
+        batches = order.split(self.recipe.batch_size)
+        for indices, rate in zip(batches, rates, strict=True):
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
             batch = indices.to(self.images.device)
             images = self.inputs.add_noise(self.images[batch], batch, noise_key)
             if augmentation is not None:
@@ -88,8 +116,23 @@ class TorchEngine:
             total += loss * len(batch)
         return total.item() / len(order)
 
+    def state(self) -> dict[str, Any]:
+        """Return the weights and the state of the optimiser, which the next epoch overwrites."""
+        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a state that `state` returned."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
     def _step(self, x: Tensor, labels: Tensor) -> Tensor:
-        loss = functional.cross_entropy(self.model(x), labels)
+        x = x.contiguous(memory_format=self.layout)
+        with autocast(self.precision, x.device):
+            logits = self.model(x)
+        # bfloat16 would round the loss to three digits.
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        smoothing = self.recipe.label_smoothing
+        loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -101,7 +144,13 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     parameters, decay = model.parameters(), recipe.weight_decay
     if recipe.optimizer == "adam":
         return torch.optim.Adam(parameters, lr=1.0, weight_decay=decay)
-    return torch.optim.SGD(parameters, lr=1.0, momentum=recipe.momentum, weight_decay=decay)
+    return torch.optim.SGD(
+        parameters,
+        lr=1.0,
+        momentum=recipe.momentum,
+        weight_decay=decay,
+        nesterov=recipe.optimizer == "nesterov",
+    )
 
 
 class CompiledEngine:
@@ -122,11 +171,24 @@ class CompiledEngine:
     def epoch(
         self,
         order: Tensor,
-        learning_rate: float,
+        rates: list[float],
         noise_key: int,
         augmentation: Augmentation | None,
     ) -> float:
-        """Train on all images once, in the given order; return the mean loss."""
-        loss = self.trainer.epoch(self.images, self.labels, order, learning_rate, noise_key)
+        """Train on all images once, in this order, at the first of the rates (all are equal)."""
+        loss = self.trainer.epoch(self.images, self.labels, order, rates[0], noise_key)
         self.trainer.finish()
         return loss
+
+    def state(self) -> dict[str, Any]:
+        """Return the weights and the state of the optimiser, which the next epoch overwrites."""
+        return {
+            "weights": torch.from_numpy(self.trainer.weights),
+            "velocity": torch.from_numpy(self.trainer.velocity),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a state that `state` returned."""
+        self.trainer.weights[:] = state["weights"].numpy()
+        self.trainer.velocity[:] = state["velocity"].numpy()
+        self.trainer.finish()

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +13,16 @@ from pruncam._core.seeds import derive, generator
 from pruncam._core.validation import check_model, check_number
 from pruncam._nn.probe import check_fit
 from pruncam.training.augmentation import draw_augmentation
+from pruncam.training.checkpoint import Checkpoint, checksum
 from pruncam.training.dropout import seeded_dropout
 from pruncam.training.engines import CompiledEngine, Engine, TorchEngine, resolve_engine
+from pruncam.training.memory_layout import channels_last
+from pruncam.training.precision import resolve_precision
 from pruncam.training.recipes import Inputs, Recipe
+
+# Far above the loss of any untrained network on normalised images.
+_DIVERGED_LOSS = 1e4
+_STATISTICS = ("running_mean", "running_var")
 
 
 def fit(
@@ -25,6 +34,8 @@ def fit(
     *,
     seed: int,
     engine: str = "auto",
+    precision: str = "float32",
+    checkpoint: Checkpoint | None = None,
     after_epoch: Callable[[], None] = lambda: None,
 ) -> float:
     """Train `model` in place by cross-entropy and return the mean loss of the last epoch.
@@ -33,10 +44,12 @@ def fit(
     the epoch; all but dropout are the same on every device and engine. The compiled engine gives
     the same weights to the bit on every processor. Dropout draws from PyTorch's global random
     state, which is restored: models with dropout should not be trained in several threads at once.
+    A training that continues from a checkpoint ends with the same weights to the bit.
 
     Parameters
     ----------
     model : classifier on the images' device, with or without masks (`pruncam.pruning`)
+        PyTorch trains it with channels last in memory, if its forward pass allows that.
     images : uint8 tensor of shape (N, C, H, W)
     labels : int64 tensor of shape (N,)
     recipe : optimiser, learning rates and augmentation
@@ -45,51 +58,137 @@ def fit(
     engine : "torch", "fused" or "auto"
         "torch" runs on the model's device; "fused" is compiled code for the MNIST network, on the
         CPU whatever the model's device; "auto" is the faster one that applies.
+    precision : "float32", "bfloat16" or "auto"
+        "bfloat16" is mixed precision: convolutions and FC layers compute in bfloat16, weights stay
+        in float32. "auto" is bfloat16 where the hardware has it (`resolve_precision`), but float32
+        if the compiled engine trains the model.
+    checkpoint : file from which an interrupted training continues
+        The state is written there after an epoch. The file is removed when the training is
+        complete.
     after_epoch : function called after every epoch
-        An exception that it raises ends the training.
+        A training that continues calls it at once for every epoch that was trained before. An
+        exception that it raises ends the training.
 
     Raises
     ------
     ValueError
-        If the engine is unknown or cannot train this model, images and labels are not as above or
-        do not fit the model, or the training diverges.
+        If engine or precision is unknown or cannot train this model, images and labels are not as
+        above or do not fit the model, the checkpoint belongs to another training, a weight or a
+        statistic of BatchNorm is not finite, or the training diverges.
     TypeError
         If an argument has the wrong type.
     """
     _check_data(model, images, labels)
-    _check_settings(recipe, inputs, seed, after_epoch)
-    engine = resolve_engine(model, engine, recipe)
-    check_fit(model, inputs.normalize(images[:2]), labels)
+    _check_settings(recipe, inputs, seed, checkpoint, after_epoch)
+    engine = resolve_engine(model, engine, recipe, precision)
+    precision = "float32" if engine == "fused" else resolve_precision(precision, images.device)
+    examples = inputs.normalize(images[:2])
+    check_fit(model, examples, labels)
     pruning.apply_masks(model)
-    engine_class = CompiledEngine if engine == "fused" else TorchEngine
-    runner: Engine = engine_class(model, images, labels, recipe, inputs)
+    _check_finite(model, "before the training")
+    identity: dict[str, Any] = {}
+    if checkpoint is not None:
+        identity = {
+            "recipe": repr(recipe),
+            "inputs": repr(inputs),
+            "seed": seed,
+            "engine": engine,
+            "precision": precision,
+            "initial weights": checksum([*model.parameters(), *model.buffers()]),
+            "images": checksum([images]),
+            "labels": checksum([labels]),
+        }
     model.train()
-    loss = float("nan")
-    for epoch, learning_rate in enumerate(recipe.learning_rates):
-        order = torch.randperm(len(images), generator=generator(seed, "order", epoch))
-        augmentation = draw_augmentation(recipe, len(images), generator(seed, "moves", epoch))
-        noise_key = derive(seed, "noise", epoch)
-        with seeded_dropout(model, derive(seed, "dropout", epoch)):
-            loss = runner.epoch(order, learning_rate, noise_key, augmentation)
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"the loss became {loss} in epoch {epoch + 1}: "
-                f"lower the learning rate ({learning_rate})"
+    with channels_last(model, examples) as layout:
+        runner: Engine
+        if engine == "fused":
+            runner = CompiledEngine(model, images, labels, recipe, inputs)
+        else:
+            runner = TorchEngine(
+                model, images, labels, recipe, inputs, precision=precision, layout=layout
             )
-        after_epoch()
+        training = _Training(model, runner, recipe, seed, len(images))
+        loss = training.run(checkpoint, identity, after_epoch)
+    if checkpoint is not None:
+        checkpoint.remove()
     return loss
+
+
+@dataclass(frozen=True)
+class _Training:
+    """A training of `model` by an engine, on a number of images."""
+
+    model: nn.Module
+    engine: Engine
+    recipe: Recipe
+    seed: int
+    image_count: int
+
+    def run(
+        self,
+        checkpoint: Checkpoint | None,
+        identity: dict[str, Any],
+        after_epoch: Callable[[], None],
+    ) -> float:
+        """Train for all epochs, or for those that remain; return the mean loss of the last one."""
+        epochs, loss = 0, math.nan
+        state = None if checkpoint is None else checkpoint.read(identity)
+        if state is not None:
+            epochs, loss = state["epochs"], state["loss"]
+            self.engine.restore(state["engine"])
+            for _ in range(epochs):
+                after_epoch()
+        for epoch in range(epochs, self.recipe.epochs):
+            loss = self._epoch(epoch)
+            if checkpoint is not None and checkpoint.is_due:
+                state = {"epochs": epoch + 1, "loss": loss, "engine": self.engine.state()}
+                checkpoint.write(identity, state)
+            after_epoch()
+        return loss
+
+    def _epoch(self, epoch: int) -> float:
+        """Train for one epoch; return the mean loss. Raises ValueError if the training diverges."""
+        order = torch.randperm(self.image_count, generator=generator(self.seed, "order", epoch))
+        moves = generator(self.seed, "moves", epoch)
+        augmentation = draw_augmentation(self.recipe, self.image_count, moves)
+        batches = math.ceil(self.image_count / self.recipe.batch_size)
+        rates = self.recipe.rates.batch_rates(epoch, batches)
+        noise_key = derive(self.seed, "noise", epoch)
+        with seeded_dropout(self.model, derive(self.seed, "dropout", epoch)):
+            loss = self.engine.epoch(order, rates, noise_key, augmentation)
+        advice = f"lower the learning rate ({max(rates):g})"
+        if not loss < _DIVERGED_LOSS:
+            raise ValueError(f"the loss became {loss:g} in epoch {epoch + 1}: {advice}")
+        _check_finite(self.model, f"after epoch {epoch + 1}: {advice}")
+        return loss
+
+
+@torch.no_grad()
+def _check_finite(model: nn.Module, moment: str) -> None:
+    """Raise ValueError unless all weights and statistics of BatchNorm are finite.
+
+    Other buffers may be infinite, such as the mask of an attention layer.
+    """
+    statistics = [entry for entry in model.named_buffers() if entry[0].endswith(_STATISTICS)]
+    for name, values in (*model.named_parameters(), *statistics):
+        if not values.isfinite().all():
+            raise ValueError(f"{name} has NaN or infinite values {moment}")
 
 
 def _check_settings(
     recipe: Recipe,
     inputs: Inputs,
     seed: int,
+    checkpoint: object,
     after_epoch: object,
 ) -> None:
     if not isinstance(recipe, Recipe):
         raise TypeError(f"recipe must be a training.Recipe, got {type(recipe).__name__}")
     if not isinstance(inputs, Inputs):
         raise TypeError(f"inputs must be a training.Inputs, got {type(inputs).__name__}")
+    if not isinstance(checkpoint, Checkpoint | None):
+        kind = type(checkpoint).__name__
+        raise TypeError(f"checkpoint must be a training.Checkpoint or None, got {kind}")
     if not callable(after_epoch):
         raise TypeError(f"after_epoch must be a function, got {type(after_epoch).__name__}")
     check_number("seed", seed, whole=True)

@@ -1,14 +1,84 @@
-"""Settings of a training: the optimisation recipe and the preparation of the images."""
+"""Training recipes: optimiser, learning rates, augmentation, and the input of the network."""
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import Tensor
 
 from pruncam._core.validation import check_choice, check_number, is_number, short_repr
 from pruncam.datasets import noise
 
-OPTIMIZERS = ("sgd", "adam")
+OPTIMIZERS = ("sgd", "nesterov", "adam")
+
+
+@dataclass(frozen=True)
+class OneCycle:
+    """A learning rate that rises once to a peak and falls to zero (Smith & Topin 2019).
+
+    It rises linearly from zero during the first `warmup` of the training, then falls along half a
+    cosine. It changes with every batch, to its value in the middle of the batch's time.
+
+    Parameters
+    ----------
+    epochs : epochs of the whole training
+    peak : the largest learning rate
+    warmup : share of the training during which the rate rises, in (0, 1)
+    """
+
+    epochs: int
+    peak: float
+    warmup: float = 0.2
+
+    def __post_init__(self) -> None:
+        check_number("epochs", self.epochs, whole=True, at_least=1)
+        check_number("peak", self.peak)
+        check_number("warmup", self.warmup)
+        if not (0 < self.peak < math.inf and 0 < self.warmup < 1):
+            raise ValueError(
+                "a one-cycle schedule needs a finite peak above 0 and a warmup in (0, 1), "
+                f"got {self.peak} and {self.warmup}"
+            )
+
+    def batch_rates(self, epoch: int, batches: int) -> list[float]:
+        """Return the learning rate of every batch of an epoch; epochs count from 0."""
+        total = self.epochs * batches
+        start = epoch * batches
+        return [self._rate((start + batch + 0.5) / total) for batch in range(batches)]
+
+    def _rate(self, progress: float) -> float:
+        """Return the learning rate after a share `progress` of the training."""
+        if progress < self.warmup:
+            return self.peak * progress / self.warmup
+        fall = (progress - self.warmup) / (1 - self.warmup)
+        return self.peak * (1 + math.cos(math.pi * fall)) / 2
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A learning rate that changes in steps, after whole epochs.
+
+    `phases` are (epochs, learning rate) pairs: ((8, 0.01), (2, 0.001)) is ten epochs.
+    """
+
+    phases: tuple[tuple[int, float], ...]
+
+    def __post_init__(self) -> None:
+        if not _are_phases(self.phases):
+            raise ValueError(
+                "a schedule is (epochs, learning rate) pairs, both above 0 and epochs whole, "
+                f"such as ((8, 0.01), (2, 0.001)), got {short_repr(self.phases)}"
+            )
+
+    @property
+    def epochs(self) -> int:
+        """Return the number of epochs of the whole training."""
+        return sum(epochs for epochs, _ in self.phases)
+
+    def batch_rates(self, epoch: int, batches: int) -> list[float]:
+        """Return the learning rate of every batch of an epoch; epochs count from 0."""
+        rates = [rate for epochs, rate in self.phases for _ in range(epochs)]
+        return [rates[epoch]] * batches
 
 
 @dataclass(frozen=True)
@@ -17,32 +87,30 @@ class Recipe:
 
     Parameters
     ----------
-    schedule : (epochs, learning rate) pairs, in order
-        ((8, 0.01), (2, 0.001)) is ten epochs; the learning rate changes in steps.
+    schedule : (epochs, learning rate) pairs in order, or a `OneCycle`
+        ((8, 0.01), (2, 0.001)) is ten epochs with a learning rate that changes in steps.
     batch_size : images per step
-    momentum : of "sgd", in [0, 1); "adam" has none
+    momentum : of "sgd" and "nesterov", in [0, 1); "adam" has none
     weight_decay : L2 penalty on all parameters
-    optimizer : "sgd" or "adam"
+    optimizer : "sgd", "nesterov" (SGD with Nesterov's momentum) or "adam"
     shift : largest shift of an image, in pixels
         Each image is padded with this many black pixels on every side and cropped to its size at a
         random position, in every epoch again.
     mirror : whether each image is flipped from left to right with probability 1/2 in every epoch
+    label_smoothing : share of the target probability spread over all classes, in [0, 1)
     """
 
-    schedule: tuple[tuple[int, float], ...]
+    schedule: tuple[tuple[int, float], ...] | OneCycle
     batch_size: int
     momentum: float = 0.9
     weight_decay: float = 0.0
     optimizer: str = "sgd"
     shift: int = 0
     mirror: bool = False
+    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        if not _is_schedule(self.schedule):
-            raise ValueError(
-                "a schedule is (epochs, learning rate) pairs, both above 0 and epochs whole, "
-                f"such as ((8, 0.01), (2, 0.001)), got {short_repr(self.schedule)}"
-            )
+        _ = self.rates  # checks the schedule
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_number("batch_size", self.batch_size, whole=True, at_least=1)
         check_number("shift", self.shift, whole=True, at_least=0)
@@ -55,11 +123,21 @@ class Recipe:
                 "momentum must be in [0, 1) and weight_decay not negative, "
                 f"got {self.momentum}, {self.weight_decay}"
             )
+        if self.optimizer == "nesterov" and self.momentum == 0:
+            raise ValueError("optimizer 'nesterov' needs a momentum above 0, got 0")
+        check_number("label_smoothing", self.label_smoothing)
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing must be in [0, 1), got {self.label_smoothing}")
+
+    @cached_property
+    def rates(self) -> Steps | OneCycle:
+        """Return the learning rates by epoch and batch."""
+        return self.schedule if isinstance(self.schedule, OneCycle) else Steps(self.schedule)
 
     @property
-    def learning_rates(self) -> list[float]:
-        """Return the learning rate of each epoch."""
-        return [rate for epochs, rate in self.schedule for _ in range(epochs)]
+    def epochs(self) -> int:
+        """Return the number of epochs of the whole training."""
+        return self.rates.epochs
 
     @property
     def augments(self) -> bool:
@@ -67,10 +145,10 @@ class Recipe:
         return self.shift > 0 or self.mirror
 
 
-def _is_schedule(schedule: object) -> bool:
-    if not isinstance(schedule, tuple | list):
+def _are_phases(phases: object) -> bool:
+    if not isinstance(phases, tuple | list):
         return False
-    return len(schedule) > 0 and all(_is_phase(phase) for phase in schedule)
+    return len(phases) > 0 and all(_is_phase(phase) for phase in phases)
 
 
 def _is_phase(phase: object) -> bool:

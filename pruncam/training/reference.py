@@ -1,0 +1,139 @@
+"""Training of the reference networks from their cards."""
+
+import copy
+import platform
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torchvision
+from safetensors.torch import save as serialize
+from torch import nn
+
+from pruncam._core.seeds import derive
+from pruncam._core.store import Step, write_atomically
+from pruncam.datasets import ImageSet, catalog
+from pruncam.networks import Card, initialize
+from pruncam.networks.reference import checksum
+from pruncam.training.checkpoint import Checkpoint
+from pruncam.training.fitting import fit
+from pruncam.training.precision import resolve_precision
+from pruncam.training.prediction import accuracy
+from pruncam.training.recipes import Inputs, OneCycle, Recipe
+
+_VERSION = 1  # to be raised whenever a change of code changes the weights
+
+
+def recipe(card: Card) -> Recipe:
+    """Return the recipe of a card."""
+    arguments: dict[str, Any] = dict(card.recipe)
+    one_cycle = arguments.pop("one_cycle", None)
+    if one_cycle is not None:
+        return Recipe(OneCycle(**one_cycle), **arguments)
+    return Recipe(**arguments)
+
+
+def images(card: Card, split: str, data_dir: str | None = None) -> ImageSet:
+    """Return the images of a split, in three channels and at the size that the network takes.
+
+    Raises DataError if they are missing.
+    """
+    count = card.data[f"{split}_images"]
+    loaded = catalog.load(card.data["source"], split, data_dir=data_dir, at_most=count)
+    return loaded.as_rgb().resized(card.data["size"])
+
+
+def step(card: Card, train_images: ImageSet, seed: int, device: torch.device) -> Step:
+    """Return the step under which a network trained from a card on a device is stored."""
+    inputs = {
+        "network": dict(card.network),
+        "inputs": dict(card.inputs),
+        "recipe": dict(card.recipe),
+        "name": card.name,
+        "seed": seed,
+        "train": train_images.checksum,
+        "precision": resolve_precision(card.precision, device),
+    }
+    return Step("reference-network", _VERSION, inputs)
+
+
+def train(
+    card: Card,
+    train_images: ImageSet,
+    *,
+    seed: int | None = None,
+    checkpoint: Checkpoint | None = None,
+    after_epoch: Callable[[], None] = lambda: None,
+) -> nn.Module:
+    """Return a network newly trained from a card, in eval mode, on the device of the images.
+
+    `seed` is by default that of the card; `checkpoint` and `after_epoch` are those of `fit`.
+    """
+    seed = card.seed if seed is None else seed
+    model = initialize(card.build(), "pytorch", derive(seed, "reference weights", card.name))
+    model.to(train_images.images.device)
+    fit(
+        model,
+        train_images.images,
+        train_images.labels,
+        recipe(card),
+        Inputs(**card.inputs),
+        seed=derive(seed, "reference training", card.name),
+        precision=card.precision,
+        checkpoint=checkpoint,
+        after_epoch=after_epoch,
+    )
+    return model.eval()
+
+
+def save(card: Card, model: nn.Module, train_images: ImageSet, test_images: ImageSet) -> Card:
+    """Write weights and card into the package; return the card with the facts of the result.
+
+    Parameters are rounded to half precision; buffers (statistics of BatchNorm) are not. The
+    accuracies are those of the rounded network, which is the one that `networks.load` returns.
+    """
+    rounded = copy.deepcopy(model).cpu()
+    state = dict(rounded.state_dict())
+    for name, parameter in rounded.named_parameters():
+        state[name] = parameter.detach().half()
+    rounded.load_state_dict(state)
+    rounded.to(train_images.images.device)
+    content = serialize({name: value.contiguous() for name, value in state.items()})
+    result = {
+        "train_accuracy": _accuracy(card, rounded, train_images),
+        "test_accuracy": _accuracy(card, rounded, test_images),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "bytes": len(content),
+        "sha256": checksum(content),
+        **_circumstances(card, train_images, test_images),
+    }
+    complete = replace(card, result=result)
+    write_atomically(card.file, lambda temporary: temporary.write_bytes(content))
+    complete.save()
+    return complete
+
+
+def _accuracy(card: Card, model: nn.Module, split: ImageSet) -> float:
+    """Return the accuracy in %, with two decimals."""
+    prepare = Inputs(**card.inputs).normalize
+    share = accuracy(model, split.images, split.labels, prepare=prepare)
+    return round(100 * share, 2)
+
+
+def _circumstances(card: Card, train_images: ImageSet, test_images: ImageSet) -> dict[str, Any]:
+    """Return the facts about images, hardware and versions of a training."""
+    device = train_images.images.device
+    return {
+        "train_images": len(train_images),
+        "test_images": len(test_images),
+        "images": test_images.provenance,
+        "images_sha256": {"train": train_images.checksum, "test": test_images.checksum},
+        "precision": resolve_precision(card.precision, device),
+        "device": device.type,
+        "versions": {
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+            "torchvision": str(torchvision.__version__),
+        },
+    }
