@@ -2,7 +2,8 @@
 
 Ratios are of one-thread CPU time, because the wall clock of a shared machine varies by several
 times; the wall clock with all threads is given too. The library's Ablation-CAM takes hundreds of
-forward passes per image, so it gets fewer images; all rates are per image.
+forward passes per image, so it gets fewer images; all rates are per image. Maps are read at the
+default target layer, which the column `layer` names.
 """
 
 from collections.abc import Callable
@@ -42,11 +43,13 @@ def _compare(network: str, case: Case) -> pd.DataFrame:
     sides[TOGETHER] = partial(cams.explain, model, images, methods=METHODS)
     cpu = per_item(cpu_times(sides, case.rounds), counts)
     wall = per_item(wall_times(sides, 1), counts)
+    layer = cams.default_layer(model, images[:1])
     rows = []
     for method in (*METHODS, TOGETHER):
         row = {
             "network": network,
             "method": method,
+            "layer": layer,
             "images/s": 1 / median(cpu[method]),
             "forward passes": median(ratios(cpu[method], cpu["forward"])),
             "wall images/s": 1 / wall[method][0],

@@ -3,11 +3,12 @@
 import copy
 from functools import partial
 
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
-from pruncam import cams, pruning, statistics, training
+from pruncam import cams, pruning, scoring, statistics, training
 from pruncam._core.machine import Machine
 from pruncam.datasets import noise
 from pruncam.networks import initialize, mnist_net
@@ -78,6 +79,58 @@ CASES = [
         "whole number of at least 1, got '8'",
         explain,
         batch_size="8",
+    ),
+    case(
+        "heatmaps: maps of one cell",
+        ValueError,
+        "no layer with a feature map .* of more than one cell .*: pass larger images, or target_",
+        cams.heatmaps,
+        nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2, 2)),
+        torch.rand(1, 1, 3, 3),
+        method="grad-cam",
+    ),
+    case(
+        "heatmaps: no convolution",
+        ValueError,
+        r"applies no Conv2d layer: pass target_layer, .* whose output is \(N, C, H, W\)$",
+        cams.heatmaps,
+        nn.Sequential(nn.Flatten(), nn.Linear(9, 2)),
+        torch.rand(1, 1, 3, 3),
+        method="grad-cam",
+    ),
+    case("readings: no model", TypeError, NO_MODEL, cams.readings, "net", torch.rand(1, 1, 3, 3)),
+    case(
+        "readings: size",
+        ValueError,
+        r"cannot take images of shape \(1, 14, 14\)",
+        cams.readings,
+        NET,
+        torch.rand(1, 1, 14, 14),
+    ),
+    case(
+        "default layer: cells",
+        ValueError,
+        "min_cells must be at least 1, got 0",
+        cams.default_layer,
+        NET,
+        torch.rand(1, 1, 28, 28),
+        min_cells=0,
+    ),
+    case(
+        "default layer: one image shape",
+        ValueError,
+        r"cannot take images of shape \(3, 28, 28\)",
+        cams.default_layer,
+        NET,
+        torch.rand(1, 3, 28, 28),
+    ),
+    case(
+        "summarize: rows without empty maps",
+        ValueError,
+        "these have no column baseline_empty, pruned_empty",
+        scoring.summarize,
+        pd.DataFrame({"method": ["a"], "label": [0], "pruned_prediction": [0], "pe": [1.0]}),
+        scores=["pe"],
     ),
     case(
         "prune: text amount",

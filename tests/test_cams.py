@@ -17,6 +17,7 @@ from torchvision.models.vgg import make_layers
 from pruncam import cams
 from pruncam.cams import explanation, reference
 from pruncam.cams.model_split import HookedModel, TracedModel, split_model
+from pruncam.cams.postprocess import to_heatmaps
 from pruncam.cams.registry import CamMethod
 from pruncam.cams.target_layer import find_target_layer
 from pruncam.networks import mnist_net
@@ -138,17 +139,25 @@ def networks():
         }
 
 
+LAST_CONVOLUTIONS = {
+    "mnist": "conv2",
+    "small_vgg": "0.8",
+    "vgg11": "features.18",
+    "resnet18": "layer4.1.conv2",
+}
 TARGET_LAYERS = [
-    *[("mnist", layer) for layer in (None, "relu2", "conv1", "relu1")],
-    *[("masked", layer) for layer in (None, "relu2", "conv1")],
-    *[("small_vgg", layer) for layer in (None, "0.9", "0.10", "0.11", "0", "0.4", "0.5")],
+    *[("mnist", layer) for layer in ("conv2", "relu2", "conv1", "relu1")],
+    *[("masked", layer) for layer in ("conv2", "relu2", "conv1")],
+    *[("small_vgg", layer) for layer in ("0.8", "0.9", "0.10", "0.11", "0", "0.4", "0.5")],
+    ("vgg11", "avgpool"),
     *[
         ("vgg11", layer)
-        for layer in (None, "features.19", "features.16", "features.17", "features", "avgpool")
+        for layer in ("features.18", "features.19", "features.16", "features.17", "features")
     ],
+    ("resnet18", "layer3.0.relu"),
     *[
         ("resnet18", layer)
-        for layer in (None, "layer4", "layer4.1.bn2", "layer3.0.relu", "layer2.0.downsample.0")
+        for layer in ("layer4.1.conv2", "layer4", "layer4.1.bn2", "layer2.0.downsample.0")
     ],
 ]
 
@@ -173,20 +182,21 @@ def test_maps_equal_the_library(networks, network, layer, method):
 @pytest.mark.parametrize("network", ["mnist", "small_vgg", "resnet18"])
 def test_maps_of_given_classes_equal_the_library(networks, network, method):
     model, images = networks[network]
+    options = {"method": method, "target_layer": LAST_CONVOLUTIONS[network]}
     targets = torch.arange(len(images)) % 10
-    ours = cams.heatmaps(model, images, method=method, targets=targets)
-    library = cams.heatmaps(model, images, method=method, targets=targets, engine="grad-cam")
-    own_class = cams.heatmaps(model, images, method=method)
+    ours = cams.heatmaps(model, images, targets=targets, **options)
+    library = cams.heatmaps(model, images, targets=targets, engine="grad-cam", **options)
+    top_class = cams.heatmaps(model, images, **options)
     assert (ours - library).abs().max() < TOLERANCE
-    assert (ours - own_class).abs().max() > 0.1, "the class must matter"
+    assert (ours - top_class).abs().max() > 0.1, "the class must matter"
 
 
 ABLATED_LAYERS = [
-    *[("mnist", layer, 24) for layer in (None, "relu2", "conv1", "relu1")],
-    *[("masked", layer, 24) for layer in (None, "relu2", "conv1")],
-    *[("small_vgg", layer, 12) for layer in (None, "0.9", "0.10", "0.11", "0", "0.4", "0.5")],
-    *[("vgg11", layer, 4) for layer in (None, "features.19", "features.16", "features.17")],
-    *[("resnet18", layer, 2) for layer in (None, "layer4")],
+    *[("mnist", layer, 24) for layer in ("conv2", "relu2", "conv1", "relu1")],
+    *[("masked", layer, 24) for layer in ("conv2", "relu2", "conv1")],
+    *[("small_vgg", layer, 12) for layer in ("0.8", "0.9", "0.10", "0.11", "0", "0.4", "0.5")],
+    *[("vgg11", f"features.{number}", 4) for number in (16, 17, 18, 19)],
+    *[("resnet18", layer, 2) for layer in ("layer4.1.conv2", "layer4")],
 ]
 
 
@@ -207,11 +217,12 @@ def test_ablation_maps_equal_the_library(networks, network, layer, count, method
 @pytest.mark.parametrize("network", ["mnist", "vgg11"])
 def test_ablation_maps_of_given_classes_equal_the_library(networks, network, method):
     model, images = networks[network][0], networks[network][1][:6]
+    options = {"method": method, "target_layer": LAST_CONVOLUTIONS[network]}
     targets = torch.arange(len(images)) % 10  # mostly negative logits, which turn the weights round
-    ours = cams.heatmaps(model, images, method=method, targets=targets)
-    library = cams.heatmaps(model, images, method=method, targets=targets, engine="grad-cam")
+    ours = cams.heatmaps(model, images, targets=targets, **options)
+    library = cams.heatmaps(model, images, targets=targets, engine="grad-cam", **options)
     assert (ours - library).abs().max() < TOLERANCE
-    assert (ours - cams.heatmaps(model, images, method=method)).abs().max() > 0.1
+    assert (ours - cams.heatmaps(model, images, **options)).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("method", ["grad-cam", "grad-cam++"])
@@ -225,7 +236,8 @@ def test_the_library_engine_is_the_library_called_by_hand(networks, method):
         cam.activations_and_grads.release()
         cam.activations_and_grads.__init__(cam.model, cam.target_layers, None)
         expected = torch.from_numpy(cam(input_tensor=images, targets=None))
-    assert torch.equal(cams.heatmaps(model, images, method=method, engine="grad-cam"), expected)
+    maps = cams.heatmaps(model, images, method=method, target_layer="conv2", engine="grad-cam")
+    assert torch.equal(maps, expected)
 
 
 @pytest.mark.parametrize(("engine", "method"), ENGINE_METHODS)
@@ -235,8 +247,9 @@ def test_an_in_place_relu_after_the_target_changes_nothing(networks, method, eng
     for module in out_of_place.modules():
         if isinstance(module, nn.ReLU):
             module.inplace = False
-    ours = cams.heatmaps(model, images, method=method, engine=engine)
-    expected = cams.heatmaps(out_of_place, images, method=method, engine=engine)
+    options = {"method": method, "target_layer": "features.18", "engine": engine}
+    ours = cams.heatmaps(model, images, **options)
+    expected = cams.heatmaps(out_of_place, images, **options)
     assert torch.equal(ours, expected)
 
 
@@ -371,7 +384,7 @@ def test_a_map_without_contrast_is_all_zero(case, method, engine):
     if case == "all channels dead":
         nn.init.zeros_(model[0].weight)
         nn.init.zeros_(model[0].bias)
-    maps = cams.heatmaps(model, images, method=method, engine=engine)
+    maps = cams.heatmaps(model, images, method=method, target_layer="0", engine=engine)
     assert torch.equal(maps, torch.zeros_like(images[:, 0]))
 
 
@@ -541,7 +554,7 @@ def with_a_view(model, images):
         (in_a_residual_block, "spare", "closed form"),
         (with_mixed_channels, "conv", "head"),
         (with_means_of_single_axes, "conv", "head"),
-        (lambda m, x: head(m, m.spare(m.conv(x).relu())), "conv", "head"),
+        (lambda m, x: head(m, m.spare(m.conv(x).relu())), "conv", "closed form and tail"),
         (by_the_data, "conv", "model"),
         (with_rows_counted_before, "conv", "model"),
     ],
@@ -570,17 +583,66 @@ def test_the_closed_form_gives_what_running_the_whole_model_again_gives(
     networks, network, monkeypatch
 ):
     model, images = networks[network][0], networks[network][1][: 1 if network == "resnet18" else 6]
-    layer = find_target_layer(model, images[:1], None).module
+    name = LAST_CONVOLUTIONS[network]
+    layer = find_target_layer(model, images[:1], name).module
     assert split_model(model, layer, images[:1]).channelwise is not None
-    expected = cams.explain(model, images, methods=cams.METHODS)
+    expected = cams.explain(model, images, methods=cams.METHODS, target_layer=name)
     monkeypatch.setattr(
         explanation, "split_model", lambda model, layer, image: HookedModel(model, layer)
     )
-    result = cams.explain(model, images, methods=cams.METHODS)
+    result = cams.explain(model, images, methods=cams.METHODS, target_layer=name)
     for method in cams.METHODS:
         torch.testing.assert_close(
             result.maps[method], expected.maps[method], atol=TOLERANCE, rtol=0
         )
+
+
+@pytest.mark.parametrize(
+    ("settings", "in_closed_form"),
+    [
+        ({}, True),
+        ({"bias": False, "padding": 1}, True),
+        ({"stride": (2, 1), "dilation": (1, 2), "padding": (0, 1)}, True),
+        ({"padding": 1, "padding_mode": "circular"}, False),
+        ({"padding": "same"}, False),
+        ({"groups": 2}, False),
+    ],
+    ids=str,
+)
+def test_a_convolution_after_the_target_layer_needs_no_pass_for_every_channel(
+    settings, in_closed_form
+):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = nn.Sequential(
+            nn.Conv2d(3, 6, 3),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(6, 8, 3, **settings),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.LazyLinear(5),
+        )
+        images = torch.randn(4, 3, 17, 17)
+        model(images)  # statistics of BatchNorm
+    model = model.double().eval()
+    images = images.double()
+    network = split_model(model, model[1], images[:1])
+    assert (network.channelwise is not None) == in_closed_form
+    activations = model[:2](images)
+    logits = model(images)
+    targets = logits.argmax(1)
+    drops = []
+    for channel in range(6):
+        ablated = activations.clone()
+        ablated[:, channel] = 0
+        drops.append((logits - model[2:](ablated)).gather(1, targets[:, None])[:, 0])
+    weights = torch.stack(drops, dim=1) / logits.gather(1, targets[:, None])
+    expected = to_heatmaps(activations, weights, (17, 17))
+    maps = cams.heatmaps(model, images, method="ablation-cam-zero", target_layer="1")
+    assert expected.flatten(1).amax(1).gt(0.9).all()
+    torch.testing.assert_close(maps, expected.float(), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("place", ["", "0", "0.0", "1.2"])
@@ -829,7 +891,7 @@ def test_a_model_that_cannot_be_explained_says_why(function, layer, message):
 
 def test_a_model_without_a_convolution_says_so():
     model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
-    with pytest.raises(ValueError, match="applies no Conv2d layer: name a target_layer"):
+    with pytest.raises(ValueError, match="applies no Conv2d layer: pass target_layer, the name"):
         cams.heatmaps(model, IMAGES, method="grad-cam")
 
 

@@ -28,7 +28,8 @@ from pruncam import cams, comparison, metrics, networks, pruning, scoring, train
 from pruncam._core.seeds import derive
 from pruncam.cli import main
 from pruncam.comparison import checkpoints, example_pair, html, model_spec, summary_text
-from pruncam.datasets import DataError, image_folder
+from pruncam.datasets import DataError, ImageSet, image_folder
+from pruncam.report import plots
 
 NETWORK = """
 import torch
@@ -464,11 +465,138 @@ def test_the_summary_follows_from_the_intervals(report, case):
         "floor_low": floor_low,
         "floor_high": floor_high,
         "chance": chance,
+        "mean_nonempty": mean,
+        "baseline_empty": 0.0,
+        "pruned_empty": 0.0,
+        "floor_empty": 0.0,
+        "chance_empty": 0.0,
     }
     paragraphs = summary_text.paragraphs(report.tables | {"summary": pd.DataFrame([row])})
-    assert words in paragraphs[2] and "not known" not in " ".join(paragraphs)
-    verdicts = {entry[3] for entry in SUMMARIES.values() if entry[3] in paragraphs[2]}
+    assert words in paragraphs[3] and "not known" not in " ".join(paragraphs)
+    verdicts = {entry[3] for entry in SUMMARIES.values() if entry[3] in paragraphs[3]}
     assert len(verdicts) == (2 if case == "chance" else 1)
+
+
+# ---------------------------------------------------------------- empty maps
+
+
+def grey_net(weight):
+    """Return a network whose map is its grey image: of class 0, and empty for a negative weight."""
+    convolution, linear = nn.Conv2d(1, 1, 1), nn.Linear(1, 2)
+    with torch.no_grad():
+        convolution.weight.fill_(1)
+        convolution.bias.zero_()
+        linear.weight.copy_(torch.tensor([[weight], [0.0]]))
+        linear.bias.copy_(torch.tensor([1.0, 0.0]))  # above the weight: class 0 is on top
+    pool = nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    return nn.Sequential(convolution, nn.ReLU(), *pool, linear).eval()
+
+
+def compare_grey(weights=(0.5, 0.5), constant=0, count=12, moved=12):
+    """Compare two such networks on images of which the first ones are constant."""
+    pixels = torch.randint(0, 256, (count, 1, 8, 8), generator=torch.Generator().manual_seed(0))
+    pixels[:constant] = 100
+    labels = torch.arange(count) % 2
+    images = ImageSet("grey", "test", pixels.byte(), labels, ("a", "b"), "generated")
+    return comparison.compare(
+        *map(grey_net, weights),
+        images,
+        settings=comparison.Settings(
+            methods=("grad-cam",), mean=(0.0,), std=(1.0,), seeds=(1,), bootstrap=100, moved=moved
+        ),
+        progress=False,
+    )
+
+
+def test_the_first_paragraph_names_the_layer_its_cells_and_channels():
+    first = compare_grey().summary[0]
+    layer = "layer 1 (ReLU), 8x8 cells and 1 channel"
+    assert first == f"The heatmaps are read at {layer} in both networks."
+
+
+def test_layers_that_differ_are_both_named():
+    layers = pd.DataFrame(
+        [
+            {"layer": "a", "kind": "ReLU", "height": 4, "width": 5, "channels": 1024},
+            {"layer": "a", "kind": "ReLU", "height": 4, "width": 5, "channels": 700},
+        ]
+    )
+    text = summary_text._layers(layers)
+    assert "ReLU), 4x5 cells and 1,024 channels in the baseline, at layer a" in text
+    assert text.endswith("and 700 channels in the pruned one.")
+
+
+@pytest.mark.parametrize(
+    ("weights", "constant", "sentence"),
+    [
+        ((0.5, 0.5), 0, None),
+        ((0.5, 0.5), 1, None),  # a twelfth
+        (
+            (0.5, 0.5),
+            3,
+            "25 % of the Grad-CAM maps of the baseline, "
+            "25 % of the Grad-CAM maps of the pruned network.",
+        ),
+        ((0.5, -0.5), 0, "explain nothing: 100 % of the Grad-CAM maps of the pruned network."),
+        ((-0.5, 0.5), 0, "explain nothing: 100 % of the Grad-CAM maps of the baseline."),
+    ],
+)
+def test_many_empty_maps_are_the_first_sentence(weights, constant, sentence):
+    first = compare_grey(weights, constant).summary[0]
+    if sentence is None:
+        assert first.startswith("The heatmaps are read at")
+    else:
+        start = "Many heatmaps are empty and explain nothing: "
+        assert first.startswith(start) and sentence in first
+        assert first.index("The heatmaps are read at") > first.index(sentence)
+
+
+def test_every_mean_has_the_share_of_empty_maps_and_the_mean_without_them():
+    report = compare_grey(constant=3)
+    tables = report.tables
+    for name in ("summary", "controls"):
+        assert {"mean_nonempty", *scoring.EMPTY_COLUMNS} <= set(tables[name])
+    row = tables["summary"].set_index("score").loc["sp2ps"]
+    assert (row["baseline_empty"], row["pruned_empty"]) == (0.25, 0.25)
+    assert row["mean"] == pytest.approx(1) and row["mean_nonempty"] == pytest.approx(1)
+    # Images 0 and 2 of class a are constant, image 1 of class b.
+    assert tables["classes"]["baseline_empty"].tolist() == pytest.approx([2 / 6, 1 / 6])
+    assert "sp2ps_nonempty" in tables["classes"] and "pe_nonempty" in tables["correctness"]
+    assert tables["images"]["pruned_empty"].sum() == 3
+    text = " ".join(report.summary)
+    assert "(25 % of the maps of the baseline and 25 % of those of the pruned network are" in text
+    assert "empty; without them it is 1.00)" in text
+
+
+def test_a_control_without_maps_says_so():
+    report = compare_grey((-0.5, -0.5))
+    row = report.tables["summary"].set_index("score").loc["sp2ps"]
+    assert row["mean"] == 1 and np.isnan(row["mean_nonempty"])
+    assert np.isnan(report.tables["classes"]["sp2ps_nonempty"]).all()
+    assert "no image has two maps that are not" in " ".join(report.summary)
+    assert all(drawing.draw().axes for drawing in report.drawings.values())
+
+
+def test_images_without_maps_are_the_last_of_those_that_moved():
+    moved = compare_grey(constant=3).tables["moved"]
+    assert moved["empty"].tolist() == ["no"] * 9 + ["both"] * 3
+    assert sorted(moved["image"][9:]) == [0, 1, 2]
+    assert compare_grey((0.5, -0.5)).tables["moved"]["empty"].unique().tolist() == ["pruned"]
+    assert set(compare_grey(constant=3, moved=9).tables["moved"]["empty"]) == {"no"}
+
+
+def test_figures_mark_empty_maps_and_their_share():
+    report = compare_grey((0.5, -0.5), constant=3)
+    texts = [
+        text.get_text() for axes in report.drawings["moved"].draw().axes for text in axes.texts
+    ]
+    assert texts == [plots.EMPTY_TEXT.replace(" ", "\n")] * 6  # six rows, the pruned network's maps
+    (tick,) = report.drawings["scale"].draw().axes[0].get_xticklabels()
+    assert tick.get_text() == "Grad-CAM\nempty: 25 %, 100 %"
+    (label,) = report.drawings["distributions"].draw().legends[0].get_texts()
+    assert label.get_text() == "Grad-CAM (100 % empty)"
+    assert "Open diamonds: the mean without" in report.drawings["scale"].caption
+    assert "No map is empty." in compare_grey().drawings["scale"].caption
 
 
 def test_a_repeated_comparison_gives_the_same_tables_from_new_and_from_stored_copies(
@@ -542,7 +670,11 @@ def test_a_custom_score_and_a_custom_cam_appear_beside_ours(user):
     maps = [cams.heatmaps(model, x, method="grad-cam") for model in (pair.baseline, pair.pruned)]
     expected = (maps[0] - maps[1]).abs().amax((1, 2))
     assert np.allclose(rows.loc[rows["method"] == "grad-cam", "difference"], expected, atol=1e-6)
-    assert (False, pair.baseline[0], top) in calls and pair.baseline.training is False
+    assert (
+        False,
+        pair.baseline[1],
+        top,
+    ) in calls  # at the ReLU after the last convolution and pair.baseline.training is False
     panels = report.drawings["scale"].draw().axes
     ticks = [label.get_text() for label in panels[0].get_xticklabels()]
     assert [axes.get_title() for axes in panels] == ["Sp2PS", "PE", "soft IoU", "difference"]
@@ -693,7 +825,7 @@ def test_the_page_needs_nothing_but_itself(report, page):
         assert Image.open(io.BytesIO(png)).size[0] > 300
     assert "prefers-color-scheme: dark" in text
     assert all(paragraph[:30] in text for paragraph in report.summary)
-    assert parser.tags.count("table") == 7
+    assert parser.tags.count("table") == 8
 
 
 def test_names_of_files_and_classes_cannot_break_the_page(report):
@@ -973,7 +1105,8 @@ def test_grey_images_need_their_own_mean_and_deviation():
 
 
 def test_columns_of_words_are_aligned_left_and_those_of_numbers_right(page):
-    text = page.read_text()
+    # The name of the layer is a word, though that of this network is "1".
+    text = re.sub(r"<td>1</td>(\s*<td>ReLU)", r"<td>first</td>\1", page.read_text())
     tables = re.findall(
         r'<table class="dataframe((?: words\d)*)">.*?<tbody>\s*<tr[^>]*>(.*?)</tr>', text, re.DOTALL
     )

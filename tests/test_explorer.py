@@ -19,6 +19,7 @@ from pruncam._core import paths
 from pruncam._core.machine import Machine
 from pruncam.datasets import DataError, catalog
 from pruncam.explorer import drawing, sources, speed, widgets
+from pruncam.explorer import session as view_session
 from pruncam.profiles import DatasetSpec
 from pruncam.report import manifest
 from pruncam.studies.experiment import Variant
@@ -31,10 +32,10 @@ def small_config(profile):
     """Return a configuration with hardly any training, under the name of a profile."""
     config = configure(
         "quick",
-        datasets=(DatasetSpec("CIFAR-10", "generated-10", 32, 4),),
-        train_images=60,
+        datasets=(DatasetSpec("CIFAR-10", "generated-10", 32, 8),),
+        train_images=200,  # enough for maps that are not empty
         test_images=20,
-        baseline=((2, 0.005),),
+        baseline=((4, 0.005),),
         baseline_batch=50,
         finetuning=((1, 0.003),),
         bootstrap=100,
@@ -69,10 +70,10 @@ def session(quick):
 def saved(quick, monkeypatch, tmp_path):
     """The folder of a finished study's result, as `StudyResult.save` writes it."""
     monkeypatch.setenv("PRUNCAM_FIGURES", str(tmp_path))
-    folder = paths.figures_folder("laptop") / "sp2ps"
+    folder = paths.figures_folder("overnight") / "sp2ps"
     folder.mkdir(parents=True)
     image_sets = [quick.experiment.train, quick.experiment.test]
-    facts = manifest.describe(small_config("laptop"), CPU, image_sets)
+    facts = manifest.describe(small_config("overnight"), CPU, image_sets)
     (folder / "manifest.json").write_text(json.dumps(facts))
     for name, table in quick.tables.items():
         table.to_csv(folder / f"table_{name}.csv", index=False)
@@ -87,7 +88,7 @@ def select(session, **changes):
 
 
 @pytest.mark.parametrize("method", cams.DEFAULT_METHODS)
-@pytest.mark.parametrize("layer", ["features.21", "features.10"])
+@pytest.mark.parametrize("layer", ["features.21", "features.19"])
 def test_a_view_agrees_with_scoring_and_cams_on_the_same_image(session, quick, method, layer):
     view = session.view(
         select(session, image=3, rule="Random", rate=0.4, method=method, layer=layer)
@@ -144,13 +145,78 @@ def test_the_text_and_the_page_hold_the_numbers_of_the_scores(session, quick):
     assert html.escape(view.text.splitlines()[0]) in drawing.status_html(view.text)
 
 
-def test_an_empty_heatmap_is_called_empty(session):
+def test_an_empty_heatmap_is_called_empty(session, quick):
     view = session.view(session.first_selection())
-    full, empty = np.ones((32, 32)), np.zeros((32, 32))
-    text = dataclasses.replace(view, baseline=full, pruned=empty).text
-    assert "The heatmap of the pruned network is empty: nothing at this layer supports" in text
-    assert "heatmap of the unpruned network is empty" not in text
-    assert "is empty" not in dataclasses.replace(view, pruned=full, baseline=full).text
+    full, empty = np.eye(32), np.zeros((32, 32))
+    one = dataclasses.replace(view, baseline=full, pruned=empty)
+    assert "The heatmap of the pruned network is empty: nothing at this layer supports" in one.text
+    assert "heatmap of the unpruned network is empty" not in one.text
+    assert "One heatmap is empty: that the scores are low is a definition" in one.text
+    without = dataclasses.replace(view, pruned=full, baseline=full)
+    assert "empty" not in without.text and not without.empty_text
+    page = drawing.view_html(quick, one)
+    assert page.count("(no positive evidence)") == 1 and html.escape(one.empty_text) in page
+    assert "no positive evidence" not in drawing.view_html(quick, without)
+
+
+def test_two_empty_heatmaps_do_not_score_1_in_silence(session, quick):
+    view = session.view(session.first_selection())
+    empty = np.zeros((32, 32))
+    both = dataclasses.replace(view, baseline=empty, pruned=empty + 0.5)  # constant is empty, too
+    sentence = "Both heatmaps are empty: that they score as equal is a definition"
+    assert sentence in both.text and sentence in drawing.view_html(quick, both)
+    figure = drawing.figure([view, both])
+    marked = [number for number, axes in enumerate(figure.axes) if axes.texts]
+    assert marked[-2:] == [5, 6]  # the second row: unpruned and pruned
+
+
+def test_the_first_view_is_at_the_last_layer_of_6x6_cells_and_not_empty(session, quick):
+    assert quick.first_layer == "features.19"
+    assert quick.layers[quick.first_layer] == (8, 8)
+    view = session.view(session.first_selection())
+    assert view.selection.layer == "features.19" and view.cells == (8, 8)
+    assert not view.empty_text and "(8 x 8 cells)" in view.text
+
+
+def test_the_layers_are_the_readings_of_the_network(session, quick):
+    experiment = quick.experiment
+    x = experiment.network_input(experiment.test.images[:1])
+    readings = cams.readings(experiment.baseline, x)
+    assert list(quick.layers) == list(readings.values())
+    assert quick.layer_text("features.19") == "its ReLU, 8 x 8 cells (features.19)"
+    assert quick.layer_text("features.21") == "last convolution, 2 x 2 cells (features.21)"
+    controls = widgets.Controls(session)
+    offered = [name for _, name in controls._controls["layer"].options]
+    assert offered == list(quick.layers)
+
+
+def test_the_first_image_has_maps_in_both_networks(quick, monkeypatch):
+    source = dataclasses.replace(quick)
+    session = explorer.Explorer({source.title: source})
+    first = session.first_selection().image
+    real = view_session._explain_both
+
+    def explain_both(source, selection):
+        baseline, pruned = real(source, selection)
+        if selection.image == first:
+            maps = {name: torch.zeros_like(values) for name, values in pruned.maps.items()}
+            pruned = pruned._replace(maps=maps)
+        return baseline, pruned
+
+    monkeypatch.setattr(view_session, "_explain_both", explain_both)
+    source._cache.clear()
+    assert session.first_selection().image != first
+    # With no image that has maps, the most confident one is left.
+    empty = {name: torch.zeros(1, 32, 32) for name in cams.METHODS}
+    monkeypatch.setattr(
+        view_session,
+        "_explain_both",
+        lambda source, selection: [
+            explanation._replace(maps=empty) for explanation in real(source, selection)
+        ],
+    )
+    source._cache.clear()
+    assert session.first_selection().image == first
 
 
 def test_a_repeated_view_is_the_same_and_leaves_threads_and_models_alone(session, quick):
@@ -177,7 +243,7 @@ def test_a_repeated_view_is_the_same_and_leaves_threads_and_models_alone(session
         ({"method": "eye-cam"}, "unknown CAM 'eye-cam': choose one of grad-cam, grad-cam"),
         (
             {"layer": "features.0"},
-            "unknown target layer 'features.0': choose one of features.3, features.10",
+            "unknown target layer 'features.0': choose one of features.21, features.22",
         ),
     ],
 )
@@ -191,15 +257,17 @@ def test_a_selection_that_does_not_exist_is_rejected_in_a_sentence(session, chan
 
 
 def test_a_finished_study_is_available_and_gives_the_same_views(session, quick, saved):
-    (finished,) = [source for source in sources.finished_sources(CPU) if source.profile == "laptop"]
+    (finished,) = [
+        source for source in sources.finished_sources(CPU) if source.profile == "overnight"
+    ]
     other = explorer.Explorer({finished.title: finished})
     for method in cams.DEFAULT_METHODS:
         view = session.view(select(session, image=5, method=method))
         same = other.view(dataclasses.replace(view.selection, source=finished.title))
         assert view.scores == same.scores and view.text == same.text
-    opened = explorer.open_explorer("laptop", device="cpu", progress=False)
+    opened = explorer.open_explorer("overnight", device="cpu", progress=False)
     assert list(opened.sources) == [finished.title, quick.title]
-    assert not [note for note in opened.notes if note.startswith("sp2ps, profile laptop")]
+    assert not [note for note in opened.notes if note.startswith("sp2ps, profile overnight")]
     assert (
         "pe_score, profile paper: not available; "
         "`make reproduce PROFILE=paper STUDY=pe_score` trains its models"
@@ -253,14 +321,15 @@ def test_a_model_that_is_damaged_later_is_reported_and_not_retrained(saved):
 # ---------------------------------------------------------------- images and controls
 
 
-def test_an_image_that_may_not_be_shown_appears_nowhere(session, quick):
+def test_an_image_that_may_not_be_shown_appears_nowhere(session, quick, monkeypatch):
     hidden_images = dataclasses.replace(quick.experiment.test, showable=False)
     hidden = dataclasses.replace(quick.experiment, test=hidden_images)
     source = dataclasses.replace(quick, lazy_experiment=hidden)
-    assert list(source.layers) == ["features.10", "features.17", "features.21"], (
-        "32 x 32 cells would draw its outlines"
-    )
-    selection = session.first_selection()
+    monkeypatch.setattr(sources, "COARSE", 4)
+    coarse = [name for name, (height, _) in quick.layers.items() if height <= 4]
+    assert list(source.layers) == coarse, "finer cells would draw its outlines"
+    assert source.first_layer == "features.20"
+    selection = select(session, layer="features.20")
     view = explorer.Explorer({quick.title: source}).view(selection)
     panels = drawing.panels(view)
     assert view.image is None and (panels["image"] == 1).all()
@@ -289,8 +358,8 @@ def test_rows_of_a_figure_are_labelled_by_what_distinguishes_them(session):
     assert labels(first, higher_rate) == ["L1, 40 %", "L1, 80 %"]
     other_method = dataclasses.replace(first, method="grad-cam++")
     assert labels(first, other_method) == ["Grad-CAM", "Grad-CAM++"]
-    other = dataclasses.replace(first, rule="Random", layer="features.10")
-    assert labels(first, other) == ["L1, 40 %\nfeatures.21", "Random, 40 %\nfeatures.10"]
+    other = dataclasses.replace(first, rule="Random", layer="features.20")
+    assert labels(first, other) == ["L1, 40 %\nfeatures.19", "Random, 40 %\nfeatures.20"]
     assert labels(first, first) == ["L1, 40 %", "L1, 40 %"]
 
 
@@ -314,7 +383,7 @@ def test_controls_change_text_and_images(session):
         "image": 4,
         "rule": "Random",
         "method": "grad-cam",
-        "layer": "features.3",
+        "layer": "features.20",
     }
     for name, value in changes.items():
         controls._controls[name].value = value
@@ -330,7 +399,7 @@ def test_controls_change_text_and_images(session):
 
 def test_another_data_set_brings_its_own_options(quick):
     fewer = dataclasses.replace(quick.experiment, test=quick.experiment.test.first(5))
-    second = dataclasses.replace(quick, profile="laptop", lazy_experiment=fewer)
+    second = dataclasses.replace(quick, profile="overnight", lazy_experiment=fewer)
     session = explorer.Explorer({source.title: source for source in (quick, second)})
     controls = widgets.Controls(session)
     controls._controls["image"].value = 19
@@ -344,7 +413,7 @@ def test_another_data_set_brings_its_own_options(quick):
 
 def test_a_walk_visits_every_combination_once_and_is_timed(session, quick):
     walk = speed.walk(session, quick.title)
-    assert len(set(walk)) == len(walk) == 2 * 5 * 3 * 4
+    assert len(set(walk)) == len(walk) == 2 * 5 * 3 * len(quick.layers)
     table = speed.measure(session, walk[:3])
     assert (table[["looking, ms", "drawing, ms"]] > 0).all(axis=None)
     assert np.allclose(table["move, ms"], table["looking, ms"] + table["drawing, ms"])
@@ -359,6 +428,6 @@ def test_the_explorer_is_imported_without_ipywidgets(monkeypatch):
 
 def test_an_unknown_profile_is_rejected():
     with pytest.raises(
-        ValueError, match="unknown profile 'slow': choose one of quick, laptop, paper"
+        ValueError, match="unknown profile 'slow': choose one of quick, overnight, paper"
     ):
         explorer.open_explorer("slow")

@@ -280,12 +280,14 @@ MADE = {
 def test_models_pruned_elsewhere_are_scored_as_the_library_sees_them(network, way, colour):
     baseline, (images, labels) = network(), colour
     pruned = MADE[way](baseline, images)
-    rows = scoring.score(baseline, pruned, images, labels, **CAM)
-    x = heatmaps(baseline, images, method="grad-cam", engine="grad-cam")
+    # Of the labels: where two classes are almost equal, rounding decides which one is on top.
+    rows = scoring.score(baseline, pruned, images, labels, target_class="label", **CAM)
+    x = heatmaps(baseline, images, method="grad-cam", targets=labels, engine="grad-cam")
     # The library has no bfloat16: it gets the rounded weights in float32, which compute with more
     # digits.
     rounded, tolerance = (pruned.float(), 0.1) if way == "bfloat16" else (pruned, 1e-4)
-    y = heatmaps(rounded, images, method="grad-cam", engine="grad-cam")
+    y = heatmaps(rounded, images, method="grad-cam", targets=labels, engine="grad-cam")
+    assert not cams.is_empty(x).all() and not cams.is_empty(y).all()
     assert np.allclose(rows["soft_iou"], metrics.soft_iou(x, y), atol=tolerance)
     assert rows[list(metrics.SCORES)].notna().all().all()
 
@@ -357,6 +359,98 @@ def test_the_interval_of_all_images_is_that_of_a_plain_bootstrap(rows):
 def test_rows_of_one_model_are_summarized_without_its_name(rows):
     one = rows[rows["model"] == "60 %"].drop(columns="model")
     assert scoring.summarize(one, samples=100).columns.tolist()[:3] == ["method", "group", "images"]
+
+
+# ---------------------------------------------------------------- empty maps
+
+
+def last_weights(*values):
+    """Return a network of one ReLU'd channel, the image itself, and two classes.
+
+    A class of negative weight has no positive evidence: its Grad-CAM map is all zero.
+    """
+    convolution, linear = nn.Conv2d(1, 1, 1), nn.Linear(1, 2)
+    with torch.no_grad():
+        convolution.weight.fill_(1)
+        convolution.bias.zero_()
+        linear.weight.copy_(torch.tensor(values)[:, None])
+        linear.bias.copy_(torch.tensor([1.0, 0.0]))  # class 0 has the higher logit: below 1
+    return nn.Sequential(
+        convolution, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear
+    ).eval()
+
+
+@pytest.fixture(scope="module")
+def partly_empty():
+    """Rows of four images, two of them constant, of two networks.
+
+    The map of an image is the image itself, and empty where it is constant; in "blind" all are.
+    """
+    images = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    images[2:] = 0.5
+    models = {"same": last_weights(0.5, 0.0), "blind": last_weights(-0.5, 0.0)}
+    labels = torch.tensor([0, 1, 1, 1])
+    return scoring.score_many(models["same"], models, images, labels, **CAM)
+
+
+def test_rows_say_which_maps_are_empty(partly_empty):
+    of_model = partly_empty.groupby("model", observed=True)
+    assert of_model["baseline_empty"].apply(list).to_dict() == {
+        "same": [False, False, True, True],
+        "blind": [False, False, True, True],
+    }
+    assert of_model["pruned_empty"].apply(list).to_dict() == {
+        "same": [False, False, True, True],
+        "blind": [True] * 4,
+    }
+    # The defined scores: two empty maps 1, one empty 0.
+    assert partly_empty["soft_iou"].tolist() == [1, 1, 1, 1, 0, 0, 1, 1]
+    columns = partly_empty.columns.tolist()
+    assert columns[columns.index("pe") + 1 :][:2] == list(scoring.EMPTY_COLUMNS)
+
+
+def test_a_summary_counts_empty_maps_and_has_the_mean_without_them(partly_empty):
+    # In "same", the scores of the two images with maps are made different.
+    rows = partly_empty.assign(s=[0.2, 0.6, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0])
+    summary = scoring.summarize(rows, scores=["s"], samples=100)
+
+    def values(model, group):
+        row = cell(summary, group, "s", model)
+        return [row[name] for name in ("mean", "mean_nonempty", *scoring.EMPTY_COLUMNS)]
+
+    assert values("same", "all") == pytest.approx([0.7, 0.4, 0.5, 0.5])
+    assert values("same", "class 0") == pytest.approx([0.2, 0.2, 0, 0])
+    assert values("same", "class 1") == pytest.approx([2.6 / 3, 0.6, 2 / 3, 2 / 3])
+    assert values("blind", "all") == pytest.approx([0.5, math.nan, 0.5, 1], nan_ok=True)
+
+
+def test_the_class_weighted_group_weighs_empty_maps_too(partly_empty):
+    rows = partly_empty.assign(s=[0.2, 0.6, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0])
+    summary = scoring.summarize(rows, scores=["s"], counts=[20, 80], samples=100)
+    row = cell(summary, "class weighted", "s", "same")
+    # Each image of class 1 stands for 0.8 / 3 of the test set, the one of class 0 for 0.2.
+    share = 0.8 / 3
+    assert row["mean"] == pytest.approx(0.2 * 0.2 + share * 2.6)
+    assert row["mean_nonempty"] == pytest.approx((0.2 * 0.2 + share * 0.6) / (0.2 + share))
+    assert row["baseline_empty"] == pytest.approx(2 * share)
+
+
+def test_the_controls_carry_their_empty_maps(partly_empty):
+    images = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    baseline = last_weights(0.5, 0.0)
+    floor = scoring.noise_floor(baseline, lambda model, seed: model, images, seeds=[1], **CAM)
+    chance = scoring.chance_level(baseline, images, seeds=range(20), **CAM)
+    assert not floor[list(scoring.EMPTY_COLUMNS)].any().any()
+    assert not chance["baseline_empty"].any()
+    assert 0 < chance["pruned_empty"].mean() < 1
+
+
+def test_a_custom_map_that_is_constant_is_empty():
+    model, images = last_weights(0.5, 0.0), torch.rand(2, 1, 8, 8)
+    constant = {"grey": lambda model, images, layer, targets: torch.full((2, 8, 8), 0.5)}
+    rows = scoring.score(model, model, images, methods=["grad-cam"], custom_methods=constant)
+    empty = rows.groupby("method", observed=True)["pruned_empty"].all()
+    assert empty.to_dict() == {"grad-cam": False, "grey": True}
 
 
 # ---------------------------------------------------------------- controls

@@ -14,14 +14,30 @@ from pruncam._core.validation import check_model
 class LayerCall:
     """One call of a module in a forward pass.
 
-    `name` is the module's dotted name ("" for the model itself), `output_shape` the shape of its
-    output (None if that is not a tensor), `bytes_held` the size of its input and output tensors.
+    `name` is the module's dotted name ("" for the model itself), `input_shape` and `output_shape`
+    are the shapes of its first input and its output (None if that is not a tensor), `bytes_held`
+    is the size of its input and output tensors. Calls whose outputs are the same tensor with the
+    same values, such as a container and its last layer, have the same `output_number`.
     """
 
     name: str
     module: nn.Module
     output_shape: torch.Size | None
     bytes_held: int
+    input_shape: torch.Size | None = None
+    output_number: int = -1
+
+    @property
+    def map_size(self) -> tuple[int, int]:
+        """Return the height and width of an output of shape (N, C, h, w), else (0, 0)."""
+        shape = self.output_shape
+        return (0, 0) if shape is None or len(shape) != 4 else (shape[2], shape[3])
+
+    @property
+    def channels(self) -> int:
+        """Return the number of channels of an output of shape (N, C, h, w), else 0."""
+        shape = self.output_shape
+        return 0 if shape is None or len(shape) != 4 else shape[1]
 
 
 @dataclass(frozen=True)
@@ -40,6 +56,22 @@ class ForwardProfile:
             if call.module is module:
                 return position
         raise ValueError(f"{type(module).__name__} is not applied in the model's forward pass")
+
+    def is_first_call(self, position: int) -> bool:
+        """Return whether the call at `position` is the first one of its module."""
+        return self.first_call(self.calls[position].module) == position
+
+    def readable_as(self, position: int) -> str | None:
+        """Return the name of a module that gives the output of a call at its first call.
+
+        It is the innermost one: the module itself unless it was called before, else a container
+        with the same output; None if there is none. The model itself does not count.
+        """
+        number = self.calls[position].output_number
+        for other, call in enumerate(self.calls):
+            if call.output_number == number and call.name and self.is_first_call(other):
+                return call.name
+        return None
 
     def last_convolutions(self) -> dict[str, tuple[int, int]]:
         """Return the name and (height, width) of the last Conv2d of every spatial size.
@@ -64,12 +96,23 @@ def profile_forward(model: nn.Module, images: Tensor) -> ForwardProfile:
     check_model(model)
     names = {module: name for name, module in model.named_modules()}
     calls: list[LayerCall] = []
+    outputs: list[object] = []  # held, since the identity of a tensor ends with its life
+    numbers: dict[tuple[int, int], int] = {}
 
     def record(module: nn.Module, inputs: tuple, output: object) -> None:
         tensors = [value for value in (*inputs, output) if isinstance(value, Tensor)]
-        shape = output.shape if isinstance(output, Tensor) else None
-        bytes_held = sum(tensor.nbytes for tensor in tensors)
-        calls.append(LayerCall(names[module], module, shape, bytes_held))
+        outputs.append(output)
+        # An in-place operation keeps the tensor and raises its version.
+        version = output._version if isinstance(output, Tensor) else 0
+        call = LayerCall(
+            name=names[module],
+            module=module,
+            output_shape=_shape(output),
+            bytes_held=sum(tensor.nbytes for tensor in tensors),
+            input_shape=_shape(inputs[0]) if inputs else None,
+            output_number=numbers.setdefault((id(output), version), len(numbers)),
+        )
+        calls.append(call)
 
     with eval_mode(model):
         handles = [module.register_forward_hook(record) for module in names]
@@ -79,6 +122,10 @@ def profile_forward(model: nn.Module, images: Tensor) -> ForwardProfile:
             for handle in handles:
                 handle.remove()
     return ForwardProfile(calls, logits)
+
+
+def _shape(value: object) -> torch.Size | None:
+    return value.shape if isinstance(value, Tensor) else None
 
 
 @contextmanager

@@ -8,7 +8,10 @@ unchanged.
 from pruncam.cams.custom import CustomMethod, custom_heatmaps
 from pruncam.cams.explanation import Explanation, explain, heatmaps
 from pruncam.cams.layer_pass import LayerPass
+from pruncam.cams.layer_readings import readings
+from pruncam.cams.postprocess import is_empty
 from pruncam.cams.registry import DEFAULT_METHODS, METHODS, CamMethod
+from pruncam.cams.target_layer import default_layer
 from pruncam.cams.validation import ENGINES
 
 __all__ = [
@@ -20,6 +23,9 @@ __all__ = [
     "Explanation",
     "LayerPass",
     "custom_heatmaps",
+    "default_layer",
     "explain",
     "heatmaps",
+    "is_empty",
+    "readings",
 ]

@@ -71,20 +71,20 @@ def _closed_form_drop(
 ) -> Tensor:
     """Return the drop of the target logits, (N, K), in closed form up to the linear layer.
 
-    Without a channel, the input of the linear layer changes by the features that the channel loses.
+    Without a channel, the input of the linear layer (or convolution) changes by the features that
+    the channel loses.
     """
     features, lost = _features_and_losses(head, layer.forward, first)
-    images, channels, width = lost.shape
+    images, channels = lost.shape[:2]
     if head.ends_with_linear:
         weight = head.linear.weight[layer.targets]
-        return (lost * weight.view(images, channels, width)).sum(dim=2)
+        return (lost * weight.view_as(lost)).sum(dim=2)
     hidden = head.linear(features)
-    weight = head.linear.weight.view(-1, channels, width)
     batch = rows_within(4 * channels * hidden[0].nbytes, hidden.device)
     drops = []
     for rows in torch.arange(images, device=lost.device).split(batch):
-        change = torch.einsum("nks,hks->knh", lost[rows], weight)
-        ablated = hidden[rows] - change
+        changes = head.changes(lost[rows])
+        ablated = hidden[rows] - changes.view(channels, len(rows), *hidden.shape[1:])
         logits = head.tail(ablated.flatten(0, 1))
         targets = layer.targets[rows].repeat(channels)
         ablated_score = _target_logits(logits, targets)
@@ -95,7 +95,10 @@ def _closed_form_drop(
 def _features_and_losses(
     head: ChannelwiseHead, forward: SplitForward, first: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return the features (N, K s), and what each channel loses of them when ablated, (N, K, s)."""
+    """Return the features, and what each channel loses of them when ablated.
+
+    Features are (N, K s) or (N, K, h, w), losses (N, K, s) or (N, K, h, w).
+    """
     assert forward.features is not None
     features = forward.features.detach()
     images, channels = forward.activations.shape[:2]
@@ -109,7 +112,8 @@ def _features_and_losses(
         distinct, index = first.unique(return_inverse=True)
         maps = _constant_maps(_ablation_values(distinct, channels), size)
         ablated = head.features(maps)[index]
-    return features, (features - ablated).view(images, channels, -1)
+    lost = features - ablated
+    return features, lost.view(images, channels, -1) if lost.ndim == 2 else lost
 
 
 def _ablated_logits(layer: LayerPass, first: Tensor) -> Tensor:

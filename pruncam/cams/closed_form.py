@@ -1,7 +1,7 @@
-"""Recognition of heads in which channels stay apart up to a linear layer.
+"""Recognition of heads in which channels stay apart up to an FC layer or a convolution.
 
-There the logits without a channel follow in closed form from that channel's share of the linear
-layer's input.
+There the output of that layer without a channel follows in closed form from that channel's share of
+the layer's input, and only what follows must run again for every channel.
 """
 
 import operator
@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn import functional
 
 from pruncam._nn.fx_tracer import subgraph
 from pruncam._nn.operations import (
@@ -39,39 +40,75 @@ _ELEMENTWISE_FUNCTIONS: tuple[Any, ...] = (
 
 @dataclass(frozen=True)
 class ChannelwiseHead:
-    """A head in three parts: features, a linear layer, and the tail after it.
+    """A head in three parts: features, a linear layer or a convolution, and the tail after it.
 
-    The features (N, K s) are K blocks of s columns, one for each channel.
+    Before a linear layer, the features (N, K s) are K blocks of s columns, one for each channel;
+    before a convolution they are maps (N, K, h, w).
     """
 
     features: fx.GraphModule
-    linear: nn.Linear
+    linear: nn.Linear | nn.Conv2d
     tail: fx.GraphModule
 
     @property
     def ends_with_linear(self) -> bool:
-        """Return whether nothing follows the linear layer."""
-        return len(self.tail.graph.nodes) == 2
+        """Return whether nothing follows a linear layer."""
+        return isinstance(self.linear, nn.Linear) and len(self.tail.graph.nodes) == 2
 
     def logits(self, features: Tensor) -> Tensor:
-        """Return the logits for features (N, K s)."""
+        """Return the logits for features."""
         return self.tail(self.linear(features))
+
+    def change(self, lost: Tensor) -> Tensor:
+        """Return how much less the layer gives for features that have lost `lost`, (N, K, ...)."""
+        layer = self.linear
+        if isinstance(layer, nn.Linear):
+            return functional.linear(lost.flatten(1), layer.weight)
+        return functional.conv2d(
+            lost, layer.weight, None, layer.stride, layer.padding, layer.dilation
+        )
+
+    def changes(self, lost: Tensor) -> Tensor:
+        """Return how much less the layer gives without each channel, (K, N, ...).
+
+        `lost` (N, K, ...) are the features that each channel loses.
+        """
+        layer = self.linear
+        if isinstance(layer, nn.Linear):
+            weight = layer.weight.view(layer.out_features, *lost.shape[1:])
+            return torch.einsum("nks,hks->knh", lost, weight)
+        images, channels = lost.shape[:2]
+        assert not isinstance(layer.padding, str)  # see `_is_plain_convolution`
+        patches = functional.unfold(
+            lost.flatten(0, 1)[:, None],
+            layer.kernel_size,
+            dilation=layer.dilation,
+            padding=layer.padding,
+            stride=layer.stride,
+        )
+        # One matrix product for each channel: (filters x patch) times (patch x positions).
+        patches = patches.view(images, channels, *patches.shape[1:]).permute(1, 2, 0, 3)
+        weight = layer.weight.flatten(2).transpose(0, 1)
+        change = weight @ patches.flatten(2)
+        return change.view(channels, layer.out_channels, images, -1).transpose(1, 2)
 
 
 def recognize(head: fx.GraphModule) -> ChannelwiseHead | None:
     """Return the head in three parts.
 
-    None if channels meet before a linear layer, or if no linear layer follows. Operations are
+    None if channels meet before a linear layer or convolution, or if none follows. Operations are
     recognised by name; the caller must still test the result on numbers.
     """
     *nodes, output = head.graph.nodes
     kinds = _NodeKinds(nodes)
     for position, node in enumerate(nodes):
         module = head.get_submodule(str(node.target)) if node.op == "call_module" else None
-        if isinstance(module, nn.Linear) and kinds.is_flat(node):
+        meets_linear = isinstance(module, nn.Linear) and kinds.is_flat(node)
+        if meets_linear or (_is_plain_convolution(module) and kinds.is_map(node)):
             before, after = nodes[:position], nodes[position + 1 :]
             if _reads(before, (*after, output)):
                 return None
+            assert isinstance(module, nn.Linear | nn.Conv2d)
             features = subgraph(head, [], before, node.args[0])
             tail = subgraph(head, [node], after, output.args[0])
             return ChannelwiseHead(features, module, tail)
@@ -91,6 +128,10 @@ class _NodeKinds:
     def is_flat(self, node: fx.Node) -> bool:
         """Return whether all inputs of `node` are flat."""
         return set(node.all_input_nodes) <= self._flat
+
+    def is_map(self, node: fx.Node) -> bool:
+        """Return whether all inputs of `node` are maps."""
+        return set(node.all_input_nodes) <= self._maps
 
     def add(self, node: fx.Node, module: nn.Module | None) -> bool:
         """Classify `node`; False if it may mix channels or is not known."""
@@ -130,6 +171,14 @@ def _is_kind(
     if module is not None:
         return type(module) in layers
     return node.target in functions
+
+
+def _is_plain_convolution(module: nn.Module | None) -> bool:
+    """Return whether a layer is a convolution over all channels, with zeros around the maps."""
+    if type(module) is not nn.Conv2d:
+        return False
+    is_padded_with_zeros = module.padding_mode == "zeros" and not isinstance(module.padding, str)
+    return module.groups == 1 and is_padded_with_zeros
 
 
 def _flattens(node: fx.Node, module: nn.Module | None) -> bool:

@@ -60,9 +60,11 @@ def heatmaps(
         the paper's 0. After a ReLU the two agree; before one they may not.
         Before a ReLU, Grad-CAM++ divides by sums that may nearly vanish: there, float32 itself is
         accurate to about 1e-4.
-    target_layer : module, dotted name, or None for the convolution applied last
-        The activation is the output of the layer itself, even if a later in-place layer overwrites
-        it. A layer that is applied several times is read at its first use.
+    target_layer : module, dotted name, or None for `default_layer`
+        The default is the last layer with a feature map of at least 4x4 cells, after its
+        normalisation, activation and pool. The activation is the output of the layer itself, even
+        if a later in-place layer overwrites it. A layer that is applied several times is read at
+        its first use.
     targets : (N,) class indices, or None for the model's top class
     batch_size : images per pass; None derives it from a memory budget
     engine : "fast", or "grad-cam" to call the pytorch-grad-cam library (same maps, slower)

@@ -16,7 +16,8 @@ class SplitForward:
     """One forward pass of a split model on N images.
 
     `activations` (N, K, h, w) are the output of the target layer. `extras` are the other inputs of
-    the head, with N rows each. `features` are the input of the linear layer of a channelwise head.
+    the head, with N rows each. `features` are the input of the linear layer
+    or convolution of a channelwise head.
     """
 
     activations: Tensor
@@ -226,12 +227,12 @@ def _is_channelwise(traced: TracedModel, head: ChannelwiseHead, forward: SplitFo
     extras = [_repeated(extra, 3) for extra in forward.extras]
     before = head.features(full, *_copies(forward.extras))
     empty = head.features(torch.zeros_like(full), *_copies(forward.extras))
-    if before.ndim != 2 or before.shape[1] % channels:
+    if before.shape[1] % channels:
         return False
-    shares = (before - empty).view(channels, -1)
+    shares = (before - empty)[0].view(channels, -1, *before.shape[2:])
     lost = shares.new_zeros(3, *shares.shape)
     lost[rows, removed] = shares[removed]
-    change = lost.flatten(1) @ head.linear.weight.T
+    change = head.change(lost.flatten(1, 2))
     expected = head.tail(head.linear(before) - change)
     logits = traced.resume(without, extras)
     return _close(logits, expected)

@@ -22,6 +22,19 @@ def to_heatmaps(activations: Tensor, weights: Tensor, size: tuple[int, int]) -> 
         return _min_max(_resize(small, size))
 
 
+def is_empty(maps: Tensor) -> Tensor:
+    """Return which heatmaps (N, H, W) are constant, such as all zero, and so explain nothing.
+
+    The result is a bool tensor of shape (N,).
+
+    Examples
+    --------
+    >>> is_empty(torch.tensor([[[0.0, 0.0]], [[0.5, 0.5]], [[0.0, 1.0]]]))
+    tensor([ True,  True, False])
+    """
+    return maps.amax(dim=(1, 2)) == maps.amin(dim=(1, 2))
+
+
 def _min_max(maps: Tensor) -> Tensor:
     lowest = maps.amin(dim=(1, 2), keepdim=True)
     shifted = maps - lowest

@@ -1,6 +1,7 @@
-"""The choice of target layer, and of a batch size that fits the memory budget."""
+"""Choice of the target layer, and of a batch size that fits the memory budget."""
 
 import difflib
+import math
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +9,18 @@ from torch import Tensor, nn
 
 from pruncam._core.validation import check_number
 from pruncam._nn.memory import rows_within
-from pruncam._nn.probe import ForwardProfile, LayerCall, profile_forward
+from pruncam._nn.operations import ADAPTIVE_POOLS
+from pruncam._nn.probe import (
+    ForwardProfile,
+    LayerCall,
+    eval_mode,
+    placed_like,
+    profile_forward,
+)
+from pruncam.cams.model_split import HookedModel
+
+# Fewest cells of the default target layer in height and in width.
+MIN_CELLS = 4
 
 
 @dataclass(frozen=True)
@@ -18,6 +30,7 @@ class TargetLayer:
     module: nn.Module
     name: str
     map_size: tuple[int, int]  # height and width of its activations
+    channels: int
     classes: int
     bytes_per_image: int
     bytes_after: int  # of the largest layer after the target layer
@@ -27,29 +40,58 @@ class TargetLayer:
 def find_target_layer(
     model: nn.Module, image: Tensor, target_layer: nn.Module | str | None
 ) -> TargetLayer:
-    """Return the target layer: a module of `model`, its dotted name, or None for a default.
+    """Return the target layer: a module of `model`, its dotted name, or None for the default.
 
-    The default is the convolution applied last. `image` (1, C, H, W) passes through the model once.
-    Raises TypeError or ValueError if there is no such layer, if the forward pass does not apply it,
-    or if its output is not (N, C, H, W).
+    The default is `default_layer`. `image` (1, C, H, W) passes through the model once, or twice
+    for a default layer that may not be on the way to the logits. Raises TypeError or ValueError if
+    there is no such layer, if the forward pass does not apply it, or if its output is not
+    (N, C, H, W).
     """
     named = None if target_layer is None else _find(model, target_layer)
     profile = profile_forward(model, image)
-    layer = _last_convolution(profile) if named is None else named
+    layer = last_map_layer(model, image, profile, MIN_CELLS) if named is None else named
     position = _target_position(model, profile, layer)
     target, after = profile.calls[position], profile.calls[position:]
-    shape = target.output_shape
-    assert shape is not None
     largest = max(call.bytes_held for call in profile.calls)
     return TargetLayer(
         module=layer,
         name=target.name,
-        map_size=(shape[2], shape[3]),
+        map_size=target.map_size,
+        channels=target.channels,
         classes=profile.logits.shape[1],
         bytes_per_image=max(largest, _bytes_for_gradients(after)),
         bytes_after=max(call.bytes_held for call in after),
         device=profile.logits.device,
     )
+
+
+def default_layer(model: nn.Module, image: Tensor, *, min_cells: int = MIN_CELLS) -> str:
+    """Return the name of the default target layer: the last feature map of a fair size.
+
+    It is the last module of the forward pass whose output is a feature map (N, C, h, w) with `h`
+    and `w` of at least `min_cells`; if the network has none, of more than one cell. So the map is
+    read after its normalisation and activation, and after its pool if that is last. A container
+    that returns the output of its last layer, such as a ResNet's `layer4`, is named by the
+    innermost module that returns it at its first call ("layer4.1"). An activation that is a
+    function and not a module can only be read through the block that returns it.
+
+    `image` (1, C, H, W) passes through the model. Raises ValueError if no module gives such a map
+    on the way to the logits.
+
+    Examples
+    --------
+    >>> from pruncam.networks import cifar_net
+    >>> model, image = cifar_net(width=4), torch.rand(1, 3, 32, 32)
+    >>> default_layer(model, image)  # the pool after the last convolutions of 8x8
+    'features.20'
+    >>> default_layer(model, image, min_cells=6)  # their ReLU
+    'features.19'
+    """
+    check_number("min_cells", min_cells, whole=True, at_least=1)
+    first = placed_like(model, image)
+    profile = profile_forward(model, first)
+    layer = last_map_layer(model, first, profile, min_cells)
+    return profile.calls[profile.first_call(layer)].name
 
 
 def _find(model: nn.Module, target_layer: nn.Module | str) -> nn.Module:
@@ -73,13 +115,97 @@ def _similar_names(name: str, names: list[str]) -> list[str]:
     return difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names[-5:]
 
 
-def _last_convolution(profile: ForwardProfile) -> nn.Module:
-    for call in reversed(profile.calls):
-        if isinstance(call.module, nn.Conv2d):
-            return call.module
+def last_map_layer(
+    model: nn.Module,
+    image: Tensor,
+    profile: ForwardProfile,
+    min_cells: int,
+) -> nn.Module:
+    """Return the module of `default_layer`, from a profile of `model` on `image`."""
+    candidates = _map_calls(profile)
+    large = [position for position in candidates if min(_map_size(profile, position)) >= min_cells]
+    for position in reversed(large or candidates):
+        name = profile.readable_as(position)
+        if name is None:
+            continue
+        layer = model.get_submodule(name)
+        if _is_chain(model, name) or _reaches_logits(model, layer, image):
+            _reject_patches(profile, profile.first_call(layer))
+            return layer
     raise ValueError(
-        "the model applies no Conv2d layer: name a target_layer whose output is (N, C, H, W)"
+        "the model has no layer with a feature map (N, C, h, w) of more than one cell on the way "
+        "to its logits: pass larger images, or target_layer, the name of a layer"
     )
+
+
+def _map_calls(profile: ForwardProfile) -> list[int]:
+    """Return the positions of the calls whose output is a feature map of more than one cell.
+
+    Images before the first convolution are none, nor is the output of the model itself.
+    """
+    convolutions = [
+        position
+        for position, call in enumerate(profile.calls)
+        if isinstance(call.module, nn.Conv2d)
+    ]
+    if not convolutions:
+        raise ValueError(
+            "the model applies no Conv2d layer: "
+            "pass target_layer, the name of a layer whose output is (N, C, H, W)"
+        )
+    return [
+        position
+        for position in range(convolutions[0], len(profile.calls))
+        if math.prod(_map_size(profile, position)) > 1 and not _enlarges(profile.calls[position])
+    ]
+
+
+def _map_size(profile: ForwardProfile, position: int) -> tuple[int, int]:
+    return profile.calls[position].map_size
+
+
+def _enlarges(call: LayerCall) -> bool:
+    """Return whether a call is an adaptive pool that does not make the map smaller.
+
+    That of torchvision's VGG repeats the cells of a smaller map.
+    """
+    if not isinstance(call.module, ADAPTIVE_POOLS) or call.input_shape is None:
+        return False
+    return math.prod(call.map_size) >= math.prod(call.input_shape[2:])
+
+
+def _is_chain(model: nn.Module, name: str) -> bool:
+    """Return whether every container of a layer passes each output on to the next layer."""
+    *containers, _ = name.split(".")
+    modules = [model]
+    for container in containers:
+        modules.append(modules[-1].get_submodule(container))
+    return all(type(module).forward is nn.Sequential.forward for module in modules)
+
+
+def _reaches_logits(model: nn.Module, layer: nn.Module, image: Tensor) -> bool:
+    """Return whether the logits depend on the output of a layer."""
+    with eval_mode(model):
+        forward = HookedModel(model, layer).forward(image, gradients=True)
+    if not forward.logits.requires_grad:
+        return False
+    with torch.enable_grad():
+        total = forward.logits.sum()
+        (gradient,) = torch.autograd.grad(total, forward.activations, allow_unused=True)
+    return gradient is not None
+
+
+def _reject_patches(profile: ForwardProfile, position: int) -> None:
+    """Raise ValueError if the last map is that of the patches of a vision transformer."""
+    call, later = profile.calls[position], profile.calls[position + 1 :]
+    convolution = call.module
+    if not isinstance(convolution, nn.Conv2d) or convolution.kernel_size != convolution.stride:
+        return
+    if any(other.output_shape is not None and len(other.output_shape) == 3 for other in later):
+        raise ValueError(
+            f"after {call.name!r} the features of the model are tokens, not maps (N, C, h, w): "
+            f"pass target_layer={call.name!r} to explain the image patches themselves"
+        )
 
 
 def _target_position(model: nn.Module, profile: ForwardProfile, layer: nn.Module) -> int:

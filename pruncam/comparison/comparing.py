@@ -11,6 +11,7 @@ from torch import nn
 from pruncam import metrics, scoring
 from pruncam._core.machine import Machine
 from pruncam.cams import CustomMethod
+from pruncam.cams.target_layer import TargetLayer
 from pruncam.comparison import figures
 from pruncam.comparison.controls import fine_tuned_baselines
 from pruncam.comparison.pair import Pair, check_pair
@@ -116,14 +117,14 @@ class _Comparison:
     def report(self) -> Report:
         """Run all steps."""
         start = time.perf_counter()
-        self.check()
+        layers = self.check()
         random_networks, no_chance = self.random_networks()
         fine_tuned = fine_tuned_baselines(
             self.pair, self.settings, self.normalisation, self.machine, self.progress
         )
         rows = self.score({PRUNED: self.pair.pruned, **fine_tuned, **random_networks})
         scores = (*metrics.SCORES, *self.custom_scores)
-        tables = build_tables(self.pair, rows, scores, self.settings)
+        tables = build_tables(self.pair, layers, rows, scores, self.settings)
         moved = figures.moved_images(
             self.pair, tables["moved"], self.settings, self.normalisation, self.custom_methods
         )
@@ -139,11 +140,15 @@ class _Comparison:
         """Return the module that turns pixels in [0, 1] into network input."""
         return self.settings.normalisation(self.pair.images.images.shape[1])
 
-    def check(self) -> None:
-        """Score two images, so that unsuitable arguments are rejected before any fine-tuning."""
-        check_pair(self.pair, self.normalisation, self.settings.target_layer)
+    def check(self) -> dict[str, TargetLayer]:
+        """Return the target layers of both networks.
+
+        Two images are scored, so that unsuitable arguments are rejected before any fine-tuning.
+        """
+        layers = check_pair(self.pair, self.normalisation, self.settings.target_layer)
         few = self.pair.images.first(min(2, len(self.pair.images)))
         self.score({PRUNED: self.pair.pruned}, few, progress=False)
+        return layers
 
     def random_networks(self) -> tuple[dict[str, nn.Module], str]:
         """Return networks with random weights, or none and the reason why."""

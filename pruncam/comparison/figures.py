@@ -19,6 +19,7 @@ from pruncam.comparison.settings import Normalisation, Settings
 from pruncam.comparison.titles import colour, title
 from pruncam.report import plots
 from pruncam.report.result import Drawing
+from pruncam.scoring import EMPTY_COLUMNS
 from pruncam.studies.figures import overlay
 
 MAIN_SCORES = ("sp2ps", "pe", "soft_iou")  # drawn beside the user's scores
@@ -29,16 +30,19 @@ _MOVED_CAPTION = (
     "The images with the least similar {title} maps by Sp2PS: image, map of the baseline, map of "
     "the pruned network, and their difference (red: brighter after pruning, blue: darker). Beside "
     "each image: its file, the predictions of the baseline and the pruned network (before → "
-    "after), and its score."
+    "after), and its score. Images with an empty map, marked as without positive evidence, come "
+    "last."
 )
 _DISTRIBUTIONS_CAPTION = (
     "Cumulative distribution of each score: the share of images whose score is at most the value "
     "on the axis. Curves start above 0 if some scores are 0, as Sp2PS and PE are when SSIM is not "
-    "positive."
+    "positive or one of two maps is empty; two empty maps score 1. The legend has the share of "
+    "images with an empty map."
 )
 _CLASSES_CAPTION = (
     "Mean Sp2PS of each class with its 95 % interval, sorted by the mean over all CAMs, lowest "
-    f"first; {MAX_CLASSES} classes at most."
+    f"first; {MAX_CLASSES} classes at most. The table has the shares of empty maps of each class "
+    "and the means without them."
 )
 
 
@@ -76,6 +80,13 @@ def drawings(
 
 def _scale_caption(summary: pd.DataFrame) -> str:
     sentences = ["Mean score of each CAM with its 95 % interval over images."]
+    if summary[list(EMPTY_COLUMNS)].any(axis=None):
+        sentences.append(
+            "Below each CAM: the share of empty maps of the baseline and of the pruned network. "
+            "Open diamonds: the mean without images with an empty map."
+        )
+    else:
+        sentences.append("No map is empty.")
     if summary["floor_low"].notna().any():
         sentences.append("Bands: the baseline after fine-tuning alone.")
     if summary["chance"].notna().any():
@@ -145,6 +156,7 @@ def moved_grid(moved: Sequence[MovedImage]) -> Figure:
         labels=[entry.label for entry in moved],
         grey=plots.first_rows(0),
         scale=1.5,
+        empty=plots.empty_cells([[None, entry.before, entry.after] for entry in moved]),
     )
 
 
@@ -160,10 +172,19 @@ def means_with_controls(summary: pd.DataFrame, scores: Sequence[str]) -> Figure:
                 _draw_mean(axes, position, row, colour(method, methods))
             axes.set(title=title(score), xlim=(-0.6, len(methods) - 0.4))
             axes.set_xticks(range(len(methods)))
-            axes.set_xticklabels([title(method) for method in methods], rotation=30, ha="right")
+            labels = [_label(method, row) for method, row in of_score.iterrows()]
+            axes.set_xticklabels(labels, rotation=30, ha="right")
             axes.grid(axis="y", alpha=0.25, linewidth=0.6)
             _set_score_limits(axes, score)
     return figure
+
+
+def _label(method: str, row: pd.Series) -> str:
+    """Return the title of a CAM and, if there are any, the shares of empty maps."""
+    baseline, pruned = row["baseline_empty"], row["pruned_empty"]
+    if not baseline and not pruned:
+        return title(method)
+    return f"{title(method)}\nempty: {100 * baseline:.0f} %, {100 * pruned:.0f} %"
 
 
 def _draw_mean(axes: Axes, x: int, row: pd.Series, line_colour: str) -> None:
@@ -178,6 +199,8 @@ def _draw_mean(axes: Axes, x: int, row: pd.Series, line_colour: str) -> None:
         )
     error = [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
     axes.errorbar([x], [row["mean"]], error, fmt="o", color=line_colour, capsize=3, markersize=5)
+    if row["baseline_empty"] or row["pruned_empty"]:
+        axes.plot([x], [row["mean_nonempty"]], "D", color=line_colour, markerfacecolor="white")
 
 
 def _set_score_limits(axes: Axes, score: str) -> None:
@@ -196,8 +219,11 @@ def distributions(images: pd.DataFrame, scores: Sequence[str]) -> Figure:
         panels = figure.subplots(1, len(scores), squeeze=False, sharey=True)[0]
         for axes, score in zip(panels, scores, strict=True):
             for method in methods:
-                values = images.loc[images["method"] == method, score]
-                axes.ecdf(values, color=colour(method, methods), label=title(method))
+                of_method = images[images["method"] == method]
+                is_empty = of_method[list(EMPTY_COLUMNS)].any(axis=1)
+                share = f" ({100 * is_empty.mean():.0f} % empty)" if is_empty.any() else ""
+                label = title(method) + share
+                axes.ecdf(of_method[score], color=colour(method, methods), label=label)
             axes.set(title=title(score))
             axes.grid(alpha=0.25, linewidth=0.6)
             if score in metrics.SCORES:

@@ -64,14 +64,16 @@ _SECTIONS = (
         "Means over all images with 95 % bootstrap intervals. The range from floor_low to "
         "floor_high is reached by the unpruned baseline after fine-tuning alone: a score within it "
         "says nothing about pruning. The column chance is reached by networks with random weights. "
-        "Confidence variation is best at 0, all other scores at 1.",
+        "Confidence variation is best at 0, all other scores at 1. The columns baseline_empty and "
+        "pruned_empty are the shares of maps that are empty: they explain nothing. Two empty maps "
+        "score 1, one empty map scores 0; mean_nonempty leaves out images with an empty map.",
         figure="scale",
         table="summary",
     ),
     _Section(
         "Images whose maps moved most",
-        "The lowest Sp2PS of each CAM. Look at the images: no number tells a map that moved to "
-        "the background from one that spread over the object.",
+        "The lowest Sp2PS of each CAM, images with an empty map last. Look at the images: no "
+        "number tells a map that moved to the background from one that spread over the object.",
         figure="moved",
         table="moved",
     ),
@@ -87,6 +89,11 @@ _SECTIONS = (
         "Images that the pruned network classifies correctly and incorrectly: maps often move "
         "where the prediction changes.",
         table="correctness",
+    ),
+    _Section(
+        "Where the maps are read",
+        "The target layer of both networks, the size of its maps in cells, and its channels.",
+        table="layers",
     ),
     _Section(
         "Accuracy of every model",

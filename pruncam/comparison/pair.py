@@ -10,7 +10,7 @@ from torch import nn
 
 from pruncam._core.machine import Machine
 from pruncam._core.validation import check_model
-from pruncam.cams.target_layer import find_target_layer
+from pruncam.cams.target_layer import TargetLayer, find_target_layer
 from pruncam.comparison import checkpoints, model_spec
 from pruncam.comparison.checkpoints import Checkpoint
 from pruncam.comparison.settings import Normalisation, option
@@ -137,19 +137,24 @@ def load(files: Files, *, machine: Machine | None = None) -> Pair:
     )
 
 
-def check_pair(pair: Pair, normalisation: Normalisation, target_layer: str | None) -> None:
-    """Raise ValueError if the networks do not fit the images.
+def check_pair(
+    pair: Pair, normalisation: Normalisation, target_layer: str | None
+) -> dict[str, TargetLayer]:
+    """Return the target layers of the "baseline" and the "pruned" network.
 
-    They must have as many classes, and a target layer whose maps have more than one pixel.
+    Raises ValueError if the networks do not fit the images: they must have as many classes, and a
+    target layer whose maps have more than one pixel.
     """
     x = normalisation(pair.images.images[:1].cpu().float() / 255)
-    _check_network("baseline", pair.baseline, pair, x, target_layer)
-    _check_network("pruned network", pair.pruned, pair, x, target_layer)
+    return {
+        "baseline": _checked_layer("baseline", pair.baseline, pair, x, target_layer),
+        "pruned": _checked_layer("pruned network", pair.pruned, pair, x, target_layer),
+    }
 
 
-def _check_network(
+def _checked_layer(
     name: str, network: nn.Module, pair: Pair, x: torch.Tensor, target_layer: str | None
-) -> None:
+) -> TargetLayer:
     layer = find_target_layer(network, x, target_layer)
     if layer.classes != len(pair.classes):
         raise ValueError(
@@ -162,6 +167,7 @@ def _check_network(
             f"target layer {layer.name} of the {name} has maps of one pixel for images of {size}: "
             "choose an earlier target layer or a larger image size"
         )
+    return layer
 
 
 def _origin(model: str, read: list[Checkpoint]) -> dict[str, Any]:

@@ -40,7 +40,9 @@ class Settings:
 
     methods: tuple[str, ...] = option(cams.DEFAULT_METHODS, metavar="CAM", help="CAM methods")
     target_layer: str | None = option(
-        None, metavar="NAME", help="name of the target layer (default: the last convolution)"
+        None,
+        metavar="NAME",
+        help="name of the target layer (default: the last one with maps of at least 4x4 cells)",
     )
     mean: tuple[float, ...] | None = option(
         None, metavar="X", help="mean of the pixels in [0, 1] (default: ImageNet's)"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from pruncam import metrics
+from pruncam import metrics, scoring
 from pruncam.comparison.titles import title
 
 _NO_FLOOR = (
@@ -22,13 +22,49 @@ def paragraphs(tables: Mapping[str, pd.DataFrame], no_chance: str = "") -> list[
     """
     summary = tables["summary"]
     sp2ps = summary[summary["score"] == "sp2ps"]
-    texts = [_accuracy(tables["models"]), _cost(tables["cost"])]
+    first = " ".join([*_empty_maps(sp2ps), _layers(tables["layers"])])
+    texts = [first, _accuracy(tables["models"]), _cost(tables["cost"])]
     texts += [_similarity(row) for row in sp2ps.to_dict("records")]
     if summary["floor_low"].isna().all():
         texts.append(_NO_FLOOR)
     if no_chance:
         texts.append(f"There is no chance level: {no_chance}.")
     return texts
+
+
+def _empty_maps(sp2ps: pd.DataFrame) -> list[str]:
+    """Return a sentence that names the CAMs with many empty maps, if there are any."""
+    shares = []
+    for row in sp2ps.to_dict("records"):
+        for column, model in (("baseline_empty", "baseline"), ("pruned_empty", "pruned network")):
+            if row[column] > scoring.MANY_EMPTY:
+                name = title(row["method"])
+                shares.append(f"{_percent(row[column])} of the {name} maps of the {model}")
+    if not shares:
+        return []
+    return [f"Many heatmaps are empty and explain nothing: {', '.join(shares)}."]
+
+
+def _layers(layers: pd.DataFrame) -> str:
+    """Describe where the heatmaps of both networks are read."""
+    baseline, pruned = layers.to_dict("records")
+    texts = [
+        f"layer {row['layer']} ({row['kind']}), {row['height']}x{row['width']} cells "
+        f"and {row['channels']:,} channel{'s' * (row['channels'] > 1)}"
+        for row in (baseline, pruned)
+    ]
+    if texts[0] == texts[1]:
+        return f"The heatmaps are read at {texts[0]} in both networks."
+    return f"The heatmaps are read at {texts[0]} in the baseline, at {texts[1]} in the pruned one."
+
+
+def _percent(share: float) -> str:
+    """Return a share in %; it is never rounded to 0 or 100."""
+    if 0 < share < 0.01:
+        return "less than 1 %"
+    if 0.99 < share < 1:
+        return "more than 99 %"
+    return f"{100 * share:.0f} %"
 
 
 def _accuracy(models: pd.DataFrame) -> str:
@@ -70,18 +106,38 @@ def _similarity(row: Mapping[str, Any]) -> str:
     """
     score = metrics.SCORES["sp2ps"]
     interval = f"{row['mean']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
-    text = f"{title(row['method'])}: {score} is {interval}"
+    text = f"{title(row['method'])}: {score} is {interval} ({_without_empty(row)})"
     if pd.notna(row["floor_low"]):
         floor = f"{row['floor_low']:.2f} to {row['floor_high']:.2f}"
+        floor += _empty_share(row["floor_empty"])
         text += f"; fine-tuning alone gives {floor}, so {_against_floor(row)}"
     if pd.notna(row["chance"]):
-        text += f"; random weights give {row['chance']:.2f}"
+        text += f"; random weights give {row['chance']:.2f}{_empty_share(row['chance_empty'])}"
         if row["low"] <= row["chance"]:
             text += (
                 ", and the pruned network's maps are no more similar to the baseline's "
                 "than those of random networks"
             )
     return f"{text}."
+
+
+def _without_empty(row: Mapping[str, Any]) -> str:
+    """Return the shares of empty maps, and the mean without them, in words."""
+    baseline, pruned = row["baseline_empty"], row["pruned_empty"]
+    if not baseline and not pruned:
+        return "no map is empty"
+    shares = (
+        f"{_percent(baseline)} of the maps of the baseline and {_percent(pruned)} of those of the "
+        "pruned network are empty"
+    )
+    if pd.isna(row["mean_nonempty"]):
+        return f"{shares}; no image has two maps that are not"
+    return f"{shares}; without them it is {row['mean_nonempty']:.2f}"
+
+
+def _empty_share(share: float) -> str:
+    """Return the share of empty maps of a control in brackets; nothing if there are none."""
+    return f" ({_percent(share)} of the maps empty)" if share else ""
 
 
 def _against_floor(row: Mapping[str, Any]) -> str:

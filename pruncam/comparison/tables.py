@@ -1,22 +1,28 @@
 """The tables of a comparison, computed from rows of scores: one per model, CAM and image."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from pruncam import cost, pruning, scoring
+from pruncam.cams.target_layer import TargetLayer
 from pruncam.comparison.pair import Pair
 from pruncam.comparison.settings import Settings
+from pruncam.datasets.batches import UNKNOWN
 from pruncam.scoring.controls import CHANCE, FLOOR
-from pruncam.statistics import bootstrap_mean, bootstrap_means
+from pruncam.statistics import bootstrap_mean
 
 PRUNED = "pruned"  # the pruned network's name in the rows; the others are those of `controls`
 _INTERVAL_SCORES = ("sp2ps", "pe")  # with their intervals in the tables by group
 
 
 def build_tables(
-    pair: Pair, rows: pd.DataFrame, scores: Sequence[str], settings: Settings
+    pair: Pair,
+    target_layers: Mapping[str, TargetLayer],
+    rows: pd.DataFrame,
+    scores: Sequence[str],
+    settings: Settings,
 ) -> dict[str, pd.DataFrame]:
     """Return every table by its name; `scores` are the columns of `rows` that hold scores."""
     pruned = rows[rows["model"] == PRUNED].drop(columns="model")
@@ -31,6 +37,7 @@ def build_tables(
         "classes": by_class(pair, pruned, groups),
         "correctness": by_correctness(groups),
         "cost": costs(pair),
+        "layers": layers(target_layers),
         "controls": control_scores,
         "images": by_image(pair, pruned),
     }
@@ -40,43 +47,62 @@ def summary(groups: pd.DataFrame, control_scores: pd.DataFrame) -> pd.DataFrame:
     """Return every mean score of each CAM with its interval, noise floor and chance level.
 
     `floor_low` and `floor_high` span the intervals of all fine-tuned copies of the baseline;
-    `chance` is the mean over all random networks. They are NaN if there are no such networks.
+    `chance` is the mean over all random networks. `floor_empty` and `chance_empty` are the shares
+    of their heatmaps that are empty. They are NaN if there are no such networks.
     """
     table = groups[groups["group"] == "all"].drop(columns="group").reset_index(drop=True)
     keys = ["method", "score"]
     kinds = control_scores["kind"]
     floor = control_scores[kinds == FLOOR].groupby(keys, sort=False)
-    floor = floor.agg(floor_low=("low", "min"), floor_high=("high", "max")).reset_index()
+    floor = floor.agg(
+        floor_low=("low", "min"), floor_high=("high", "max"), floor_empty=("pruned_empty", "mean")
+    ).reset_index()
     chance = control_scores[kinds == CHANCE].groupby(keys, sort=False)
-    chance = chance.agg(chance=("mean", "mean")).reset_index()
+    chance = chance.agg(
+        chance=("mean", "mean"), chance_empty=("pruned_empty", "mean")
+    ).reset_index()
     return table.merge(floor, on=keys, how="left").merge(chance, on=keys, how="left")
 
 
 def controls(rows: pd.DataFrame, scores: Sequence[str], settings: Settings) -> pd.DataFrame:
-    """Return every mean score of each fine-tuned and random network, with its interval."""
-    records = []
+    """Return every mean score of each fine-tuned and random network, with its interval.
+
+    `mean_nonempty` is the mean without images with an empty map; `baseline_empty` and
+    `pruned_empty` are the shares of empty maps of the baseline and of the network.
+    """
     others = rows[rows["model"] != PRUNED]
-    for (model, method), part in others.groupby(["model", "method"], sort=False):
-        kind, _, seed = model.rpartition(" ")
-        intervals = bootstrap_means(
-            part[list(scores)].to_numpy(dtype=float),
-            samples=settings.bootstrap,
-            seed=settings.seed,
-        )
-        for score, interval in zip(scores, intervals, strict=True):
-            records.append(
-                {
-                    "kind": kind,
-                    "seed": int(seed),
-                    "method": method,
-                    "score": score,
-                    "mean": interval.value,
-                    "low": interval.low,
-                    "high": interval.high,
-                }
-            )
     columns = ["kind", "seed", "method", "score", "mean", "low", "high"]
-    return pd.DataFrame(records, columns=columns)
+    columns += ["mean_nonempty", *scoring.EMPTY_COLUMNS]
+    if others.empty:
+        return pd.DataFrame(columns=columns)
+    # Without labels the only group is that of all images.
+    table = scoring.summarize(
+        others.assign(label=UNKNOWN),
+        scores=scores,
+        samples=settings.bootstrap,
+        seed=settings.seed,
+    )
+    table["kind"] = [model.rpartition(" ")[0] for model in table["model"]]
+    table["seed"] = [int(model.rpartition(" ")[2]) for model in table["model"]]
+    return table[columns]
+
+
+def layers(target_layers: Mapping[str, TargetLayer]) -> pd.DataFrame:
+    """Return the target layer of both networks, its map size in cells and its channels."""
+    records = []
+    for model, layer in target_layers.items():
+        height, width = layer.map_size
+        records.append(
+            {
+                "model": model,
+                "layer": layer.name,
+                "kind": type(layer.module).__name__,
+                "height": height,
+                "width": width,
+                "channels": layer.channels,
+            }
+        )
+    return pd.DataFrame(records)
 
 
 def accuracies(rows: pd.DataFrame, settings: Settings) -> pd.DataFrame:
@@ -124,22 +150,37 @@ def by_image(pair: Pair, rows: pd.DataFrame) -> pd.DataFrame:
 def moved(pair: Pair, rows: pd.DataFrame, count: int) -> pd.DataFrame:
     """Return the `count` images with the lowest Sp2PS for each CAM, the lowest first.
 
-    Equal values are ordered by soft IoU.
+    Equal values are ordered by soft IoU. Images with an empty map come last: they show no maps
+    that moved. The column `empty` names the network whose map is empty: "no", "baseline",
+    "pruned" or "both".
     """
-    ordered = rows.sort_values(["sp2ps", "soft_iou", "image"], kind="stable")
+    is_empty = rows["baseline_empty"] | rows["pruned_empty"]
+    ordered = rows.assign(is_empty=is_empty).sort_values(
+        ["is_empty", "sp2ps", "soft_iou", "image"], kind="stable"
+    )
     methods = dict.fromkeys(rows["method"])
     lowest = [ordered[ordered["method"] == method].head(count) for method in methods]
     table = by_image(pair, pd.concat(lowest))
     table.insert(1, "rank", table.groupby("method").cumcount() + 1)
+    table["empty"] = np.select(
+        [
+            table["baseline_empty"] & table["pruned_empty"],
+            table["baseline_empty"],
+            table["pruned_empty"],
+        ],
+        ["both", "baseline", "pruned"],
+        "no",
+    )
     facts = ["method", "rank", "image", "file", "class"]
     predictions = ["baseline_prediction", "pruned_prediction"]
-    return table[[*facts, *predictions, "sp2ps", "pe", "ssim", "soft_iou"]]
+    return table[[*facts, *predictions, "empty", "sp2ps", "pe", "ssim", "soft_iou"]]
 
 
 def by_class(pair: Pair, rows: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
     """Return both networks' accuracy in % and all mean scores for each class.
 
-    Sp2PS and PE come with their intervals.
+    Sp2PS and PE come with their intervals and their means without images with an empty map
+    (`..._nonempty`).
     """
     is_class = groups["group"].str.fullmatch(r"class \d+")
     table = _one_column_per_score(groups[is_class])
@@ -188,11 +229,15 @@ def _one_method(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _one_column_per_score(groups: pd.DataFrame) -> pd.DataFrame:
     """Return one row per CAM and group, with a column per mean score."""
-    keys = ["method", "group", "images"]
-    values = ["mean", "low", "high"]
+    keys = ["method", "group", "images", *scoring.EMPTY_COLUMNS]
+    values = ["mean", "low", "high", "mean_nonempty"]
     table = groups.pivot_table(index=keys, columns="score", values=values, sort=False)
+    scores = groups["score"].unique()
+    # The table lacks columns that hold no number: without maps there is no mean of them.
+    table = table.reindex(columns=pd.MultiIndex.from_product([values, scores]))
     means = table["mean"].copy()
     for score in _INTERVAL_SCORES:
         means[f"{score}_low"] = table["low"][score]
         means[f"{score}_high"] = table["high"][score]
+        means[f"{score}_nonempty"] = table["mean_nonempty"][score]
     return means.rename_axis(columns=None).reset_index()

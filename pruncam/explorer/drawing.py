@@ -22,8 +22,8 @@ _DIFFERENCE_COLOURS = "RdBu_r"  # red: higher in the pruned network
 _DPI = 100
 _CURVE_COLOURS = 64  # in the palette of its PNG
 _CURVE_NOTE = (
-    "Curves: the study, means of all test images at the last convolution. Bands: only fine-tuned, "
-    "not pruned; dotted: random weights."
+    "Curves: the study, means of all test images at layer {layer}. Bands: only fine-tuned, not "
+    "pruned; dotted: random weights."
 )
 
 
@@ -47,7 +47,12 @@ def figure(views: list[View]) -> Figure:
     """Draw the panels of several views, a row each."""
     rows = [list(panels(view).values()) for view in views]
     return plots.grid(
-        rows, columns=PANELS, labels=_labels(views), grey=plots.first_rows(0), scale=1.9
+        rows,
+        columns=PANELS,
+        labels=_labels(views),
+        grey=plots.first_rows(0),
+        scale=1.9,
+        empty=plots.empty_cells([[None, view.baseline, view.pruned] for view in views]),
     )
 
 
@@ -148,10 +153,14 @@ def _caption(panel: str, view: View) -> str:
             "not shown: forbidden by its licence" if view.image is None else f"image: {view.label}"
         )
     if panel == "unpruned":
-        return f"unpruned: {unpruned.class_name}"
+        return f"unpruned: {unpruned.class_name}{_empty_note(view.baseline)}"
     if panel == "pruned":
-        return f"{view.network}: {pruned.class_name}"
+        return f"{view.network}: {pruned.class_name}{_empty_note(view.pruned)}"
     return "difference: higher (red) or lower (blue) in the pruned network"
+
+
+def _empty_note(heatmap: np.ndarray) -> str:
+    return f" ({plots.EMPTY_TEXT})" if plots.is_empty(heatmap) else ""
 
 
 def _marked_curve(source: StudySource, view: View) -> str:
@@ -162,6 +171,7 @@ def _marked_curve(source: StudySource, view: View) -> str:
     drawn = curve(source, view.selection.rule)
     score, rate = view.scores[source.kind.score], view.selection.rate
     title = metrics.SCORES[source.kind.score]
+    note = html.escape(_CURVE_NOTE.format(layer=source.study_layer))
     left, top = drawn.position(rate, score)
     diamond_style = (
         f"position:absolute;left:{left:.2%};top:{top:.2%};width:10px;height:10px;"
@@ -176,7 +186,7 @@ def _marked_curve(source: StudySource, view: View) -> str:
         f'<img src="{_data_url(drawn.png)}" alt="{html.escape(alternative)}" '
         'style="width:100%;display:block">'
         f'<div style="{diamond_style}" aria-hidden="true"></div></div>'
-        f'<figcaption style="line-height:1.3">Diamond: {title} of this image. {_CURVE_NOTE}'
+        f'<figcaption style="line-height:1.3">Diamond: {title} of this image. {note}'
         "</figcaption></figure>"
     )
 
@@ -194,8 +204,15 @@ def _score_table(view: View) -> str:
     style = "flex:1 1 200px;max-width:260px;align-self:flex-start;border-collapse:collapse"
     return (
         f'<table style="{style}"><caption style="{caption_style}">{method} of this image</caption>'
-        f"{''.join(rows)}</table>"
+        f"{''.join(rows)}{_empty_row(view)}</table>"
     )
+
+
+def _empty_row(view: View) -> str:
+    """Return a row of the table that says what scores of empty heatmaps mean."""
+    if not view.empty_text:
+        return ""
+    return f'<tr><td colspan="2" style="padding-top:6px">{html.escape(view.empty_text)}</td></tr>'
 
 
 def _png(image: np.ndarray) -> bytes:

@@ -15,6 +15,7 @@ from pruncam import cams, metrics
 from pruncam._core.machine import Machine
 from pruncam._core.validation import PROFILES, check_choice, check_number
 from pruncam.explorer.sources import STUDIES, StudySource, finished_sources, quick_source
+from pruncam.report import plots
 from pruncam.studies import samples
 
 
@@ -82,12 +83,30 @@ class View:
             self._scores_line(),
         ]
         for name, heatmap in (("unpruned", self.baseline), ("pruned", self.pruned)):
-            if not heatmap.any():
+            if plots.is_empty(heatmap):
                 lines.append(
                     f"The heatmap of the {name} network is empty: "
                     "nothing at this layer supports its prediction."
                 )
+        if self.empty_text:
+            lines.append(self.empty_text)
         return "\n".join([*lines, self.study_text])
+
+    @property
+    def empty_text(self) -> str:
+        """Return what the scores of empty heatmaps mean, in words; empty if both have contrast."""
+        empty = [plots.is_empty(heatmap) for heatmap in (self.baseline, self.pruned)]
+        if all(empty):
+            return (
+                "Both heatmaps are empty: that they score as equal is a definition and says "
+                "nothing about where the networks look."
+            )
+        if any(empty):
+            return (
+                "One heatmap is empty: that the scores are low is a definition and says nothing "
+                "about where the networks look."
+            )
+        return ""
 
     def _image_line(self) -> str:
         sentences = [f"Test image {self.selection.image}, class {self.label}."]
@@ -127,21 +146,24 @@ class Explorer:
     def first_selection(self, title: str | None = None) -> Selection:
         """Return where to start in a source (None: the first source).
 
-        This is the middle rate of the first pruning rule, the last layer, and the correctly
-        classified image with the highest confidence of the unpruned network.
+        This is the middle rate of the first pruning rule, the last layer with maps of at least 6x6
+        cells, and the correctly classified image with the highest confidence of the unpruned
+        network, preferably one whose heatmaps are not empty in either network.
         """
         title = title or next(iter(self.sources))
         check_choice("data set", title, self.sources)
         source = self.sources[title]
         methods = source.methods
-        return Selection(
+        selection = Selection(
             source=title,
-            image=source.cached("first image", lambda: samples.most_confident(source.experiment)),
+            image=0,
             rule=source.rules[0],
             rate=source.rates[len(source.rates) // 2],
             method="grad-cam++" if "grad-cam++" in methods else methods[0],
-            layer=source.last_layer,
+            layer=source.first_layer,
         )
+        image = source.cached("first image", lambda: _image_with_maps(source, selection))
+        return replace(selection, image=image)
 
     def three_rates(self, title: str | None = None, *, layer: str | None = None) -> list[Selection]:
         """Return the first selection at the lowest, the middle and the highest rate."""
@@ -191,12 +213,12 @@ class Explorer:
         test = source.experiment.test
         rates = ", ".join(f"{100 * rate:g}" for rate in source.rates)
         methods = [cams.METHODS[method].title for method in source.methods]
-        layers = [f"{name} ({h} x {w} cells)" for name, (h, w) in source.layers.items()]
+        layers = [source.layer_text(name) for name in source.layers]
         print(source.title)
         print(f"{len(test)} test images of {len(test.classes)} classes")
         print(f"pruned by {', '.join(source.rules)} at {rates} %")
         print(f"CAMs: {', '.join(methods)}")
-        print(f"target layers: {', '.join(layers)}")
+        print(f"target layers: {'; '.join(layers)}")
 
     def _check(self, selection: Selection) -> None:
         check_choice("data set", selection.source, self.sources)
@@ -248,6 +270,19 @@ def _notes(available: list[StudySource]) -> tuple[str, ...]:
         for study in STUDIES
         if (study, profile) not in present
     )
+
+
+def _image_with_maps(source: StudySource, selection: Selection) -> int:
+    """Return the image to open first: the most confident one with heatmaps in both networks."""
+
+    def has_maps(image: int) -> bool:
+        of_image = replace(selection, image=image)
+        for explanation in _explain_both(source, of_image):
+            if cams.is_empty(explanation.maps[selection.method]).any():
+                return False
+        return True
+
+    return samples.most_confident(source.experiment, has_maps)
 
 
 def _explain_both(
@@ -315,14 +350,14 @@ def _row(view: View) -> dict[str, Any]:
 
 
 def _study_text(source: StudySource, selection: Selection) -> str:
-    """Return the study's mean score at this rate in words; it refers to the last layer."""
+    """Return the study's mean score at this rate in words; it refers to the study's layer."""
     name = source.kind.score
     title = metrics.SCORES[name]
     if not selection.rate:
         return f"The study's curve starts here: compared with itself, a network has {title} 1."
     row = source.curve_point(selection.rule, selection.rate, selection.method)
     interval = f"95 % interval {row[f'{name}_low']:.3f} to {row[f'{name}_high']:.3f}"
-    layer = "" if selection.layer == source.last_layer else f", at layer {source.last_layer}"
+    layer = "" if selection.layer == source.study_layer else f", at layer {source.study_layer}"
     return (
         f"Mean {title} of all test images at this rate{layer}: {row[name]:.3f} ({interval}); "
         f"accuracy {row['accuracy']:.1f} %."

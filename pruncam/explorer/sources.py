@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from torch import nn
+from torch import Tensor, nn
 
+from pruncam import cams
 from pruncam._core import paths
 from pruncam._core.machine import Machine
 from pruncam._core.progress import Progress
@@ -27,6 +28,7 @@ from pruncam.studies.sp2ps.study import Sp2psStudy
 from pruncam.studies.study import PruningStudy
 
 MAX_IMAGES = 100  # of a finished study's test images
+MIN_CELLS = 6  # of the layer that is opened first, in height and in width
 COARSE = 16  # cells: a finer heatmap would draw the outlines of an image that may not be shown
 _TABLES = ("curves", "controls")  # of a saved result
 
@@ -122,22 +124,61 @@ class StudySource:
 
     @cached_property
     def layers(self) -> dict[str, tuple[int, int]]:
-        """Return the target layers with the size of their maps, (height, width).
+        """Return the target layers by name with the size of their maps, (height, width).
 
-        These are the last convolutions of every spatial size above one pixel. Fine ones are left
-        out if an image may not be shown.
+        They are the readings of the network (`cams.readings`), the layer that is opened first and
+        the layer of the study. Layers with fine maps are left out if an image may not be shown.
         """
         test = self.experiment.test
         is_public = all(test.credit(index) is not None for index in range(len(test)))
         finest = test.images.shape[-1] if is_public else COARSE
-        x = self.experiment.network_input(test.images[:1])
-        convolutions = profile_forward(self.experiment.baseline, x).last_convolutions()
-        return {name: size for name, size in convolutions.items() if 1 < max(size) <= finest}
+        profile = profile_forward(self.experiment.baseline, self._first_input)
+        sizes = {}
+        for call in reversed(profile.calls):  # the first call of a layer is the last one here
+            if call.name in self._layer_labels:
+                sizes[call.name] = call.map_size
+        return {name: sizes[name] for name in self._layer_labels if max(sizes[name]) <= finest}
+
+    @cached_property
+    def _layer_labels(self) -> dict[str, str]:
+        """The target layers by name, each with a plain label."""
+        baseline = self.experiment.baseline
+        readings = cams.readings(baseline, self._first_input)
+        labels = {name: label for label, name in readings.items()}
+        labels.setdefault(self._last_fair_layer, "last layer of this size")
+        labels.setdefault(self.study_layer, "layer of the study")
+        return labels
 
     @property
-    def last_layer(self) -> str:
-        """Return the name of the last target layer, the one of the study's curves."""
-        return list(self.layers)[-1]
+    def _first_input(self) -> Tensor:
+        return self.experiment.network_input(self.experiment.test.images[:1])
+
+    @cached_property
+    def _last_fair_layer(self) -> str:
+        """The last layer with maps of at least 6x6 cells."""
+        baseline = self.experiment.baseline
+        return cams.default_layer(baseline, self._first_input, min_cells=MIN_CELLS)
+
+    @property
+    def first_layer(self) -> str:
+        """Return the name of the layer that is opened first.
+
+        This is the last one with maps of at least 6x6 cells, or the layer of the study if those
+        maps are too fine to be shown.
+        """
+        fair = self._last_fair_layer
+        return fair if fair in self.layers else self.study_layer
+
+    @cached_property
+    def study_layer(self) -> str:
+        """Return the name of the layer of the study's curves."""
+        return self.experiment.target_layer
+
+    def layer_text(self, name: str) -> str:
+        """Return a layer in words: its label, the size of its maps, its name."""
+        height, width = self.layers[name]
+        label = self._layer_labels[name].partition(",")[0]
+        return f"{label}, {height} x {width} cells ({name})"
 
     def cached(self, key: Hashable, compute: Callable[[], Any]) -> Any:
         """Return `compute()`, computed at the first call with this key."""
@@ -253,7 +294,7 @@ def _recorded_training_images(
 
 def _all_stored(experiment: Experiment) -> bool:
     """Return whether the baseline and the first seed of every rule and rate are in the store."""
-    variants = [BASELINE]
+    variants = [] if experiment.is_shipped else [BASELINE]
     for rule in experiment.rules:
         variants += experiment.of_rule(rule)
     store = experiment.trainer.store

@@ -65,9 +65,7 @@ class Controls:
             "rule": source.rules,
             "rate": [(f"{100 * rate:g} %", rate) for rate in source.rates],
             "method": [(cams.METHODS[method].title, method) for method in source.methods],
-            "layer": [
-                (f"{name} ({h} x {w} cells)", name) for name, (h, w) in source.layers.items()
-            ],
+            "layer": [(source.layer_text(name), name) for name in source.layers],
         }
         self._is_filling = True  # replacing options triggers the handlers
         try:

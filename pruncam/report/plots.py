@@ -3,7 +3,7 @@
 Figures are plain matplotlib objects, unknown to pyplot's global state.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,6 +21,7 @@ from pruncam.report import rendering
 # Okabe and Ito's colours, which readers with colour blindness can tell apart.
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#6E6E6E"
 HEAT = "inferno"
+EMPTY_TEXT = "no positive evidence"  # on a heatmap that is empty
 STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -60,8 +61,9 @@ def grid(
     labels: Sequence[str],
     grey: Callable[[int, int], bool],
     scale: float = 1.0,
+    empty: Collection[tuple[int, int]] = (),
 ) -> Figure:
-    """Draw images and heatmaps in a table.
+    """Draw images and heatmaps in a table; empty heatmaps are marked in words.
 
     Parameters
     ----------
@@ -70,6 +72,8 @@ def grid(
     grey : function of row and column that says which (H, W) are images, drawn in grey; the others
         are heatmaps
     scale : factor that enlarges all
+    empty : (row, column) of the cells that show an empty heatmap over its image; heatmaps (H, W)
+        are examined here
     """
     label_width = 0.9 if any(labels) else 0.1
     width = 0.86 * scale * len(columns) + label_width
@@ -80,7 +84,11 @@ def grid(
         panels = figure.subplots(len(rows), len(columns), squeeze=False)
         for (row, column), axes in np.ndenumerate(panels):
             colours = "gray" if grey(row, column) else HEAT
-            axes.imshow(rows[row][column], cmap=colours, vmin=0, vmax=1)
+            image = rows[row][column]
+            axes.imshow(image, cmap=colours, vmin=0, vmax=1)
+            is_heatmap = image.ndim == 2 and not grey(row, column)
+            if (row, column) in empty or (is_heatmap and is_empty(image)):
+                mark_empty(axes)
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
         for axes, title in zip(panels[0], columns, strict=True):
@@ -94,6 +102,44 @@ def grid(
                 fontsize=8,
             )
     return figure
+
+
+def is_empty(heatmap: np.ndarray) -> bool:
+    """Return whether a heatmap (H, W) is constant, such as all zero: it explains nothing."""
+    return bool(heatmap.min() == heatmap.max())
+
+
+def empty_cells(heatmaps: Sequence[Sequence[np.ndarray | None]]) -> list[tuple[int, int]]:
+    """Return (row, column) of the empty heatmaps in rows of heatmaps (H, W), for `grid`.
+
+    None stands for a cell that shows no heatmap.
+
+    Examples
+    --------
+    >>> empty_cells([[None, np.zeros((2, 2))], [None, np.eye(2)]])
+    [(0, 1)]
+    """
+    return [
+        (number, column)
+        for number, row in enumerate(heatmaps)
+        for column, heatmap in enumerate(row)
+        if heatmap is not None and is_empty(heatmap)
+    ]
+
+
+def mark_empty(axes: Axes) -> None:
+    """Write on a panel that its heatmap is empty."""
+    axes.text(
+        0.5,
+        0.5,
+        EMPTY_TEXT.replace(" ", "\n"),
+        transform=axes.transAxes,
+        ha="center",
+        va="center",
+        fontsize=7,
+        color="black",
+        bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1.5},
+    )
 
 
 def first_rows(count: int) -> Callable[[int, int], bool]:

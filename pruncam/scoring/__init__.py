@@ -16,12 +16,14 @@ from pruncam.scoring.controls import (
 )
 from pruncam.scoring.options import CLASS_SOURCES, CustomScore, Options
 from pruncam.scoring.rows import score, score_many, stream
-from pruncam.scoring.summary import summarize
+from pruncam.scoring.summary import EMPTY_COLUMNS, MANY_EMPTY, summarize
 
 __all__ = [
     "CHANCE",
     "CLASS_SOURCES",
+    "EMPTY_COLUMNS",
     "FLOOR",
+    "MANY_EMPTY",
     "CustomScore",
     "Options",
     "chance_level",

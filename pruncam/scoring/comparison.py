@@ -127,6 +127,8 @@ class Comparison:
             columns |= metrics.pair_scores(x, y, confidence_x, confidence_y)
             for name, function in self.options["custom_scores"].items():
                 columns[name] = _custom_score(name, function, x, y)
+            columns["baseline_empty"] = cams.is_empty(x)
+            columns["pruned_empty"] = cams.is_empty(y)
             columns["baseline_prediction"] = logits_x.argmax(1)
             columns["pruned_prediction"] = logits_y.argmax(1)
             columns["baseline_confidence"] = confidence_x

@@ -21,6 +21,8 @@ COLUMNS = (
     "image",
     "label",
     *metrics.SCORES,
+    "baseline_empty",
+    "pruned_empty",
     "baseline_prediction",
     "pruned_prediction",
     "baseline_confidence",

@@ -73,7 +73,7 @@ def score_many(
         Further scores: function(x, y) of the heatmaps of two models, (n, H, W) each -> (n,) finite
         numbers, tensor or array. Each becomes a column of its name.
     target_layer : str, optional
-        Dotted name of the target layer in every model; by default the last convolution of each.
+        Dotted name of the target layer in every model; by default `cams.default_layer` of each.
     target_class : "own", "baseline" or "label"
         The class that a heatmap explains: the model's own top class (default, as in
         pytorch-grad-cam), the baseline's top class, or the label.
@@ -92,6 +92,8 @@ def score_many(
     DataFrame with a row per model, method and image
         `model`, `method`, `image` (position), `label` (-1 if unknown); the scores of
         `metrics.SCORES` (`ssim` is not clamped, `iou` is the binary IoU), then the custom scores;
+        `baseline_empty`, `pruned_empty` (True where the map of that model is constant, such as
+        all zero: it explains nothing, and the scores have their defined values);
         `baseline_prediction`, `pruned_prediction`, `baseline_confidence`, `pruned_confidence`.
 
     Raises

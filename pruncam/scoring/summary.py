@@ -12,6 +12,11 @@ from pruncam._core.validation import check_number, short_repr
 from pruncam.datasets.batches import UNKNOWN
 from pruncam.statistics import Interval, bootstrap_means
 
+# Columns of the rows that say which heatmaps are empty.
+EMPTY_COLUMNS = ("baseline_empty", "pruned_empty")
+# A comparison with a larger share of empty maps says so before anything else.
+MANY_EMPTY = 0.1
+
 
 def summarize(
     rows: pd.DataFrame,
@@ -36,10 +41,13 @@ def summarize(
     Returns
     -------
     DataFrame with a row per model, method, group and score
-        `model` (if the rows have it), `method`, `group`, `images`, `score`, `mean`, and the 95 %
-        interval `low`, `high`. The groups are "all" and, if labels are known, "class weighted",
-        "correct" and "incorrect" (by the pruned model's prediction), and "class 0", "class 1",
-        and so on. A group without images has no row.
+        `model` (if the rows have it), `method`, `group`, `images`, `score`, `mean`, the 95 %
+        interval `low`, `high`; `mean_nonempty`, the mean over the images for which neither map is
+        empty (NaN if there are none); and `baseline_empty`, `pruned_empty`, the shares of images
+        with an empty map of that model. In the class-weighted group the shares and
+        `mean_nonempty` are weighted, too. The groups are "all" and, if labels are known,
+        "class weighted", "correct" and "incorrect" (by the pruned model's prediction), and
+        "class 0", "class 1", and so on. A group without images has no row.
 
     Raises
     ------
@@ -67,16 +75,18 @@ def _summarize_part(
     bootstrap: Callable[..., list[Interval]],
 ) -> pd.DataFrame:
     """Return the means and intervals of one model and method, group by group."""
-    values = rows[scores].to_numpy(dtype=float)
     labels = rows["label"].to_numpy()
-    tables = [
-        _table(group, scores, members.sum(), bootstrap(values[members]))
-        for group, members in _groups(rows)
-    ]
+    tables = []
+    for group, members in _groups(rows):
+        part = rows[members]
+        intervals = bootstrap(part[scores].to_numpy(dtype=float))
+        tables.append(_table(group, part, scores, intervals, np.ones(len(part))))
     if (labels != UNKNOWN).all():
         weights = _class_weights(labels, counts)
-        intervals = bootstrap(values, strata=labels, weights=weights)
-        tables.insert(1, _table("class weighted", scores, len(rows), intervals))
+        intervals = bootstrap(rows[scores].to_numpy(dtype=float), strata=labels, weights=weights)
+        image_weights = weights / np.maximum(np.bincount(labels, minlength=len(weights)), 1)
+        weighted = _table("class weighted", rows, scores, intervals, image_weights[labels])
+        tables.insert(1, weighted)
     return pd.concat(tables, ignore_index=True)
 
 
@@ -97,20 +107,35 @@ def _groups(rows: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
 
 def _table(
     group: str,
+    rows: pd.DataFrame,
     scores: list[str],
-    images: int,
     intervals: list[Interval],
+    weights: np.ndarray,
 ) -> pd.DataFrame:
+    """Return the means of a group; `weights` (images,) are those of its images."""
+    baseline_empty = rows["baseline_empty"].to_numpy(dtype=bool)
+    pruned_empty = rows["pruned_empty"].to_numpy(dtype=bool)
+    nonempty_weights = weights * ~(baseline_empty | pruned_empty)
     return pd.DataFrame(
         {
             "group": group,
-            "images": images,
+            "images": len(rows),
             "score": scores,
             "mean": [interval.value for interval in intervals],
             "low": [interval.low for interval in intervals],
             "high": [interval.high for interval in intervals],
+            "mean_nonempty": _weighted_mean(rows[scores], nonempty_weights),
+            "baseline_empty": np.average(baseline_empty, weights=weights),
+            "pruned_empty": np.average(pruned_empty, weights=weights),
         }
     )
+
+
+def _weighted_mean(values: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
+    """Return the weighted mean of each column; NaN if all weights are 0."""
+    if not weights.any():
+        return np.full(values.shape[1], np.nan)
+    return np.average(values.to_numpy(dtype=float), axis=0, weights=weights)
 
 
 def _class_weights(labels: np.ndarray, counts: Sequence[int] | None) -> np.ndarray:
@@ -138,7 +163,7 @@ def _check_rows(rows: pd.DataFrame, scores: Sequence[str]) -> None:
         raise ValueError(
             f"scores must be a list of one or more columns of the rows, got {short_repr(scores)}"
         )
-    needed = {"method", "label", "pruned_prediction", *scores}
+    needed = {"method", "label", "pruned_prediction", *EMPTY_COLUMNS, *scores}
     missing = sorted(needed - set(rows.columns))
     if missing or rows.empty:
         fault = f"no column {', '.join(missing)}" if missing else "no row"
