@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce download test check lint doctor lab bench lock notebooks expected clean FORCE
+.PHONY: help setup reproduce download weights test check lint doctor lab bench lock notebooks expected clean FORCE
 
-# quick: no download, two cores; laptop: real data, no GPU; paper: the papers' data and protocol
+# quick: no download, two cores; overnight: real data, no GPU; paper: the papers' data and protocol
 PROFILE ?= quick
 # one study's name; empty: all of them
 STUDY ?=
@@ -9,7 +9,7 @@ STUDY ?=
 DEVICE ?= auto
 # a folder with data sets, searched before PRUNCAM_DATA and data/
 DATA ?=
-# the data set of make download
+# the data set of make download, the reference network of make weights (empty: all of them)
 NAME ?=
 # number of parallel test processes
 JOBS ?= 2
@@ -30,7 +30,7 @@ FAST_TESTS = $(addprefix tests/test_,$(addsuffix .py,architecture bad_input clai
 RUN_OPTIONS = --profile "$(PROFILE)" $(if $(STUDY),--study "$(STUDY)") --device "$(DEVICE)" $(if $(DATA),--data "$(DATA)")
 
 help:  ## show this list
-	@echo 'make TARGET [PROFILE=quick|laptop|paper] [STUDY=name] [DEVICE=auto|cpu|cuda|mps] [DATA=folder]'
+	@echo 'make TARGET [PROFILE=quick|overnight|paper] [STUDY=name] [DEVICE=auto|cpu|cuda|mps] [DATA=folder]'
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
 
 setup: .venv/.ready  ## the virtual environment in .venv, from requirements.lock (other targets do this too)
@@ -41,6 +41,9 @@ reproduce: .venv/.ready  ## every notebook, table, figure and claim of PROFILE (
 
 download: .venv/.ready  ## fetch a data set into data/ (or DATA): NAME=mnist, fashion-mnist, cifar10, cifar100 or stl10
 	@$(VENV) -m pruncam download $(if $(DATA),--data "$(DATA)") "$(NAME)"
+
+weights: .venv/.ready  ## train the reference networks in pruncam/weights again, or one: NAME=cifar10
+	@$(VENV) -m pruncam weights --device "$(DEVICE)" $(if $(DATA),--data "$(DATA)") $(if $(NAME),"$(NAME)")
 
 # A fresh cache, or a run would be compared with itself; a fresh figures folder, or a test would
 # overwrite results.

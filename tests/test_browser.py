@@ -198,6 +198,6 @@ def test_a_newcomer_runs_the_explorer_and_operates_it_by_keyboard(browser, tmp_p
         other = wait_for_change(page, text, moved)
         assert other.split(",")[0] != moved.split(",")[0], "the text names another image"
         control(page, "target layer").select_option(index=0)
-        assert "32 x 32 cells" in wait_for_change(page, text, other)
+        assert "(2 x 2 cells)" in wait_for_change(page, text, other)
         assert not errors, errors
         page.close()

@@ -35,8 +35,8 @@ def test_a_broken_table_is_named(content, tmp_path, monkeypatch):
 
 def test_missing_tables_are_reported_with_the_command_that_makes_them(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
-    message = "no tables in figures/laptop/csg: .* `make reproduce PROFILE=laptop STUDY=csg`"
+    message = "no tables in figures/overnight/csg: .* `make reproduce PROFILE=overnight STUDY=csg`"
     with pytest.raises(DataError, match=message):
-        committed.tables("laptop", "csg")
+        committed.tables("overnight", "csg")
     with pytest.raises(ValueError, match="unknown profile 'huge'"):
         committed.tables("huge", "csg")

@@ -65,14 +65,14 @@ def drops(accuracy_drops, dataset="CIFAR-10", **constants):
 
 
 def save(root, study, name, table):
-    folder = root / "laptop" / study
+    folder = root / "overnight" / study
     folder.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(table).to_csv(folder / f"table_{name}.csv", index=False)
 
 
 @pytest.fixture
 def saved(tmp_path, monkeypatch):
-    """A figures folder with results of four studies under the profile `laptop`."""
+    """A figures folder with results of four studies under the profile `overnight`."""
     monkeypatch.setenv("PRUNCAM_FIGURES", str(tmp_path))
     covid = drops(ACCURACY_DROPS, dataset="COVID-19")
     save(tmp_path, "pe_score", "drops", pd.concat([covid, drops(ACCURACY_DROPS)]))
@@ -85,7 +85,7 @@ def saved(tmp_path, monkeypatch):
 
 
 def test_the_pe_rows_are_the_papers_models_in_the_order_of_their_accuracy_drops(saved):
-    result = compare_studies("laptop")
+    result = compare_studies("overnight")
     assert result.missing == []
     table = result.tables["2"]
     assert table["pe_rate"].tolist() == [0.35, 0.35, 0.7, 0.5, 0.8, 0.88]
@@ -97,7 +97,7 @@ def test_the_pe_rows_are_the_papers_models_in_the_order_of_their_accuracy_drops(
 
 
 def test_scores_are_compared_on_the_same_models(saved):
-    tables = compare_studies("laptop").tables
+    tables = compare_studies("overnight").tables
     models = tables["same_models"].groupby("network")["rate"].count()
     assert models.tolist() == [3 * 8, 3 * 4], "only the models of CIFAR-10"
     agreement = tables["agreement"].set_index(["network", "method"]).sort_index()
@@ -110,24 +110,24 @@ def test_scores_are_compared_on_the_same_models(saved):
 
 
 def test_complexity_is_shown_with_the_accuracy_of_our_networks(saved):
-    table = compare_studies("laptop").tables["pe_3"].set_index("dataset")
+    table = compare_studies("overnight").tables["pe_3"].set_index("dataset")
     assert table["accuracy_ours"].to_dict() == {"MNIST": 99, "CIFAR-10": 80, "COVID-19": 95}
     assert table["csg_test"].tolist() == [0.2, 4.0, 0.3]
 
 
 def test_complexity_of_the_profile_paper_also_serves_laptop(saved):
     (saved / "paper").mkdir()
-    (saved / "laptop" / "csg").rename(saved / "paper" / "csg")
+    (saved / "overnight" / "csg").rename(saved / "paper" / "csg")
     (saved / "paper" / "csg" / "manifest.json").write_text('{"profile": "paper", "git": "abc"}')
-    result = compare_studies("laptop")
+    result = compare_studies("overnight")
     assert result.tables["pe_3"]["csg_test"].tolist() == [0.2, 4.0, 0.3] and result.missing == []
     assert result.manifest["made_of"]["csg"] == {"profile": "paper", "git": "abc"}
     assert len(compare_studies("quick").missing) == 9, "no other profile uses it"
 
 
 def test_a_comparison_is_saved_beside_its_studies(saved):
-    folder = compare_studies("laptop").save()
-    assert folder == saved / "laptop" / "comparison"
+    folder = compare_studies("overnight").save()
+    assert folder == saved / "overnight" / "comparison"
     names = {path.name for path in folder.iterdir()}
     assert {"table_1.csv", "table_same_models.csv"} <= names
     assert {"figure_crossed.png", "figure_same_models.svg"} <= names
@@ -135,9 +135,9 @@ def test_a_comparison_is_saved_beside_its_studies(saved):
 
 
 def test_a_missing_result_is_named_and_the_others_are_compared(saved):
-    (saved / "laptop" / "sp2ps" / "table_3.csv").unlink()
-    result = compare_studies("laptop")
-    command = "make reproduce PROFILE=laptop STUDY=sp2ps"
+    (saved / "overnight" / "sp2ps" / "table_3.csv").unlink()
+    result = compare_studies("overnight")
+    command = "make reproduce PROFILE=overnight STUDY=sp2ps"
     assert result.missing == [f"table 3 needs `{command}`"]
     assert "2" in result.tables
     empty = compare_studies("paper")
@@ -145,6 +145,6 @@ def test_a_missing_result_is_named_and_the_others_are_compared(saved):
 
 
 def test_an_unknown_profile_is_refused():
-    message = "unknown profile 'fast': choose one of quick, laptop, paper"
+    message = "unknown profile 'fast': choose one of quick, overnight, paper"
     with pytest.raises(ValueError, match=message):
         compare_studies("fast")

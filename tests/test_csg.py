@@ -810,7 +810,7 @@ def test_other_types_than_a_configuration_are_rejected():
 
 
 def test_every_profile_is_a_configuration():
-    for profile in ("quick", "laptop", "paper"):
+    for profile in ("quick", "overnight", "paper"):
         assert csg.configure(profile).embeddings == EMBEDDINGS
     paper = csg.configure("paper")
     assert (paper.k, paper.samples_per_class) == (5, 250)

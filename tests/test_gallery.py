@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pruncam.reproduce import readme
 from pruncam.reproduce.gallery import write_gallery
 
 ROOT = Path(__file__).parents[1]
@@ -67,6 +68,39 @@ def test_the_page_shows_all_committed_results_and_is_the_same_every_time(figures
     assert list(positions.values()) == sorted(positions.values()), positions
     assert "quick/" not in page and str(figures) not in page
     assert write_gallery(figures).read_text() == page
+
+
+def test_the_scale_of_a_run_is_shown_with_the_papers_in_brackets(figures):
+    table = (
+        "dataset,images,width,parameters,accuracy,map,paper_width,paper_parameters,paper_accuracy\n"
+        "CIFAR-10,cifar10,64,2330698,90.125,8,128.0,9306250.0,93.78\n"
+        "generated,generated-10,8,37330,97.0,8,,,\n"
+    )
+    (figures / "paper" / "mnist_iou" / "table_scale.csv").write_text(table)
+    page = write_gallery(figures).read_text()
+    assert "| CIFAR-10 | cifar10 | 64 (128) | 2,330,698 (9,306,250) | 90.1 (93.8) | 8 |" in page
+    assert "| generated | generated-10 | 8 | 37,330 | 97 | 8 |" in page
+
+
+def test_readme_shows_the_scale_of_every_study(figures):
+    table = (
+        "dataset,images,width,parameters,size,test_images,epochs,accuracy,paper_width\n"
+        "CIFAR-10,cifar10,64,2330698,32,10000,30,90.125,128.0\n"
+    )
+    assert "The scale" not in readme.results(figures)
+    (figures / "paper" / "mnist_iou" / "table_scale.csv").write_text(table)
+    row = readme.results(figures).splitlines()[-1]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[1:] == [
+        "CIFAR-10",
+        "cifar10",
+        "64 (128)",
+        "2,330,698",
+        "32",
+        "10,000",
+        "30",
+        "90.1",
+    ]
 
 
 def test_every_published_number_is_shown_with_ours():

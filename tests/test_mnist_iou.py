@@ -31,7 +31,17 @@ from pruncam.report.result import Drawing
 from pruncam.statistics import Interval
 from pruncam.studies import cached_trainer, mnist_iou
 from pruncam.studies.cached_trainer import CachedTrainer
-from pruncam.studies.mnist_iou import analysis, claims, correlations, heatmap_fit, level_scores
+from pruncam.studies.mnist_iou import (
+    analysis,
+    charts,
+    claims,
+    correlations,
+    heatmap_fit,
+    level_scores,
+    readings,
+    samples,
+    seed_groups,
+)
 from pruncam.studies.mnist_iou.lottery_run import LotteryRun
 
 EXPECTED = Path(__file__).parent / "expected" / "quick" / "mnist_iou"
@@ -48,13 +58,18 @@ TINY = {
     "retraining": [[2, 0.02]],
     "bootstrap": 100,
 }
-# Files that the tiny run leaves: a pretrained net, then model, scores and readings per level.
-STEPS = 2 * (1 + 3 * 11)
+LAYERS = ["conv1", "relu1", "pool1", "conv2", "relu2", "pool2"]  # at which heatmaps are read
+# Files that the tiny run leaves for each seed: a pretrained net, then a model and its scores per
+# level, and a file for every layer and one for the true class as target class.
+STEPS = 2 * (1 + 2 * 11 + len(LAYERS) + 1)
 TABLES = [
-    *("published", "3_1", "figure_3_1", "losses", "correctness"),
-    *("fits", "seeds", "sensitivity", "levels", "sanity"),
+    *("scale", "published", "3_1", "figure_3_1", "losses", "correctness", "fits"),
+    *("seeds", "seed_groups", "sensitivity", "readings", "reading_ranks", "levels", "sanity"),
 ]
-FIGURES = ["2.1", "2.2", "2.3", "2.4", "3.1", "3.2", "4.1", "4.2", "scatter", "control", "gallery"]
+FIGURES = [
+    *("2.1", "2.2", "2.3", "2.4", "3.1", "3.2", "4.1", "4.2"),
+    *("scatter", "control", "gallery", "readings"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -99,21 +114,25 @@ def test_the_paper_profile_follows_the_protocol_of_the_thesis():
     # PAPERS.md, study iou: Data, Training, Score
     assert (config.dataset, config.train_images, config.test_images) == ("mnist", None, None)
     assert config.seeds == (333, 334, 335)
-    assert config.recipe("pretraining").learning_rates == [0.01] * 8 + [0.001] * 2
-    assert config.recipe("retraining").learning_rates == [0.01] * 5 + [0.001] * 3 + [0.0001] * 2
+    assert config.recipe("pretraining").schedule == ((8, 0.01), (2, 0.001))
+    assert config.recipe("retraining").schedule == ((5, 0.01), (3, 0.001), (2, 0.0001))
     assert (config.batch_size, config.momentum, config.weight_decay) == (128, 0.9, 1e-4)
     assert (config.levels, config.fraction, config.level_zero) == (25, 0.2, "retrained")
     assert config.noise == 51 == 0.2 * 255
     assert (config.mean, config.std, config.initial_weights) == (0.1307, 0.3081, "kaiming-normal")
-    assert (config.method, config.target_layer) == ("grad-cam++", "conv2")
+    assert config.method == "grad-cam++"
+    # DESIGN.md: after the activation, and not the bare convolution. Issue 18: 30 seeds.
+    assert config.target_layer == "relu2"
+    assert len(config.all_seeds) == 30 and config.more_datasets == ("fashion-mnist",)
 
 
-def test_the_laptop_profile_is_the_papers_protocol_without_what_needs_more_training():
-    paper, laptop = (
-        dataclasses.asdict(mnist_iou.configure(profile)) for profile in ("paper", "laptop")
+def test_the_overnight_profile_is_the_papers_protocol_without_what_needs_more_training():
+    paper, overnight = (
+        dataclasses.asdict(mnist_iou.configure(profile)) for profile in ("paper", "overnight")
     )
-    differing = {name for name in paper if paper[name] != laptop[name]}
-    assert differing == {"profile", "more_seeds", "variants", "variant_seeds"}
+    differing = {name for name in paper if paper[name] != overnight[name]}
+    extras = {"more_seeds", "variants", "variant_seeds", "more_datasets"}
+    assert differing == {"profile", *extras}
 
 
 def test_the_quick_profile_differs_in_data_and_epochs_alone():
@@ -121,7 +140,7 @@ def test_the_quick_profile_differs_in_data_and_epochs_alone():
         dataclasses.asdict(mnist_iou.configure(profile)) for profile in ("paper", "quick")
     )
     data_and_epochs = {"dataset", "pretraining", "retraining", "batch_size", "bootstrap"}
-    extras = {"profile", "more_seeds", "variants", "variant_seeds"}
+    extras = {"profile", "more_seeds", "variants", "variant_seeds", "more_datasets"}
     assert {name for name in paper if paper[name] != quick[name]} <= data_and_epochs | extras
     assert quick["dataset"] == "digits"
     assert "stand-in for MNIST" in catalog.load("digits", "test").provenance
@@ -174,7 +193,11 @@ def test_a_variant_changes_what_its_name_says(name):
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"momentum": 1.0}, "momentum must be in \\[0, 1\\)"),
         ({"method": "lime"}, "method must be taken from grad-cam, "),
-        ({"target_layer": "conv1"}, "target_layer must be taken from conv2, relu2, got conv1"),
+        (
+            {"target_layer": "fc"},
+            "target_layer must be taken from conv1, relu1, pool1, conv2, relu2, pool2, got fc",
+        ),
+        ({"more_datasets": ["mnist", "mnist"]}, "more_datasets must not repeat a name"),
         (
             {"initial_weights": "zeros"},
             "initial_weights must be taken from kaiming-normal, pytorch, got zeros",
@@ -201,7 +224,7 @@ def test_configurations_that_make_no_sense_are_rejected(overrides, message):
 
 def test_an_unknown_profile_is_rejected():
     with pytest.raises(
-        ValueError, match="unknown profile 'huge': choose one of quick, laptop, paper"
+        ValueError, match="unknown profile 'huge': choose one of quick, overnight, paper"
     ):
         mnist_iou.configure("huge")
 
@@ -242,7 +265,7 @@ def test_missing_data_raise_one_sentence_that_says_what_to_do(tmp_path, monkeypa
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="MNIST is missing: .*make download NAME=mnist") as error:
         mnist_iou.run(
-            mnist_iou.configure("laptop"), machine=Machine(data_dir=str(tmp_path / "empty"))
+            mnist_iou.configure("overnight"), machine=Machine(data_dir=str(tmp_path / "empty"))
         )
     assert str(tmp_path / "empty") in str(error.value) and "\n" not in str(error.value)
     assert not (tmp_path / "cache").exists()
@@ -341,18 +364,17 @@ def test_a_change_that_does_not_affect_training_trains_nothing_again(tiny, run_s
     monkeypatch.setattr(
         cached_trainer, "fit", lambda *_, **__: pytest.fail("a model was trained again")
     )
-    config = dataclasses.replace(tiny.result.config, target_layer="relu2")
+    config = dataclasses.replace(tiny.result.config, target_layer="conv2")
     other = run_study(config, tiny.cache).result
     assert other.tables["levels"]["accuracy_noisy"].equals(
         tiny.result.tables["levels"]["accuracy_noisy"]
     )
     assert not other.tables["levels"]["iou"].equals(tiny.result.tables["levels"]["iou"])
     # The sensitivity table of the first run includes that layer.
-    readings = tiny.result.tables["sensitivity"].set_index("choice")
-    at_relu = readings.loc[
-        "target layer: relu2 (the ReLU after the last convolution)", "iou_level_0"
-    ]
-    assert other.tables["figure_3_1"]["iou"][0] == pytest.approx(at_relu, abs=1e-6)
+    sensitivity = tiny.result.tables["sensitivity"].set_index("choice")
+    title = "target layer: conv2 (last convolution, 11x11)"
+    at_convolution = sensitivity.loc[title, "iou_level_0"]
+    assert other.tables["figure_3_1"]["iou"][0] == pytest.approx(at_convolution, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -396,15 +418,54 @@ def test_every_option_of_the_study_runs(run_study):
         "more_seeds": [2],
         "noise": 0,
     }
-    values |= {"method": "grad-cam", "target_layer": "relu2", "level_zero": "pretrained"}
+    values |= {"method": "grad-cam", "target_layer": "pool1", "level_zero": "pretrained"}
     values |= {"variants": list(mnist_iou.VARIANTS), "variant_seeds": 1}
     result = run_study(mnist_iou.configure("quick", **values)).result
     assert result.tables["sensitivity"]["choice"].tolist()[-3:] == list(mnist_iou.VARIANTS)
     assert result.tables["seeds"]["in_thesis"].tolist() == [True, False]
     # One seed and two levels decide nothing.
     assert set(result.claims["verdict"]) <= {"not tested here", "undecided"}
-    assert list(result.drawings) == [key for key in FIGURES if key != "4.1"]
+    assert list(result.drawings) == [*(key for key in FIGURES if key != "4.1"), "seeds"]
     assert all(figure.axes for figure in result.figures().values())
+
+
+def test_another_data_set_goes_through_the_same_study(run_study, monkeypatch):
+    """Digits upside down stand for Fashion-MNIST, which is not here."""
+    load = catalog.load
+
+    def load_flipped(name, split, **arguments):
+        if name != "fashion-mnist":
+            return load(name, split, **arguments)
+        digits = load("digits", split, **arguments)
+        return dataclasses.replace(digits, images=digits.images.flip(2), name=name)
+
+    monkeypatch.setattr(catalog, "load", load_flipped)
+    values = TINY | {"levels": 5, "more_datasets": ["digits", "fashion-mnist"]}
+    config = mnist_iou.configure("quick", **values)
+    assert config.other_datasets == ("fashion-mnist",)  # the main one is not studied twice
+    result = run_study(config).result
+    alone = run_study(dataclasses.replace(config, dataset="fashion-mnist", more_datasets=())).result
+    # The other data set has the numbers of a study of its own, and leaves the main one as it is.
+    by_dataset = result.tables["figure_datasets"].groupby("dataset", sort=False)
+    assert list(by_dataset.groups) == ["digits", "fashion-mnist"]
+    values = by_dataset.get_group("fashion-mnist").drop(columns="dataset").reset_index(drop=True)
+    pd.testing.assert_frame_equal(values, alone.tables["figure_3_1"])
+    values = by_dataset.get_group("digits").drop(columns="dataset")
+    pd.testing.assert_frame_equal(values, result.tables["figure_3_1"])
+    summary = result.tables["datasets"].set_index("dataset")
+    assert summary["iou_level_0"].tolist() == [
+        result.tables["figure_3_1"]["iou"][0],
+        alone.tables["figure_3_1"]["iou"][0],
+    ]
+    sanity, of_other = result.tables["sanity"], alone.tables["sanity"]
+    assert sanity["iou_fashion-mnist"].tolist() == of_other["iou"].tolist()
+    scale = result.tables["scale"]
+    assert scale["images"].tolist() == ["digits", "fashion-mnist"]
+    assert scale["dataset"].tolist() == ["MNIST", "Fashion-MNIST"]
+    assert [part["name"] for part in result.manifest["data"]] == 2 * ["digits"] + 2 * [
+        "fashion-mnist"
+    ]
+    assert "datasets" in result.drawings and result.drawings["datasets"].figure.axes
 
 
 @pytest.mark.parametrize("method", [name for name in cams.METHODS if name != "grad-cam++"])
@@ -418,14 +479,15 @@ def test_every_cam_method_can_be_chosen(run_study, tiny, method):
 
 
 def test_a_network_that_learns_nothing_is_reported_without_a_crash(run_study):
-    # At a learning rate of 3 every ReLU dies: all heatmaps are empty, and neither a correlation nor
-    # a loss of IoU is defined.
+    # At a learning rate of 3 every ReLU dies: all heatmaps of the last convolution are empty, and
+    # neither a correlation nor a loss of IoU is defined.
     values = TINY | {
         "train_images": 60,
         "test_images": 40,
         "levels": 6,
         "pretraining": [[2, 3.0]],
         "retraining": [[1, 3.0]],
+        "target_layer": "conv2",
     }
     result = run_study(mnist_iou.configure("quick", **values)).result
     by_level = result.tables["figure_3_1"]
@@ -628,14 +690,19 @@ def noisy_test(seed):
     )
 
 
-def models_of(run, seed):
-    """Return the models of one seed, taken from the run's cache."""
+def lottery_run(run, seed):
+    """Return the run of one seed, with the cache of the finished study."""
     train, test = (catalog.load("digits", split) for split in ("train", "test"))
     progress = Progress("", "", show=False)
     trainer = CachedTrainer(Store(run.cache), torch.device("cpu"), progress, "fused")
-    lottery = LotteryRun(run.result.config, seed, analysis.BASE, train, test, trainer)
+    return LotteryRun(run.result.config, seed, analysis.BASE, train, test, trainer)
+
+
+def models_of(run, seed):
+    """Return the models of one seed, taken from the run's cache."""
+    lottery = lottery_run(run, seed)
     lottery.train_levels()
-    assert progress._done == lottery.epochs
+    assert lottery.trainer.progress._done == lottery.epochs
     return lottery.models
 
 
@@ -654,7 +721,7 @@ def test_scores_are_those_of_the_librarys_heatmaps_and_plain_sums(quick, level):
     test, noisy = noisy_test(334)
     x = (noisy / 255 - 0.1307) / 0.3081
     model = pruning.drop_masks(models_of(quick, 334)[level])
-    heatmaps = GradCAMPlusPlus(model=model, target_layers=[model.conv2])(
+    heatmaps = GradCAMPlusPlus(model=model, target_layers=[model.relu2])(
         input_tensor=x, targets=None
     )
     clean = (test.images[:, 0] / 255).numpy()
@@ -694,7 +761,7 @@ def fit_of_one(heatmap, image):
         "energy": sum(on) / heatmap.sum() if heatmap.sum() else math.nan,
         "pixel_correlation": 0 if constant else np.corrcoef(heatmap.ravel(), image.ravel())[0, 1],
         "inverted": np.mean(on) < np.mean(off),
-        "empty": not heatmap.any(),
+        "empty": heatmap.min() == heatmap.max(),
     }
 
 
@@ -702,7 +769,7 @@ def test_fit_scores_follow_their_definitions():
     random = np.random.default_rng(0)
     heatmaps = random.random((6, 5, 4))
     images = random.random((6, 5, 4)) * (random.random((6, 5, 4)) > 0.6)
-    heatmaps[1], heatmaps[2] = 0, 0.5  # an empty map, a constant one
+    heatmaps[1], heatmaps[2] = 0, 0.5  # empty maps: all zero, constant
     heatmaps[3] = images[3]
     heatmaps[4] = 1 - images[4]
     scores = heatmap_fit.fit_scores(
@@ -719,6 +786,239 @@ def test_fit_scores_follow_their_definitions():
         and scores["inverted"].tolist()[3:5] == [False, True]
         and scores["empty"][1]
     )
+
+
+def test_means_without_empty_maps_and_their_share_are_those_of_the_images(quick):
+    level = 17  # of 46 weights: some maps are empty, others are not
+    _, noisy = noisy_test(335)
+    test = catalog.load("digits", "test")
+    clean = test.images[:, 0] / 255
+    inputs = (noisy / 255 - 0.1307) / 0.3081
+    model = models_of(quick, 335)[level]
+    maps = cams.heatmaps(
+        model, inputs, method="grad-cam++", target_layer="relu2", engine="grad-cam"
+    )
+    is_empty = maps.amax((1, 2)) == 0
+    assert 0.02 < is_empty.float().mean() < 0.98, "the level does not tell the means apart"
+    iou = torch.minimum(maps, clean).sum((1, 2)) / torch.maximum(maps, clean).sum((1, 2))
+    row = quick.result.tables["levels"].query(f"seed == 335 and level == {level}").iloc[0]
+    assert row["empty"] == pytest.approx(is_empty.float().mean().item(), abs=1e-6)
+    assert row["iou"] == pytest.approx(iou.mean().item(), abs=1e-4)
+    assert row["iou_nonempty"] == pytest.approx(iou[~is_empty].mean().item(), abs=1e-4)
+    pooled = (
+        torch.minimum(maps, clean)[~is_empty].sum() / torch.maximum(maps, clean)[~is_empty].sum()
+    )
+    assert row["pooled_iou_nonempty"] == pytest.approx(pooled.item(), abs=1e-4)
+    # An empty map has an IoU of 0 with a digit.
+    assert row["iou"] == pytest.approx((1 - row["empty"]) * row["iou_nonempty"], abs=1e-6)
+
+
+@pytest.mark.parametrize("table", ["figure_3_1", "seeds", "correctness", "losses", "readings"])
+def test_every_table_of_means_has_empty_maps_and_the_mean_without_them(quick, table):
+    columns = list(quick.result.tables[table])
+    assert any(name.startswith("empty") for name in columns)
+    assert any("nonempty" in name for name in columns)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_every_reading_is_that_of_the_librarys_heatmaps_at_that_layer(quick, layer):
+    test, noisy = noisy_test(333)
+    clean, inputs = test.images[:, 0] / 255, (noisy / 255 - 0.1307) / 0.3081
+    models = models_of(quick, 333)
+    maps = {
+        level: cams.heatmaps(
+            models[level], inputs, method="grad-cam++", target_layer=layer, engine="grad-cam"
+        )
+        for level in (0, 10)
+    }
+    run_readings = readings_of_seed(quick, 333, layer)
+    for level, of_level in maps.items():
+        scores = run_readings[level]
+        overlap = torch.minimum(of_level, clean).sum((1, 2))
+        union = torch.maximum(of_level, clean).sum((1, 2))
+        assert scores["iou"] == pytest.approx((overlap / union).mean().item(), abs=1e-4)
+        assert scores["heatmap_mean"] == pytest.approx(of_level.mean().item(), abs=1e-4)
+        assert scores["heatmap_std"] == pytest.approx(of_level.std().item(), abs=1e-4)
+    overlap = torch.minimum(maps[10], maps[0]).sum((1, 2))
+    union = torch.maximum(maps[10], maps[0]).sum((1, 2))
+    expected = (overlap / union).mean().item()
+    assert run_readings[10]["iou_with_level_0"] == pytest.approx(expected, abs=1e-4)
+    assert run_readings[0]["iou_with_level_0"] == 1
+
+
+def readings_of_seed(run, seed, layer):
+    """Return the scores of a seed by level at a layer, taken from the run's cache."""
+    lottery = lottery_run(run, seed)
+    lottery.train_levels()
+    (reading,) = (
+        reading
+        for reading in readings.possible_readings(lottery)
+        if reading.layer == layer and not reading.explains_label
+    )
+    return readings.level_means(lottery, reading)
+
+
+def test_readings_are_means_of_the_seeds_and_agree_with_the_study_at_its_layer(quick):
+    table = quick.result.tables["readings"]
+    assert table["layer"].unique().tolist() == [*LAYERS[3:], *LAYERS[:3]]
+    assert (table.groupby("reading").size() == 26).all()
+    configured = table[table["configured"]].reset_index(drop=True)
+    by_level = quick.result.tables["figure_3_1"]
+    assert configured["layer"].unique().tolist() == ["relu2"]
+    for name in ("iou", "iou_nonempty", "empty", "heatmap_mean", "heatmap_std"):
+        np.testing.assert_allclose(configured[name], by_level[name], atol=1e-6)
+
+
+def test_readings_are_ranked_by_their_distance_from_the_printed_values():
+    printed = {"peak": 0.21, "mean": (0.179, 0.236), "deviation": (0.218, 0.252)}
+    rows = []
+    for layer, offset in (("far", 0.1), ("near", -0.01)):
+        for level, at in ((0, 0), (10, 1)):
+            rows.append(
+                {
+                    "reading": layer,
+                    "layer": layer,
+                    "level": level,
+                    "iou": (0.1, printed["peak"])[at] + offset,
+                    "heatmap_mean": printed["mean"][at] + offset,
+                    "heatmap_std": printed["deviation"][at] + offset,
+                }
+            )
+    table = readings.ranks(pd.DataFrame(rows))
+    assert table["layer"].tolist() == ["near", "far"] and table["rank"].tolist() == [1, 2]
+    assert table["values"].tolist() == [5, 5]
+    np.testing.assert_allclose(table["mean_distance"], [0.01, 0.1])
+    np.testing.assert_allclose(table["bias"], [-0.01, 0.1])
+
+
+def made_up_levels(iou, accuracy):
+    """Return levels of the main configuration; `iou` and `accuracy` have a row per seed."""
+    remaining = np.array(REMAINING[: len(iou[0])])
+    tables = [
+        pd.DataFrame(
+            {
+                "variant": analysis.BASE,
+                "seed": seed,
+                "level": range(len(remaining)),
+                "density": remaining / 2324,
+                "iou": iou[seed],
+                "accuracy_noisy": accuracy[seed],
+            }
+        )
+        for seed in range(len(iou))
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def test_groups_of_seeds_scatter_as_their_means_do():
+    random = np.random.default_rng(0)
+    iou = 0.2 + 0.02 * random.random((4, 18))
+    accuracy = 95 + random.random((4, 18))
+    config = mnist_iou.configure("quick", seeds=[0, 1, 2], more_seeds=[3], levels=17)
+    table = seed_groups.table(config, made_up_levels(iou, accuracy))
+    at_start = table[table["result"] == "IoU at level 0"].set_index("seeds")
+    assert at_start["groups"].to_dict() == {1: 4, 3: 4}  # of four seeds
+    threes = [iou[[a, b, c], 0].mean() for a, b, c in ((0, 1, 2), (0, 1, 3), (0, 2, 3), (1, 2, 3))]
+    assert at_start.loc[1, "sd"] == pytest.approx(iou[:, 0].std(ddof=1))
+    assert at_start.loc[3, "sd"] == pytest.approx(np.std(threes, ddof=1))
+    assert at_start.loc[3, "low"] == pytest.approx(np.quantile(threes, 0.025))
+    assert at_start.loc[1, "thesis_seeds"] == pytest.approx(iou[:3, 0].mean())
+    assert at_start.loc[1, "all_seeds"] == pytest.approx(iou[:, 0].mean())
+    everything = table[table["result"] == "Pearson correlation, all levels"].set_index("seeds")
+    expected = [np.corrcoef(iou[seed], accuracy[seed])[0, 1] for seed in range(4)]
+    assert everything.loc[1, "mean"] == pytest.approx(np.mean(expected))
+    loss = table[table["result"] == "loss of accuracy at 98 % sparsity, points"].iloc[0]
+    assert loss["mean"] == pytest.approx((accuracy[:, 0] - accuracy[:, 17]).mean())
+
+
+def test_many_groups_are_drawn_and_few_are_taken_all():
+    assert len(list(seed_groups._groups(30, 1, 0))) == 30
+    drawn = list(seed_groups._groups(30, 10, 0))
+    assert len(drawn) == 2000 and all(len(set(group)) == 10 for group in drawn)
+    assert drawn == list(seed_groups._groups(30, 10, 0)) != list(seed_groups._groups(30, 10, 1))
+
+
+def test_thirty_seeds_are_drawn_as_bands():
+    random = np.random.default_rng(0)
+    iou = pd.DataFrame(random.random((26, 30)), columns=range(30))
+    seeds = pd.DataFrame(
+        {
+            "seed": range(30),
+            "in_thesis": [True] * 3 + [False] * 27,
+            "pearson_all": random.random(30),
+            "pearson_working": random.random(30),
+        }
+    )
+    left, right = charts.seed_bands(iou, seeds, [0, 1, 2], working=90).axes
+    assert len(left.lines) == 2 and len(left.collections) == 2  # two curves, two bands
+    np.testing.assert_allclose(left.lines[0].get_ydata(), iou.median(axis=1))
+    np.testing.assert_allclose(left.lines[1].get_ydata(), iou[[0, 1, 2]].mean(axis=1))
+    assert [len(points.get_offsets()) for points in right.collections] == [30, 30]
+
+
+def test_no_image_whose_map_is_empty_is_shown_if_there_is_another(quick):
+    lottery = lottery_run(quick, 333)
+    lottery.train_levels()
+    labels = lottery.test.labels
+    eights = (labels == 8).nonzero().flatten()
+    scores = [
+        {
+            "empty": torch.zeros(len(labels), dtype=torch.bool),
+            "inverted": torch.zeros(len(labels), dtype=torch.bool),
+        }
+        for _ in range(26)
+    ]
+    scores[0]["empty"][eights[0]] = True  # the first 8 at level 0
+    scores[0]["inverted"][:20] = True
+    scores[10]["empty"][:5] = True  # the first five inverted maps, at level 10
+    chosen = samples.choose_samples(lottery, scores)
+    assert chosen.eight.index == eights[1]
+    assert chosen.inverted.index == min(set(range(5, 20)) - {int(eights[0])})
+    by_class = [sample.index for sample in chosen.by_class]
+    assert int(eights[0]) not in by_class and len(by_class) == 10
+    assert chosen.has_inverted
+    scores[0]["inverted"][:] = False
+    chosen = samples.choose_samples(lottery, scores)
+    assert not chosen.has_inverted and chosen.inverted.index == chosen.eight.index
+
+
+def test_an_empty_map_is_marked_and_a_row_of_them_is_left_out(quick):
+    drawn = quick.result.drawings["gallery"].figure
+    texts = [text.get_text() for axes in drawn.axes for text in axes.texts]
+    maps = [sample_maps(quick, level) for level in (0, 5, 8, 10, 12, 15, 17, 20)]
+    shown = [of_level for of_level in maps if not (of_level.amax((1, 2)) == 0).all()]
+    empty = sum(int((of_level.amax((1, 2)) == 0).sum()) for of_level in shown)
+    assert texts.count("no\npositive\nevidence") == empty > 0
+    empty_map = np.zeros((28, 28))
+    arguments = {"titles": ("image", "with noise", "heatmap"), "title": ""}
+    figure = charts.triptych(empty_map, empty_map, empty_map, **arguments)
+    assert [len(axes.texts) for axes in figure.axes[:3]] == [0, 0, 1]
+    figure = charts.triptych(empty_map, empty_map, np.eye(28), **arguments)
+    assert not any(axes.texts for axes in figure.axes)
+
+
+def sample_maps(run, level):
+    """Return the heatmaps of the first image of every class whose map is not empty at level 0."""
+    test, noisy = noisy_test(333)
+    inputs = (noisy / 255 - 0.1307) / 0.3081
+    models = models_of(run, 333)
+    at_start = cams.heatmaps(models[0], inputs, method="grad-cam++", target_layer="relu2")
+    has_map = at_start.amax((1, 2)) > 0
+    rows = [int((has_map & (test.labels == digit)).nonzero()[0]) for digit in range(10)]
+    return cams.heatmaps(models[level], inputs[rows], method="grad-cam++", target_layer="relu2")
+
+
+def test_the_scale_of_the_run_stands_beside_the_theses(quick):
+    row = quick.result.tables["scale"].iloc[0]
+    by_level = quick.result.tables["figure_3_1"]
+    # 3x3 kernels 1 -> 4 and 4 -> 8, and 200 -> 10, with their 22 biases
+    assert row["parameters"] == row["paper_parameters"] == 36 + 288 + 2000 + 22
+    assert (row["width"], row["size"], row["map"], row["seeds"]) == (4, 28, 11, 3)
+    assert (row["train_images"], row["paper_train_images"]) == (1442, 60_000)
+    assert (row["epochs"], row["finetuning_epochs"], row["paper_epochs"]) == (20, 20, 10)
+    assert row["accuracy"] == pytest.approx(by_level["accuracy_noisy"][0])
+    phrase = f"network of 2,346 parameters, {row['accuracy']:.1f} % accuracy, maps read at relu2"
+    assert all(phrase in quick.result.drawings[name].caption for name in FIGURES[3:])
 
 
 def test_the_levels_are_averaged_over_the_seeds_first(quick):

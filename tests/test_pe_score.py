@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from pruncam import cams, metrics, pruning, scoring
+from pruncam import cams, metrics, networks, pruning, scoring
 from pruncam._core import paths
 from pruncam._core.machine import Machine
 from pruncam._core.progress import Progress
@@ -20,14 +20,22 @@ from pruncam.report import claims as claim_report
 from pruncam.scoring.controls import CHANCE, FLOOR
 from pruncam.studies import cached_trainer, pe_score
 from pruncam.studies.cached_trainer import CachedTrainer
-from pruncam.studies.experiment import Variant
+from pruncam.studies.experiment import BASELINE, Variant
 from pruncam.studies.pe_score import claims, published, shortcut
 from pruncam.studies.pe_score.config import FASTER, FULL, WEIGHT
 from pruncam.studies.pe_score.experiment import PeScoreExperiment
 from pruncam.studies.pe_score.rate_selection import choose_rate
 from pruncam.studies.pe_score.study import PeScoreStudy, is_papers_data
+from pruncam.studies.readings import ranking
+from pruncam.training import OneCycle
 
+LAYER = "features.13"  # the last ReLU with maps of 8x8 cells at 32x32 pixels
+SPECS = [
+    {"paper": "CIFAR-10", "source": "generated-10", "size": 32, "target_layer": LAYER},
+    {"paper": "COVID-19", "source": "generated-10-marked", "size": 32, "target_layer": LAYER},
+]
 SMALL = {
+    "datasets": SPECS,
     "train_images": 60,
     "test_images": 20,
     "width": 4,
@@ -59,7 +67,7 @@ def small(cache):
 def experiment_of(config, folder, source="generated-10", counts=(60, 20)):
     sets = [catalog.load(source, split) for split in ("train", "test")]
     sets = [images.first(count) for images, count in zip(sets, counts, strict=True)]
-    spec = DatasetSpec(paper="CIFAR-10", source=source, size=32)
+    spec = DatasetSpec(paper="CIFAR-10", source=source, size=32, target_layer=LAYER)
     trainer = CachedTrainer(Store(folder), torch.device("cpu"), Progress("", "epoch", False))
     return PeScoreExperiment(config, spec, *sets, trainer)
 
@@ -90,6 +98,9 @@ def test_a_run_gives_every_table_figure_and_claim(small, tmp_path):
         "object_hits",
         "marks",
         "sensitivity_to_the_class",
+        "readings",
+        "reading_ranks",
+        "scale",
     }
     names = small.claims["claim"].tolist()
     assert names == [
@@ -209,7 +220,10 @@ def test_a_smaller_model_is_smaller_on_disk_and_in_flops(small):
 
 def test_pe_is_the_harmonic_mean_of_ssim_iou_and_confidence(cifar, small):
     model, x = cifar.model(Variant(WEIGHT, 0.5, 1)), cifar.network_input(cifar.test.images)
-    a, b = (cams.heatmaps(m, x, method="grad-cam++") for m in (cifar.baseline, model))
+    a, b = (
+        cams.heatmaps(m, x, method="grad-cam++", target_layer=LAYER)
+        for m in (cifar.baseline, model)
+    )
     with torch.no_grad():
         before, after = (m(x).softmax(1) for m in (cifar.baseline, model))
     top = before.argmax(1, keepdim=True)
@@ -231,7 +245,7 @@ def test_the_class_of_the_map_and_of_the_confidence_are_crossed(cifar, small):
     first = cifar.test.first(cifar.config.sensitivity_images)
     model, x = cifar.model(Variant(WEIGHT, 0.5, 1)), cifar.network_input(first.images)
     a, b = (
-        cams.heatmaps(m, x, method="grad-cam", targets=first.labels)
+        cams.heatmaps(m, x, method="grad-cam", targets=first.labels, target_layer=LAYER)
         for m in (cifar.baseline, model)
     )
     with torch.no_grad():
@@ -245,7 +259,12 @@ def test_the_class_of_the_map_and_of_the_confidence_are_crossed(cifar, small):
     assert len(pe) == 9
     assert pe["the true class", "each model's top class"] == pytest.approx(expected, abs=1e-5)
     configured = scoring.score(
-        cifar.baseline, model, first, methods=["grad-cam"], transform=cifar.prepare
+        cifar.baseline,
+        model,
+        first,
+        methods=["grad-cam"],
+        target_layer=LAYER,
+        transform=cifar.prepare,
     )["pe"]
     assert pe["each model's top class", "the baseline's top class"] == pytest.approx(
         configured.mean(), abs=1e-5
@@ -277,8 +296,7 @@ def test_senpis_sees_as_many_images_of_every_class(cifar):
 
 
 def test_a_study_may_have_neither_floor_nor_chance(tmp_path):
-    spec = {"paper": "CIFAR-10", "source": "generated-10", "size": 32}
-    result = run(tmp_path, datasets=[spec], floor_seeds=[], chance_seeds=[])
+    result = run(tmp_path, datasets=SPECS[:1], floor_seeds=[], chance_seeds=[])
     assert set(result.tables["curves"]["rule"]) == {WEIGHT, FASTER}
     assert result.tables["controls"].empty
 
@@ -315,6 +333,93 @@ def test_an_experiment_knows_if_its_images_were_original_before_resizing(
     study = PeScoreStudy(pe_score.configure("quick", **SMALL), progress=False)
     experiment = study.load_experiment(DatasetSpec(paper="A", source=source, size=32))
     assert experiment.original is expected and not experiment.test.original
+
+
+# ---------------------------------------------------------------- layers and baselines
+
+
+def test_pe_is_read_at_every_output_of_the_last_convolutions(cifar, small):
+    table = small.tables["readings"]
+    assert set(table["layer"]) == {f"features.{k}" for k in (13, 18, 19, 20, 21, 25, 26, 27)}
+    assert set(table.loc[table["configured"], "layer"]) == {LAYER}
+    images = cifar.test.first(cifar.config.sensitivity_images)
+    model, x = cifar.model(Variant(FASTER, 0.5, 1)), cifar.network_input(images.images)
+    a, b = (
+        cams.heatmaps(m, x, method="grad-cam", target_layer="features.20")
+        for m in (cifar.baseline, model)
+    )
+    with torch.no_grad():
+        before, after = (m(x).softmax(1) for m in (cifar.baseline, model))
+    top = before.argmax(1, keepdim=True)
+    pe = metrics.pe_score(a, b, before.gather(1, top)[:, 0], after.gather(1, top)[:, 0])
+    is_empty = (a.amax((1, 2)) == 0) | (b.amax((1, 2)) == 0)
+    row = table.set_index(["dataset", "layer", "rule", "rate", "method"])
+    row = row.loc[("CIFAR-10", "features.20", FASTER, 0.5, "grad-cam")]
+    assert row["pe"] == pytest.approx(pe.mean().item(), abs=1e-5)
+    assert row["pe_nonempty"] == pytest.approx(pe[~is_empty].mean().item(), abs=1e-5, nan_ok=True)
+    assert row["pruned_empty"] == pytest.approx((b.amax((1, 2)) == 0).double().mean().item())
+
+
+def test_readings_are_ranked_by_their_distance_from_the_printed_pe(small):
+    ranks = small.tables["reading_ranks"]
+    assert ranks["rank"].tolist() == list(range(1, 9))
+    assert (ranks["values"] == 3).all(), "SeNPIS-Faster at 50 % with three CAMs"
+    readings = small.tables["readings"]
+    is_printed = (readings["rule"] == FASTER) & (readings["rate"] == 0.5)
+    ours = readings[is_printed & (readings["dataset"] == "CIFAR-10")]
+    ours = ours[ours["layer"] == ranks["layer"].iloc[0]].set_index("method")["pe"]
+    printed = {"ablation-cam": 0.83, "grad-cam": 0.76, "grad-cam++": 0.88}
+    distances = [abs(ours[method] - value) for method, value in printed.items()]
+    assert ranks["mean_distance"].iloc[0] == pytest.approx(np.mean(distances))
+
+
+def test_a_profile_without_the_printed_models_ranks_no_reading(small):
+    readings = small.tables["readings"]
+    assert ranking(published.distances(readings[readings["dataset"] != "CIFAR-10"])).empty
+
+
+def test_maps_are_read_at_the_configured_layer_and_the_scale_says_so(small):
+    scale = small.tables["scale"].set_index("dataset")
+    assert (scale["target_layer"] == LAYER).all() and (scale["map"] == 8).all()
+    assert scale.loc["CIFAR-10", "paper_width"] == 64
+    assert small.manifest["target_layers"] == {"CIFAR-10": LAYER, "COVID-19": LAYER}
+    for name in ("curves", "drops", "controls", "classes", "correctness", "readings"):
+        assert {"baseline_empty", "pruned_empty"} <= set(small.tables[name]), name
+
+
+def test_a_reference_network_is_the_baseline(tmp_path):
+    spec = SPECS[0] | {"weights": "vgg11-generated-10"}
+    config = pe_score.configure("quick", **(SMALL | {"datasets": [spec]}))
+    study = PeScoreStudy(config, machine=Machine("cpu"), progress=False)
+    study.load()
+    message = (
+        "CIFAR-10: reference network 'vgg11-generated-10' is not the network that the profile"
+        " describes"
+    )
+    with pytest.raises(ValueError, match=message):
+        _ = study.experiments[0].baseline
+    shipped = networks.load("vgg11-generated-10").state_dict()
+    config = pe_score.configure("quick", **(SMALL | {"width": 8, "classifier_width": 32}))
+    config = dataclasses.replace(config, datasets=(DatasetSpec(**spec),))
+    study = PeScoreStudy(config, machine=Machine("cpu"), progress=False)
+    study.load()
+    baseline = study.experiments[0].baseline.state_dict()
+    assert all(torch.equal(value, baseline[name]) for name, value in shipped.items())
+    assert study.experiments[0].baseline_epochs == 0
+
+
+def test_a_baseline_may_be_trained_in_one_cycle(tmp_path):
+    factors = {"paper": "CIFAR-10", "baseline": 3, "finetuning": 1}
+    cycle = {"epochs": 4, "peak": 0.1}
+    overrides = SMALL | {"baseline": cycle, "epoch_factors": [factors]}
+    experiment = experiment_of(pe_score.configure("quick", **overrides), tmp_path)
+    assert experiment.baseline_recipe.schedule == OneCycle(12, 0.1)
+    assert experiment.baseline_recipe.label_smoothing == 0, "PE compares confidences"
+    stepped = experiment_of(pe_score.configure("quick", **SMALL), tmp_path)
+    keys = {each.step(BASELINE).key for each in (experiment, stepped)}
+    assert len(keys) == 2
+    with pytest.raises(ValueError, match="no parameter top; known parameters are epochs, peak"):
+        pe_score.configure("quick", baseline=cycle | {"top": 1})
 
 
 # ---------------------------------------------------------------- weights to start from
@@ -613,14 +718,11 @@ def test_a_weak_baseline_tests_nothing():
 def test_a_baseline_below_the_required_accuracy_is_weak(cache):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PRUNCAM_CACHE", str(cache))
-        specs = [
-            {"paper": "CIFAR-10", "source": "generated-10", "size": 32, "min_accuracy": 100.0},
-            {"paper": "COVID-19", "source": "generated-10-marked", "size": 32},
-        ]
-        config = pe_score.configure("quick", **SMALL, datasets=specs)
+        specs = [SPECS[0] | {"min_accuracy": 100.0}, SPECS[1]]
+        config = pe_score.configure("quick", **(SMALL | {"datasets": specs}))
         result = pe_score.run(config, False, machine=Machine("cpu", jobs=2))
     baseline = result.tables["models"]["baseline"].iloc[0]
-    reason = f"the baseline's {baseline:.1f} % are under the 100 % that claims need"
+    reason = f"CIFAR-10: the baseline's {baseline:.1f} % are under the 100 % that claims need"
     evidence = result.claims.set_index("claim")["evidence"]
     assert evidence["P1a"].startswith(f"{reason}; else: ")
     assert "claims need" not in evidence["P1b"]
@@ -706,7 +808,7 @@ def test_grey_images_get_three_equal_channels():
 
 
 def test_every_profile_is_a_configuration():
-    for profile in ("quick", "laptop", "paper"):
+    for profile in ("quick", "overnight", "paper"):
         config = pe_score.configure(profile)
         assert config.rates == RATES and len(config.methods) == 3
     assert (paths.package_folder() / "published" / "pe_score.csv").is_file()

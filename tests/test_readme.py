@@ -96,33 +96,6 @@ def table(path: str) -> pd.DataFrame:
     return pd.read_csv(FIGURES / f"{path}.csv")
 
 
-def test_heatmaps_move_before_accuracy_on_the_data_sets_that_readme_names(text):
-    moves = table("laptop/sweeps/table_moves").set_index("dataset")["maps_move_first"]
-    assert moves[["CIFAR-10", "CIFAR-100", "STL-10", "MNIST", "Fashion-MNIST"]].all()
-    assert "all five real" in text
-    generated = moves[moves.index.str.startswith("generated")]
-    assert len(generated) == 3 and not generated.any()
-    assert "on the three generated ones it is the other way" in text
-
-
-def test_the_scores_of_pruned_and_fine_tuned_networks_are_those_of_the_table(text):
-    curves = table("laptop/sp2ps/table_curves")
-    is_shown = (curves["dataset"] == "CIFAR-10") & (curves["method"] == "grad-cam++")
-    by_rule = curves[is_shown].set_index("rule")
-    pruned = by_rule.loc["L1"].query("rate <= 0.6")["sp2ps"]
-    floor = by_rule.loc["fine-tuned, not pruned", "sp2ps"]
-    assert f"up to 60 % score {pruned.min():.2f} to {pruned.max():.2f}" in text
-    assert f"only fine-tuned, not pruned, scores {floor:.2f}" in text
-
-
-def test_the_agreement_of_two_scores_is_that_of_the_table(text):
-    agreement = table("laptop/comparison/table_agreement").set_index(["of", "and"]).sort_index()
-    correlations = agreement.loc[("sp2ps_drop", "pe_drop"), "spearman"]
-    assert len(correlations) == 6
-    rounded_down = int(100 * correlations.min()) / 100
-    assert f"correlation {rounded_down:.2f} or more" in text
-
-
 def test_the_correlation_of_the_thesis_is_that_of_the_claim(text):
     claim = table("paper/mnist_iou/claims").set_index("claim").loc["I1"]
     assert claim["verdict"] == "reproduced"

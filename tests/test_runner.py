@@ -168,7 +168,7 @@ def test_parameters_are_read_that_papermill_overlooks(project):
     [
         ({"study": "mnist"}, "unknown study 'mnist': choose one of mnist_iou"),
         ({"study": "csg"}, "study 'csg' has no notebook: choose one of mnist_iou"),
-        ({"profile": "fast"}, "unknown profile 'fast': choose one of quick, laptop, paper"),
+        ({"profile": "fast"}, "unknown profile 'fast': choose one of quick, overnight, paper"),
         ({"device": "gpu"}, "unknown device 'gpu': choose one of auto, cpu, cuda, mps"),
         ({"data": "nowhere"}, "the data folder nowhere does not exist"),
     ],

@@ -241,6 +241,12 @@ def test_pictures_that_may_not_be_published_are_not_shown(cifar):
     assert (np.asarray(pictures) == 1).all(), "the place of the picture must be blank"
 
 
+def map_with_a_pixel(brightness):
+    heatmap = np.zeros((1, 32, 32))
+    heatmap[0, 3, 5] = brightness
+    return heatmap
+
+
 def test_an_image_with_an_empty_map_is_not_shown_where_there_is_another(cifar, monkeypatch):
     with torch.no_grad():
         predicted = cifar.baseline(cifar.network_input(cifar.test.images)).argmax(1)
@@ -252,7 +258,7 @@ def test_an_image_with_an_empty_map_is_not_shown_where_there_is_another(cifar, m
     for empty, chosen in ((0, ours[0]), (1, ours[min(1, len(ours) - 1)]), (99, ours[0])):
         brightness = iter([0.0] * empty + [1.0] * 99)
         monkeypatch.setattr(
-            samples, "_maps", lambda *_, of=brightness: {"grad-cam": np.full((1, 32, 32), next(of))}
+            samples, "_maps", lambda *_, of=brightness: {"grad-cam": map_with_a_pixel(next(of))}
         )
         assert samples.choose_of_class(cifar, cifar.test.classes[label]) == chosen
 
@@ -267,7 +273,7 @@ def test_the_surest_image_is_the_right_answer_of_the_highest_confidence(cifar, m
     for empty, chosen in ((0, first), (1, second), (99, first)):
         brightness = iter([0.0] * empty + [1.0] * 99)
         monkeypatch.setattr(
-            samples, "_maps", lambda *_, of=brightness: {"grad-cam": np.full((1, 32, 32), next(of))}
+            samples, "_maps", lambda *_, of=brightness: {"grad-cam": map_with_a_pixel(next(of))}
         )
         assert samples.most_confident(cifar) == chosen
 
@@ -529,7 +535,7 @@ def test_the_marked_picture_is_the_one_whose_mark_the_baseline_looks_at_least(
     names = iter(right)
     shares = [0.1, 0.0, 0.3, 0.2, 0.4, 0.0]  # of the mark; the last map is empty
 
-    def explain(model, x, methods):
+    def explain(model, x, methods, target_layer):
         maps = torch.zeros(6, 32, 32)
         maps[:, 0, 0], maps[:, 20, 20] = torch.tensor(shares), 1 - torch.tensor(shares)
         maps[5] = 0
@@ -546,6 +552,51 @@ def test_the_marked_picture_is_the_one_whose_mark_the_baseline_looks_at_least(
     assert list(sample.maps) == [UNMOVED, CONTROL, MISLED] and sample.maps[MISLED]["grad-cam"][
         0, 0
     ] == pytest.approx(shares[chosen])
+
+
+# ---------------------------------------------------------------- further baselines
+
+
+def with_two_baselines(**spec):
+    dataset = {"paper": "CIFAR-10", "source": "generated-10", "size": 32, **spec}
+    return sp2ps.configure(
+        "quick",
+        datasets=[dataset],
+        shortcut=dataset,
+        train_images=60,
+        test_images=40,
+        rates=[0.5],
+        baseline=[[1, 0.01]],
+        baseline_seeds=[7],
+        misleading=[[1, 0.01]],
+        methods=["grad-cam"],
+        sensitivity_images=3,
+    )
+
+
+def test_a_further_baseline_is_trained_with_its_own_seed_and_scored_against_itself(tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PRUNCAM_CACHE", str(tmp_path))
+        study = Sp2psStudy(with_two_baselines(width=4), machine=Machine("cpu"), progress=False)
+        result = study.run()
+    (first,), (second,) = study.experiments, study.replicates
+    assert not torch.equal(first.baseline.classifier.weight, second.baseline.classifier.weight)
+    table = result.tables["baselines"]
+    assert set(table["baseline"]) == {1, 2}
+    rows = second.scores()
+    l1 = rows[rows["rule"] == "L1"]
+    row = table[(table["baseline"] == 2) & (table["rule"] == "L1")].iloc[0]
+    assert row["sp2ps"] == pytest.approx(l1["sp2ps"].mean())
+    assert row["baseline_accuracy"] == pytest.approx(second.baseline_accuracy)
+    assert result.manifest["models"] == 2 * (1 + len(first.variants)) + 2  # and the shortcut's two
+
+
+def test_a_further_baseline_needs_the_images_of_the_reference_network(tmp_path):
+    config = with_two_baselines(width=12, weights="cifar-net-generated-10")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PRUNCAM_CACHE", str(tmp_path))
+        with pytest.raises(ValueError, match="all of them: set train_images to null"):
+            sp2ps.run(config, False, machine=Machine("cpu"))
 
 
 # ---------------------------------------------------------------- what is refused
@@ -625,7 +676,7 @@ def test_a_set_of_other_pixels_or_size_stands_in(name, original, counts, expecte
 
 
 def test_every_profile_is_a_configuration():
-    for profile in ("quick", "laptop", "paper"):
+    for profile in ("quick", "overnight", "paper"):
         config = sp2ps.configure(profile)
         assert config.rates == (0.2, 0.4, 0.6, 0.8) and len(config.methods) == 3
     assert (paths.package_folder() / "published" / "sp2ps.csv").is_file()
@@ -659,8 +710,9 @@ def test_the_quick_profile_agrees_with_the_expected_tables(tmp_path):
 
     ours, exact = result.tables["models"], ["dataset", "rule", "rate", "seed", "images"]
     pd.testing.assert_frame_equal(ours[exact], expected("table_models")[exact], check_exact=True)
-    assert ours["baseline"][0] > 50, "the network learned too little for a score to mean anything"
-    assert abs(ours["baseline"][0] - expected("table_models")["baseline"][0]) <= 12
+    # The shipped network: the same on every processor, but for an image at the edge of two classes.
+    assert ours["baseline"][0] >= 95
+    assert abs(ours["baseline"][0] - expected("table_models")["baseline"][0]) <= 1
     for name in ("costs", "curves"):
         table = expected(f"table_{name}")
         assert list(table) == list(result.tables[name]) and len(table) == len(result.tables[name])

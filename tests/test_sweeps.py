@@ -10,7 +10,7 @@ import torch
 from scipy import optimize
 from torch.nn.utils import prune
 
-from pruncam import pruning, scoring, training
+from pruncam import cams, metrics, networks, pruning, scoring, training
 from pruncam._core import paths
 from pruncam._core.machine import Machine
 from pruncam.complexity import csg
@@ -19,18 +19,20 @@ from pruncam.profiles import DatasetSpec
 from pruncam.report import claims as claim_report
 from pruncam.scoring.controls import CHANCE, FLOOR
 from pruncam.studies import cached_trainer, sweeps
-from pruncam.studies.experiment import Variant
+from pruncam.studies.experiment import BASELINE, Variant
 from pruncam.studies.original_data import stands_in
 from pruncam.studies.sweeps import analysis, claims, published
 from pruncam.studies.sweeps.correctness import Correctness
 from pruncam.studies.sweeps.experiment import DROPPED, KEPT, L1
 from pruncam.studies.sweeps.rate_selection import crossing, largest_rates, safe_rate
 from pruncam.studies.sweeps.study import SweepsStudy
+from pruncam.training import Checkpoint
 
+LAYER = "features.19"  # the ReLU of the last block with maps of 8x8 cells
 SPECS = [
-    {"paper": "CIFAR-10", "source": "generated-10", "size": 32, "width": 4},
-    {"paper": "CIFAR-100", "source": "digits", "size": 32, "width": 4},
-    {"paper": "STL-10", "source": "digits", "size": 96, "width": 2},
+    {"paper": "CIFAR-10", "source": "generated-10", "size": 32, "width": 4, "target_layer": LAYER},
+    {"paper": "CIFAR-100", "source": "digits", "size": 32, "width": 4, "target_layer": LAYER},
+    {"paper": "STL-10", "source": "digits", "size": 96, "width": 2, "target_layer": "features.15"},
 ]
 SMALL = {
     "datasets": SPECS,
@@ -84,7 +86,7 @@ def cifar(small, cache):
 # ---------------------------------------------------------------- a run
 
 
-def test_models_that_are_fine_tuned_are_copies_of_the_one_that_is_only_pruned(cifar):
+def test_models_that_are_fine_tuned_are_copies_of_the_one_that_is_only_pruned(cifar, tmp_path):
     for rate in (0.3, 0.9):
         variants = {rule: Variant(rule, rate, cifar.config.seed) for rule in (L1, DROPPED, KEPT)}
         pruned = cifar.model(variants[L1])
@@ -97,7 +99,7 @@ def test_models_that_are_fine_tuned_are_copies_of_the_one_that_is_only_pruned(ci
                 for name, value in pruning.drop_masks(pruned).state_dict().items()
             )
             assert bool(pruning.masks(start)) == (rule == KEPT)
-            cifar._fine_tune(variants[rule])
+            cifar._fine_tune(variants[rule], Checkpoint(tmp_path / "unfinished"))
         assert all(torch.equal(value, before[name]) for name, value in pruned.state_dict().items())
 
 
@@ -231,6 +233,56 @@ def test_heatmaps_are_of_the_first_images_and_accuracies_of_all(small):
         and (maps["accuracy"] == maps["accuracy_swept"]).all()
     )
     assert small.tables["maps"]["sp2ps"].between(0, 1).all()
+
+
+def test_maps_are_read_at_the_configured_layer_and_empty_ones_are_counted(cifar, small):
+    scale = small.tables["scale"].set_index("dataset")
+    assert scale["map"].to_dict() == {"CIFAR-10": 8, "CIFAR-100": 8, "STL-10": 6}
+    assert small.manifest["target_layers"] == {
+        spec["paper"]: spec["target_layer"] for spec in SPECS
+    }
+    images = cifar.network_input(cifar.few_test_images().images)
+    model = cifar.model(Variant(L1, 0.9, 1))
+    a, b = (
+        cams.heatmaps(m, images, method="grad-cam++", target_layer=LAYER)
+        for m in (cifar.baseline, model)
+    )
+    row = small.tables["maps"].set_index(["dataset", "rule", "rate"]).loc[("CIFAR-10", L1, 0.9)]
+    assert row["sp2ps"] == pytest.approx(metrics.sp2ps(a, b).mean().item(), abs=1e-5)
+    assert row["pruned_empty"] == pytest.approx((b.amax((1, 2)) == 0).double().mean().item())
+
+
+def test_a_reference_network_is_the_baseline_if_its_width_is_that_of_the_profile(tmp_path):
+    spec = SPECS[0] | {"weights": "cifar-net-generated-10"}
+    config = sweeps.configure("quick", **(SMALL | {"datasets": [spec]}))
+    message = (
+        "CIFAR-10: reference network 'cifar-net-generated-10' is not the network that the profile"
+        " describes"
+    )
+    with pytest.raises(ValueError, match=message):
+        _ = cifar_experiment(config, tmp_path).baseline
+    shipped = networks.load("cifar-net-generated-10")
+    width = shipped.features[0].out_channels
+    config = sweeps.configure("quick", **(SMALL | {"datasets": [spec | {"width": width}]}))
+    experiment = cifar_experiment(config, tmp_path)
+    baseline = experiment.baseline.state_dict()
+    assert all(torch.equal(v, baseline[name]) for name, v in shipped.state_dict().items())
+    assert (experiment.baseline_epochs, len(experiment.trainer.steps)) == (0, 0)
+
+
+def test_a_baseline_may_be_trained_in_one_cycle_by_sgd(tmp_path):
+    cycle = {"epochs": 4, "peak": 0.1, "warmup": 0.25}
+    factors = [{"paper": "CIFAR-10", "baseline": 3, "finetuning": 2}]
+    config = sweeps.configure("quick", **(SMALL | {"baseline": cycle, "epoch_factors": factors}))
+    recipe = cifar_experiment(config, tmp_path).baseline_recipe
+    assert recipe.schedule == training.OneCycle(12, 0.1, 0.25)
+    assert (recipe.optimizer, recipe.label_smoothing) == ("nesterov", 0.1)
+    stepped = cifar_experiment(sweeps.configure("quick", **SMALL), tmp_path)
+    assert stepped.baseline_recipe.optimizer == "adam"
+    cyclic = cifar_experiment(config, tmp_path)
+    assert cyclic.step(BASELINE).key != stepped.step(BASELINE).key
+    variant = Variant(KEPT, 0.2, 1)
+    assert cyclic.variant_inputs(variant)["finetuning"] == ((2, 0.002),)
 
 
 def test_complexity_is_measured_in_images_that_were_not_trained_on_too(cifar, small):
@@ -649,6 +701,10 @@ def test_the_larger_set_of_training_images_is_loaded_once(monkeypatch, train, po
         ),
         ({"bootstrap": 10}, "bootstrap must be 100 resamples or more, got 10"),
         ({"finetuning": [[0, 0.1]]}, "a schedule is"),
+        ({"baseline": {"epochs": 4}}, "sweeps: no value for peak"),
+        ({"baseline": {"epochs": 4, "peak": 0}}, "a one-cycle schedule needs a finite peak above"),
+        ({"baseline": {"epochs": 4, "peak": "x"}}, "sweeps: peak must be float, got 'x'"),
+        ({"finetuning": {"epochs": 4, "peak": 0.1}}, "sweeps: finetuning must be tuple"),
     ],
 )
 def test_configurations_that_make_no_sense_are_refused(overrides, message):
@@ -674,7 +730,7 @@ def test_images_that_are_not_square_are_refused(monkeypatch):
 
 
 def test_every_profile_sweeps_from_20_to_90_percent():
-    for profile in ("quick", "laptop", "paper"):
+    for profile in ("quick", "overnight", "paper"):
         config = sweeps.configure(profile)
         assert config.rates == tuple(published.sweep()["rate"].unique())
         assert [spec.paper for spec in config.datasets][:3] == [

@@ -17,6 +17,8 @@ class DatasetSpec:
     size: int | None = None  # side of the images in pixels; None keeps their size
     width: int | None = None  # filters of the network's first convolution
     min_accuracy: float = 0.0  # baseline accuracy in % below which no claim is tested
+    weights: str | None = None  # reference network that is the baseline; None trains one
+    target_layer: str | None = None  # dotted name of the layer whose maps are read; None: default
 
     def __post_init__(self):
         if self.size is not None and self.size < 1:

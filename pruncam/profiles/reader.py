@@ -18,8 +18,9 @@ def read_config(
 ) -> ConfigType:
     """Return the study's configuration: the profile's YAML file, then the overrides.
 
-    Lists become tuples, and mappings become the record that the field's type names. A configuration
-    with overrides has the profile "custom", so that its results never replace those of the profile.
+    Lists become tuples, and mappings become the record that the field's type names, alone or as one
+    of its options. A configuration with overrides has the profile "custom", so that its results
+    never replace those of the profile.
 
     Raises ValueError for an unknown profile or field, a missing field, or a value of the wrong type
     (YAML reads 1e-3 as text: write 0.001).
@@ -66,8 +67,9 @@ def _is_required(field: dataclasses.Field) -> bool:
 
 def _frozen(name: str, value: Any, hint: Any) -> Any:
     """Return tuples for lists, records for mappings, and floats where the hint wants them."""
-    if isinstance(value, dict) and dataclasses.is_dataclass(hint):
-        return _record(hint, value)
+    record_class = _record_class(hint)
+    if isinstance(value, dict) and record_class is not None:
+        return _record(record_class, value)
     if isinstance(value, list | tuple):
         hints = typing.get_args(hint)
         item = hints[0] if hints and dataclasses.is_dataclass(hints[0]) else None
@@ -76,9 +78,19 @@ def _frozen(name: str, value: Any, hint: Any) -> Any:
     return float(value) if hint is float and is_whole else value
 
 
+def _record_class(hint: Any) -> type | None:
+    """Return the dataclass that a hint names, alone or as one of several options."""
+    options = typing.get_args(hint) if _is_union(hint) else (hint,)
+    return next((option for option in options if dataclasses.is_dataclass(option)), None)
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (types.UnionType, typing.Union)
+
+
 def _fits(value: Any, hint: Any) -> bool:
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
+    if _is_union(hint):
         return any(_fits(value, option) for option in inner)
     if origin is tuple:
         if not isinstance(value, tuple):
@@ -93,6 +105,10 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _type_name(hint: Any) -> str:
+    if _is_union(hint):
+        return " | ".join(map(_type_name, typing.get_args(hint)))
+    if hint is types.NoneType:
+        return "None"
     if isinstance(hint, type) and not typing.get_args(hint):
         return hint.__name__
     return str(hint).replace("...", "…")

@@ -103,10 +103,10 @@ def _source_files(profile: str, key: str) -> dict[str, Path]:
 def _folder(profile: str, study: str) -> Path:
     """Return the folder with a study's results.
 
-    CSG needs little training, so its results of the profile `paper` also serve `laptop`.
+    CSG needs little training, so its results of the profile `paper` also serve `overnight`.
     """
     folder = paths.figures_folder(profile) / study
-    if study == "csg" and profile == "laptop" and not folder.is_dir():
+    if study == "csg" and profile == "overnight" and not folder.is_dir():
         return paths.figures_folder("paper") / study
     return folder
 

@@ -1,15 +1,27 @@
 """The tables on README pages, written between markers from the results of runs."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
 from pruncam.report.claims import VERDICTS
+from pruncam.reproduce.gallery import scale_cell
 
 RESULTS = ("<!-- results: begin (written by `make reproduce`) -->", "<!-- results: end -->")
 SPEED = ("<!-- speed: begin (written by `make bench`) -->", "<!-- speed: end -->")
-_PROFILES = ("paper", "laptop")  # a study is shown in the first of them that it has
+_SCALE = {  # headings of the columns of the table "scale" that README shows
+    "dataset": "data set",
+    "images": "images used",
+    "width": "width",
+    "parameters": "parameters",
+    "size": "pixels",
+    "test_images": "test images",
+    "epochs": "epochs",
+    "accuracy": "accuracy, %",
+}
+_PROFILES = ("paper", "overnight", "laptop")  # a study is shown in the first that it has
 
 
 def refresh(readme: Path, markers: tuple[str, str], content: str) -> None:
@@ -40,13 +52,28 @@ def results(figures: Path) -> str:
     if not folders:
         return "No results are committed yet.\n"
     rows = [_study_row(figures, folder) for folder in folders.values()]
-    return pd.DataFrame(rows).to_markdown(index=False) + "\n"
+    claims_table = pd.DataFrame(rows).to_markdown(index=False)
+    scales = [row for folder in folders.values() for row in _scale_rows(figures, folder)]
+    if not scales:
+        return claims_table + "\n"
+    scale_table = pd.DataFrame(scales).to_markdown(index=False, disable_numparse=True)
+    return f"{claims_table}\n\nThe scale of these runs, the paper's in brackets:\n\n{scale_table}\n"
 
 
 def _study_row(figures: Path, folder: Path) -> dict[str, object]:
     claims = pd.read_csv(folder / "claims.csv")
     counts = claims["verdict"].value_counts().reindex(list(VERDICTS), fill_value=0)
     return {"study": _study_link(figures, folder), **counts.to_dict()}
+
+
+def _scale_rows(figures: Path, folder: Path) -> Iterator[dict[str, str]]:
+    """Iterate over the rows of a study's scale, as text."""
+    path = folder / "table_scale.csv"
+    if not path.is_file():
+        return
+    for row in pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records"):
+        link = {"study": _study_link(figures, folder)}
+        yield link | {title: scale_cell(row, name) for name, title in _SCALE.items()}
 
 
 def _study_link(figures: Path, folder: Path) -> str:

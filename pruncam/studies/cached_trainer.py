@@ -12,7 +12,7 @@ from pruncam import pruning, scoring
 from pruncam._core.progress import Progress
 from pruncam._core.store import Step, Store, StoredResult
 from pruncam.datasets import ImageSet
-from pruncam.training import Inputs, Recipe, fit
+from pruncam.training import Checkpoint, Inputs, Recipe, fit
 
 _CATEGORIES = ("model", "method")  # columns of scores that hold names
 
@@ -24,7 +24,8 @@ class CachedTrainer:
     store: Store
     device: torch.device
     progress: Progress  # counts epochs
-    engine: str = "auto"  # of `training.fit`
+    engine: str = "auto"  # of `training.fit`, as is the next
+    precision: str = "float32"
     steps: list[StoredResult] = field(default_factory=list)
 
     def cached(self, step: Step, compute: Callable[[], Any]) -> Any:
@@ -32,24 +33,33 @@ class CachedTrainer:
         return self._result(step, compute).value
 
     def load_or_train(
-        self, step: Step, network: nn.Module, recipe: Recipe, train: Callable[[], dict[str, Tensor]]
+        self,
+        step: Step,
+        network: nn.Module,
+        recipe: Recipe,
+        train: Callable[[Checkpoint], dict[str, Tensor]],
     ) -> nn.Module:
-        """Return `network` in eval mode with stored weights, or with those of `train()`."""
-        result = self._result(step, train)
+        """Return `network` in eval mode with stored weights, or with those that `train` returns.
+
+        `train` is called with the checkpoint of this training.
+        """
+        checkpoint = Checkpoint(self.store.path(step).with_suffix(".unfinished"))
+        result = self._result(step, lambda: train(checkpoint))
         if not result.fresh:
-            self.progress.advance(len(recipe.learning_rates))
+            self.progress.advance(recipe.epochs)
         return pruning.load_state(network, result.value).to(self.device).eval()
 
     def train(
-        self, model: nn.Module, images: ImageSet, recipe: Recipe, inputs: Inputs, seed: int
+        self,
+        model: nn.Module,
+        images: ImageSet,
+        recipe: Recipe,
+        inputs: Inputs,
+        seed: int,
+        checkpoint: Checkpoint,
     ) -> dict[str, Tensor]:
         """Return the weights of `model` after training."""
         model = model.to(self.device).requires_grad_(True)
-
-        def after_epoch() -> None:
-            self.progress.advance(1)
-            self.progress.check()
-
         fit(
             model,
             images.images,
@@ -58,9 +68,16 @@ class CachedTrainer:
             inputs,
             seed=seed,
             engine=self.engine,
-            after_epoch=after_epoch,
+            precision=self.precision,
+            checkpoint=checkpoint,
+            after_epoch=self.after_epoch,
         )
-        return {name: value.cpu() for name, value in model.state_dict().items()}
+        return weights_of(model)
+
+    def after_epoch(self) -> None:
+        """Count an epoch; raise Interrupted if the run is to stop."""
+        self.progress.advance(1)
+        self.progress.check()
 
     def scores(
         self,
@@ -91,6 +108,11 @@ class CachedTrainer:
         result = self.store.get(step, compute)
         self.steps.append(StoredResult(None, result.seconds, result.fresh))  # no value: memory
         return result
+
+
+def weights_of(model: nn.Module) -> dict[str, Tensor]:
+    """Return the state dict of a model on the CPU."""
+    return {name: value.cpu() for name, value in model.state_dict().items()}
 
 
 def computing_facts(trainers: Iterable[CachedTrainer]) -> dict[str, Any]:

@@ -2,14 +2,32 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from pruncam import cams
-from pruncam._core.validation import check_number
+from pruncam._core.validation import check_choice, check_number
 from pruncam.profiles import DatasetSpec
-from pruncam.training import Recipe
+from pruncam.training import PRECISIONS, OneCycle, Recipe
 
 Schedule = tuple[tuple[int, float], ...]  # (epochs, learning rate), in order
+
+
+@dataclass(frozen=True)
+class EpochFactors:
+    """Factors that multiply the epochs of one data set, for one with few images.
+
+    Raises ValueError if a factor is below 1.
+    """
+
+    paper: str  # the paper's name of the data set
+    baseline: int
+    finetuning: int
+
+    def __post_init__(self):
+        for phase in ("baseline", "finetuning"):
+            factor = getattr(self, phase)
+            check_number(f"epoch_factors: {self.paper}, {phase}", factor, whole=True, at_least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +41,7 @@ class PruningConfig(ABC):
     train_images: int | None  # number of training images, taken from the start; None takes all
     test_images: int | None
     seed: int
-    baseline: Schedule
+    baseline: Schedule | OneCycle  # the papers' steps, or one cycle of the learning rate
     baseline_batch: int
     finetuning: Schedule  # by SGD with momentum
     finetuning_batch: int
@@ -33,13 +51,20 @@ class PruningConfig(ABC):
     methods: tuple[str, ...]  # CAM methods
     sensitivity_images: int  # test images for the more expensive measurements
     bootstrap: int  # bootstrap resamples of the images
+    baseline_seeds: tuple[int, ...] = ()  # of further baselines, trained like the first one
+    precision: str = "float32"  # of training: "float32", "bfloat16" or "auto"
+    epoch_factors: tuple[EpochFactors, ...] = ()  # of data sets that need more epochs
     profile: str = "custom"
 
     def __post_init__(self):
         check_datasets(self.datasets)
+        names = [spec.paper for spec in self.datasets]
+        for factors in self.epoch_factors:
+            check_choice("data set in epoch_factors", factors.paper, names)
         check_rates(self.rates)
         check_methods(self.methods)
         check_bootstrap(self.bootstrap)
+        check_choice("precision", self.precision, PRECISIONS)
         check_number("sensitivity_images", self.sensitivity_images, whole=True, at_least=1)
         for phase in ("baseline", "finetuning"):
             self.recipe(phase)  # checks the schedules
@@ -47,6 +72,44 @@ class PruningConfig(ABC):
     @abstractmethod
     def recipe(self, phase: str) -> Recipe:
         """Return the recipe of the "baseline" or of the "finetuning" of a pruned model."""
+
+    def recipe_for(self, dataset: str, phase: str) -> Recipe:
+        """Return the recipe with as many times the epochs as the data set needs."""
+        recipe = self.recipe(phase)
+        for factors in self.epoch_factors:
+            if factors.paper == dataset and phase in ("baseline", "finetuning"):
+                schedule = _lengthened(recipe.schedule, getattr(factors, phase))
+                return replace(recipe, schedule=schedule)
+        return recipe
+
+
+def _lengthened(schedule: Schedule | OneCycle, factor: int) -> Schedule | OneCycle:
+    """Return a schedule of `factor` times the epochs."""
+    if isinstance(schedule, OneCycle):
+        return replace(schedule, epochs=factor * schedule.epochs)
+    return tuple((factor * epochs, rate) for epochs, rate in schedule)
+
+
+def one_cycle_recipe(schedule: OneCycle, batch_size: int) -> Recipe:
+    """Return the recipe of a good baseline in few epochs, beside the papers' stepped ones.
+
+    SGD with Nesterov's momentum, weight decay, label smoothing, shifts and mirroring, as for the
+    reference network of CIFAR-10.
+    """
+    return Recipe(
+        schedule,
+        batch_size,
+        optimizer="nesterov",
+        weight_decay=5e-4,
+        label_smoothing=0.1,
+        shift=4,
+        mirror=True,
+    )
+
+
+def plain_schedule(schedule: Schedule | OneCycle) -> Any:
+    """Return a schedule as plain values, for the inputs of a step."""
+    return asdict(schedule) if isinstance(schedule, OneCycle) else schedule
 
 
 def check_datasets(specs: Collection[DatasetSpec], sizes: Collection[int] = ()) -> None:

@@ -28,7 +28,12 @@ def object_hits(experiment: Experiment) -> pd.DataFrame | None:
     models |= {variant.name: experiment.model(variant) for variant in experiment.variants}
     rows = []
     for name, model in models.items():
-        explanation = cams.explain(model, inputs, methods=experiment.config.methods)
+        explanation = cams.explain(
+            model,
+            inputs,
+            methods=experiment.config.methods,
+            target_layer=experiment.spec.target_layer,
+        )
         correct = explanation.logits.argmax(1) == images.labels
         for method, maps in explanation.maps.items():
             row = {

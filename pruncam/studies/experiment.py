@@ -3,22 +3,23 @@
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import pandas as pd
 from torch import Tensor, nn
 
-from pruncam import networks, pruning
+from pruncam import cams, networks, pruning
 from pruncam._core.seeds import derive
 from pruncam._core.store import Step
 from pruncam.datasets import ImageSet
 from pruncam.profiles import DatasetSpec
 from pruncam.scoring.controls import CHANCE, FLOOR, random_control
-from pruncam.studies.cached_trainer import CachedTrainer
-from pruncam.studies.config import PruningConfig
-from pruncam.training import Inputs, Recipe
+from pruncam.studies.cached_trainer import CachedTrainer, weights_of
+from pruncam.studies.config import PruningConfig, plain_schedule
+from pruncam.training import Checkpoint, Inputs, Recipe, accuracy
+from pruncam.training import reference as reference_training
 
 # The network by the size of the images (Sp2PS, Figure 3; complexity paper, Figures 2 and 3).
 PLAIN_NETWORKS = {32: networks.cifar_net, 96: networks.stl_net}
@@ -58,6 +59,7 @@ class Experiment(ABC):
     train: ImageSet
     test: ImageSet
     trainer: CachedTrainer
+    baseline_seed: int | None = None  # of a further baseline; None: the first one
     models: dict[Variant, nn.Module] = field(default_factory=dict, init=False)
     _baseline_lock: Any = field(default_factory=threading.RLock, init=False, repr=False)
 
@@ -65,6 +67,20 @@ class Experiment(ABC):
     def dataset(self) -> str:
         """The paper's name of the data set."""
         return self.spec.paper
+
+    @cached_property
+    def reference(self) -> networks.Card | None:
+        """The card of the reference network that is the baseline; None if one is trained."""
+        return None if self.spec.weights is None else networks.card(self.spec.weights)
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether the baseline comes with the package."""
+        return self.reference is not None and self.baseline_seed is None
+
+    def replicate(self, seed: int) -> Self:
+        """Return the same experiment on a baseline that is trained with another seed."""
+        return replace(self, baseline_seed=seed)
 
     @property
     @abstractmethod
@@ -80,8 +96,8 @@ class Experiment(ABC):
         """Return a pruned copy of the baseline, not yet fine-tuned."""
 
     @abstractmethod
-    def baseline_inputs(self) -> dict[str, Any]:
-        """Return everything the trained baseline depends on."""
+    def training_inputs(self) -> dict[str, Any]:
+        """Return everything a baseline depends on that is trained by the configured recipe."""
 
     @abstractmethod
     def variant_inputs(self, variant: Variant) -> dict[str, Any]:
@@ -112,11 +128,22 @@ class Experiment(ABC):
         return [v for v in self.variants if (v.rule, v.seed) == (rule, seed)]
 
     @property
+    def baseline_epochs(self) -> int:
+        """The number of epochs that training the baseline takes here."""
+        return 0 if self.is_shipped else self.baseline_recipe.epochs
+
+    @property
+    def baseline_recipe(self) -> Recipe:
+        """The recipe of the baseline: that of the reference network, or the configured one."""
+        if self.reference is None:
+            return self.recipe("baseline")
+        return reference_training.recipe(self.reference)
+
+    @property
     def epochs(self) -> int:
         """The number of epochs that training the baseline and all variants takes."""
-        baseline = len(self.recipe("baseline").learning_rates)
-        finetuning = len(self.recipe("finetuning").learning_rates)
-        return baseline + finetuning * len(self.trained_variants)
+        finetuning = self.recipe("finetuning").epochs
+        return self.baseline_epochs + finetuning * len(self.trained_variants)
 
     @property
     def description(self) -> str:
@@ -128,17 +155,39 @@ class Experiment(ABC):
 
     @property
     def baseline(self) -> nn.Module:
-        """The trained, unpruned network."""
+        """The trained, unpruned network.
+
+        Raises ValueError if the reference network does not fit the configuration.
+        """
         # No cached_property: until Python 3.12 all experiments would share its lock.
         with self._baseline_lock:
             if BASELINE not in self.models:
-                self.models[BASELINE] = self.trainer.load_or_train(
-                    self.step(BASELINE),
-                    self.network(),
-                    self.recipe("baseline"),
-                    self._train_baseline,
-                )
+                self.models[BASELINE] = self._shipped() if self.is_shipped else self._trained()
             return self.models[BASELINE]
+
+    def _shipped(self) -> nn.Module:
+        """Return the reference network."""
+        card = self.reference
+        assert card is not None
+        if Inputs(**card.inputs) != self.inputs:
+            raise ValueError(
+                f"{self.dataset}: reference network {card.name!r} normalises images by "
+                f"{dict(card.inputs)}, the study by {self.inputs.mean} and {self.inputs.std}"
+            )
+        try:
+            model = pruning.load_state(self.network(), networks.load(card.name).state_dict())
+        except ValueError as error:
+            raise ValueError(
+                f"{self.dataset}: reference network {card.name!r} is not the network that the "
+                f"profile describes: {error}"
+            ) from error
+        return model.to(self.trainer.device).eval()
+
+    def _trained(self) -> nn.Module:
+        """Return a baseline that is trained here, or was and is in the store."""
+        return self.trainer.load_or_train(
+            self.step(BASELINE), self.network(), self.baseline_recipe, self._train_baseline
+        )
 
     def model(self, variant: Variant) -> nn.Module:
         """Return the model of a variant: pruned and fine-tuned, only fine-tuned, or random."""
@@ -148,21 +197,39 @@ class Experiment(ABC):
 
     def step(self, variant: Variant) -> Step:
         """Return the step under which a trained model is stored."""
+        if variant == BASELINE and self.reference is not None:
+            seed = self.reference.seed if self.baseline_seed is None else self.baseline_seed
+            # The name of the study is not among its inputs: all studies share it.
+            return reference_training.step(self.reference, self.train, seed, self.trainer.device)
         if variant == BASELINE:
             name, version = f"{self.study}-baseline", self.versions["baseline"]
             return Step(name, version, self.baseline_inputs())
         name, version = f"{self.study}-tuned", self.versions["tuned"]
         return Step(name, version, self.model_inputs(variant))
 
+    def baseline_inputs(self) -> dict[str, Any]:
+        """Return everything the baseline depends on, and the images of further training."""
+        if self.reference is None:
+            inputs = self.training_inputs()
+            if self.baseline_seed is not None:
+                inputs["seed"] = self.baseline_seed
+            return inputs | {"precision": self.trainer.precision}
+        inputs = {"reference": self.reference.name, "train": self.train.checksum}
+        if self.is_shipped:
+            return inputs | {"weights": self.reference.result["sha256"]}
+        return inputs | {"training": self.step(BASELINE).key}
+
     def model_inputs(self, variant: Variant) -> dict[str, Any]:
         """Return everything a variant's model depends on."""
-        tuning = {} if variant.rule == CHANCE else self.variant_inputs(variant)
         identity = {"variant": [variant.rule, variant.rate, variant.seed]}
+        if variant.rule == CHANCE:
+            return self.baseline_inputs() | identity
+        tuning = self.variant_inputs(variant) | {"tuning_precision": self.trainer.precision}
         return self.baseline_inputs() | tuning | identity
 
     def recipe(self, phase: str) -> Recipe:
         """Return how the "baseline" is trained, or a variant in "finetuning"."""
-        return self.config.recipe(phase)
+        return self.config.recipe_for(self.dataset, phase)
 
     def prepare(self, images: Tensor) -> Tensor:
         """Return images in [0, 1] normalised for the network."""
@@ -174,8 +241,21 @@ class Experiment(ABC):
 
     def initial(self) -> nn.Module:
         """Return the network with its initial weights."""
-        seed = derive(self.config.seed, "weights", self.dataset)
-        return networks.initialize(self.network(), "pytorch", seed)
+        return networks.initialize(self.network(), "pytorch", self._derived_seed("weights"))
+
+    @cached_property
+    def baseline_accuracy(self) -> float:
+        """The accuracy of the baseline on all test images, in %."""
+        test = self.test
+        share = accuracy(self.baseline, test.images, test.labels, prepare=self.network_input)
+        return 100 * share
+
+    @cached_property
+    def target_layer(self) -> str:
+        """The dotted name of the layer whose maps are read."""
+        if self.spec.target_layer is not None:
+            return self.spec.target_layer
+        return cams.default_layer(self.baseline, self.network_input(self.test.images[:1]))
 
     def few_test_images(self) -> ImageSet:
         """Return the test images used for the more expensive measurements."""
@@ -200,6 +280,7 @@ class Experiment(ABC):
             {variant.name: partial(self.model, variant) for variant in group},
             self.test,
             methods=self.config.methods,
+            target_layer=self.spec.target_layer,
             transform=self.prepare,
         )
         # As objects: the map of a categorical column is categorical, and its numbers have no order.
@@ -218,6 +299,7 @@ class Experiment(ABC):
         return {
             "test": self.test.checksum,
             "methods": list(self.config.methods),
+            "target_layer": self.spec.target_layer,
             "variants": [self.model_inputs(variant) for variant in group],
         }
 
@@ -231,18 +313,39 @@ class Experiment(ABC):
             partial(self._fine_tune, variant),
         )
 
-    def _train_baseline(self) -> dict[str, Tensor]:
-        seed = derive(self.config.seed, "baseline", self.dataset)
-        return self._train(self.initial(), "baseline", seed)
+    def _train_baseline(self, checkpoint: Checkpoint) -> dict[str, Tensor]:
+        if self.reference is None:
+            seed = self._derived_seed("baseline")
+            return self._train(self.initial(), "baseline", seed, checkpoint)
+        if self.train.checksum != self.reference.result["images_sha256"]["train"]:
+            raise ValueError(
+                f"{self.dataset}: a further baseline (baseline_seeds) is trained on the images of "
+                f"reference network {self.reference.name!r}, all of them: set train_images to null"
+            )
+        model = reference_training.train(
+            self.reference,
+            self.train,
+            seed=self.baseline_seed,
+            checkpoint=checkpoint,
+            after_epoch=self.trainer.after_epoch,
+        )
+        return weights_of(model)
 
-    def _fine_tune(self, variant: Variant) -> dict[str, Tensor]:
+    def _derived_seed(self, phase: str) -> int:
+        seed = self.config.seed if self.baseline_seed is None else self.baseline_seed
+        return derive(seed, phase, self.dataset)
+
+    def _fine_tune(self, variant: Variant, checkpoint: Checkpoint) -> dict[str, Tensor]:
         is_floor = variant.rule == FLOOR
         model = pruning.drop_masks(self.baseline) if is_floor else self.pruned(variant)
         seed = derive(variant.seed, "finetuning", variant.rule, self.dataset)
-        return self._train(model, "finetuning", seed)
+        return self._train(model, "finetuning", seed, checkpoint)
 
-    def _train(self, model: nn.Module, phase: str, seed: int) -> dict[str, Tensor]:
-        return self.trainer.train(model, self.train, self.recipe(phase), self.inputs, seed)
+    def _train(
+        self, model: nn.Module, phase: str, seed: int, checkpoint: Checkpoint
+    ) -> dict[str, Tensor]:
+        recipe = self.recipe(phase)
+        return self.trainer.train(model, self.train, recipe, self.inputs, seed, checkpoint)
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,12 +362,12 @@ class PlainExperiment(Experiment):
         build = PLAIN_NETWORKS[self.test.images.shape[-1]]
         return build(len(self.test.classes), width=self.spec.width)
 
-    def baseline_inputs(self) -> dict[str, Any]:
-        """Return everything the trained baseline depends on."""
+    def training_inputs(self) -> dict[str, Any]:
+        """Return everything a baseline depends on that is trained by the configured recipe."""
         return {
             "train": self.train.checksum,
             "width": self.spec.width,
-            "baseline": self.config.baseline,
+            "baseline": plain_schedule(self.recipe("baseline").schedule),
             "batch": self.config.baseline_batch,
             "seed": self.config.seed,
             "half": self.dataset,  # the key of existing stores

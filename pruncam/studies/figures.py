@@ -1,6 +1,6 @@
 """Figures of the pruning studies: heatmaps over their image, and scores against the rate."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -46,7 +46,14 @@ def all_cams(sample: Sample) -> Figure:
     overlays = [overlay(sample.image, heatmap) for heatmap in maps.values()]
     columns = [_image_title(sample), *(cams.METHODS[method].title for method in maps)]
     row = [_image_or_blank(sample), *overlays]
-    return plots.grid([row], columns=columns, labels=[""], grey=plots.first_rows(0), scale=1.7)
+    return plots.grid(
+        [row],
+        columns=columns,
+        labels=[""],
+        grey=plots.first_rows(0),
+        scale=1.7,
+        empty=empty_cells([maps.values()]),
+    )
 
 
 def by_rate(sample: Sample, rates: Sequence[float], rows: Mapping[str, np.ndarray]) -> Figure:
@@ -59,8 +66,24 @@ def by_rate(sample: Sample, rates: Sequence[float], rows: Mapping[str, np.ndarra
         [image, *(overlay(sample.image, heatmap) for heatmap in maps)] for maps in rows.values()
     ]
     columns = [_image_title(sample), "unpruned", *(f"{100 * rate:g} %" for rate in rates)]
-    labels = list(rows)
-    return plots.grid(grid, columns=columns, labels=labels, grey=plots.first_rows(0), scale=1.2)
+    return plots.grid(
+        grid,
+        columns=columns,
+        labels=list(rows),
+        grey=plots.first_rows(0),
+        scale=1.2,
+        empty=empty_cells(rows.values()),
+    )
+
+
+def empty_cells(rows: Iterable[Iterable[np.ndarray]]) -> set[tuple[int, int]]:
+    """Return row and column of the empty heatmaps, which begin in the column after the image."""
+    return {
+        (row, column)
+        for row, heatmaps in enumerate(rows)
+        for column, heatmap in enumerate(heatmaps, start=1)
+        if plots.is_empty(heatmap)
+    }
 
 
 def _image_or_blank(sample: Sample) -> np.ndarray:

@@ -1,14 +1,18 @@
 """The images that figures show, chosen by a rule, and their heatmaps by every model."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from pruncam import cams
+from pruncam.report import plots
 from pruncam.studies.experiment import Experiment
 
+HasMaps = Callable[[int], bool]  # of the index of a test image
 _CANDIDATES = 50  # images that a sample is chosen from
 
 
@@ -42,15 +46,17 @@ def choose_of_class(experiment: Experiment, name: str) -> int:
     return _first_with_maps(experiment, candidates, _confidence(experiment, candidates) > 0)
 
 
-def most_confident(experiment: Experiment) -> int:
+def most_confident(experiment: Experiment, has_maps: HasMaps | None = None) -> int:
     """Return the index of the correctly classified test image with the highest confidence.
 
-    Only the first 50 images are considered, with the preferences of `choose_of_class`.
+    Only the first 50 images are considered, with the preferences of `choose_of_class`; `has_maps`
+    says of an image whether it has maps worth showing (None: none of the baseline's is empty).
     """
     count = min(_CANDIDATES, len(experiment.test))
     first = torch.arange(count, device=experiment.test.labels.device)
     candidates = _publishable(experiment, first)
-    return _first_with_maps(experiment, candidates, _confidence(experiment, candidates))
+    confidence = _confidence(experiment, candidates)
+    return _first_with_maps(experiment, candidates, confidence, has_maps)
 
 
 def sample(experiment: Experiment, index: int) -> Sample:
@@ -91,21 +97,29 @@ def _confidence(experiment: Experiment, candidates: Tensor) -> Tensor:
     return confidence * (prediction == experiment.test.labels[candidates])
 
 
-def _first_with_maps(experiment: Experiment, candidates: Tensor, preference: Tensor) -> int:
+def _first_with_maps(
+    experiment: Experiment,
+    candidates: Tensor,
+    preference: Tensor,
+    has_maps: HasMaps | None = None,
+) -> int:
     """Return the candidate of highest preference above 0 that has no empty heatmap.
 
     Of equal preferences the earliest comes first; without such a candidate, the most preferred one.
     """
     order = candidates[preference.argsort(descending=True, stable=True)].tolist()
     preferred = order[: int((preference > 0).sum())] or order[:1]
-    for index in preferred:
-        inputs = experiment.network_input(experiment.test.images[index][None])
-        maps = _maps(experiment, experiment.baseline, inputs)
-        if all(heatmap.any() for heatmap in maps.values()):
-            return index
-    return preferred[0]
+    has_maps = has_maps or partial(_baseline_has_maps, experiment)
+    return next((index for index in preferred if has_maps(index)), preferred[0])
+
+
+def _baseline_has_maps(experiment: Experiment, index: int) -> bool:
+    inputs = experiment.network_input(experiment.test.images[index][None])
+    maps = _maps(experiment, experiment.baseline, inputs)
+    return not any(plots.is_empty(heatmap) for heatmap in maps.values())
 
 
 def _maps(experiment: Experiment, model: nn.Module, inputs: Tensor) -> dict[str, np.ndarray]:
-    explanation = cams.explain(model, inputs, methods=experiment.config.methods)
+    methods, layer = experiment.config.methods, experiment.spec.target_layer
+    explanation = cams.explain(model, inputs, methods=methods, target_layer=layer)
     return {method: maps.cpu().numpy() for method, maps in explanation.maps.items()}

@@ -1,7 +1,7 @@
 """Tables of the pruning studies, made from rows of scores with data set, rule, rate and seed."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,20 @@ from pruncam.statistics import bootstrap_means
 from pruncam.studies.config import PruningConfig
 from pruncam.studies.paired_scores import CONTROLS
 
+EMPTY = ["baseline_empty", "pruned_empty"]
 _SCORES = list(metrics.SCORES)
 _DROPS = ("sp2ps", "pe", "ssim", "iou", "soft_iou")  # the scores whose drops are tabulated
+
+
+def with_nonempty(rows: pd.DataFrame, scores: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Return rows with a copy of each score without empty maps, and the columns to average.
+
+    The copies are named `..._nonempty`; they are NaN where a heatmap of either model is empty. The
+    columns are the scores, then the copies, then whether each model's map is empty.
+    """
+    is_empty = rows["baseline_empty"] | rows["pruned_empty"]
+    copies = rows[list(scores)].where(~is_empty).add_suffix("_nonempty")
+    return pd.concat([rows, copies], axis=1), [*scores, *copies.columns, *EMPTY]
 
 
 def accuracies(config: PruningConfig, rows: pd.DataFrame) -> pd.DataFrame:
@@ -63,6 +75,8 @@ def curves(config: PruningConfig, rows: pd.DataFrame, models: pd.DataFrame) -> p
 
 def _score_intervals(part: pd.DataFrame, samples: int, seed: int, seeds: int) -> dict[str, float]:
     """Return mean, interval and standard deviation over seeds of every score."""
+    part, averaged = with_nonempty(part, _SCORES)
+    means = part[averaged].mean()
     by_image = part.groupby("image")[_SCORES].mean().to_numpy(dtype=float)
     by_seed = part.groupby("seed")[_SCORES].mean()
     columns = {}
@@ -72,7 +86,8 @@ def _score_intervals(part: pd.DataFrame, samples: int, seed: int, seeds: int) ->
         columns[f"{name}_low"] = interval.low
         columns[f"{name}_high"] = interval.high
         columns[f"{name}_sd"] = by_seed[name].std(ddof=1) if seeds > 1 else math.nan
-    return columns
+        columns[f"{name}_nonempty"] = means[f"{name}_nonempty"]
+    return columns | means[EMPTY].to_dict()
 
 
 def drops(config: PruningConfig, rows: pd.DataFrame, models: pd.DataFrame) -> pd.DataFrame:
@@ -97,16 +112,24 @@ def drops(config: PruningConfig, rows: pd.DataFrame, models: pd.DataFrame) -> pd
                     "seed": model.seed,
                     "acc_drop": model.acc_drop,
                 }
-                row |= {f"{name}_drop": 100 * (1 - scores[name].mean()) for name in _DROPS}
-                table.append(row | {"dataset": dataset})
+                table.append(row | _score_drops(scores) | {"dataset": dataset})
     return pd.DataFrame(table)
+
+
+def _score_drops(scores: pd.DataFrame) -> dict[str, float]:
+    """Return the drop of each score, with and without empty maps, and the shares of empty maps."""
+    scores, averaged = with_nonempty(scores, _DROPS)
+    means = scores[averaged].mean()
+    drops = {f"{name}_drop": 100 * (1 - means[name]) for name in _DROPS}
+    nonempty = {f"{name}_drop_nonempty": 100 * (1 - means[f"{name}_nonempty"]) for name in _DROPS}
+    return drops | nonempty | means[EMPTY].to_dict()
 
 
 def by_class(rows: pd.DataFrame, classes: Mapping[str, tuple[str, ...]]) -> pd.DataFrame:
     """Return mean Sp2PS and PE by class; `classes` are the names by data set."""
     keys = ["dataset", "rule", "rate", "method", "label"]
-    pruned = rows[~rows["rule"].isin(CONTROLS)]
-    table = pruned.groupby(keys, observed=True)[["sp2ps", "pe"]].mean().reset_index()
+    pruned, columns = with_nonempty(rows[~rows["rule"].isin(CONTROLS)], ["sp2ps", "pe"])
+    table = pruned.groupby(keys, observed=True)[columns].mean().reset_index()
     names = [classes[row.dataset][row.label] for row in table.itertuples()]
     table.insert(len(keys), "class", names)
     return table
@@ -118,14 +141,36 @@ def by_correctness(rows: pd.DataFrame) -> pd.DataFrame:
     is_correct = pruned["pruned_prediction"] == pruned["label"]
     pruned = pruned.assign(prediction=np.where(is_correct, "correct", "incorrect"))
     keys = ["dataset", "rule", "rate", "method", "prediction"]
+    pruned, columns = with_nonempty(pruned, ["sp2ps", "pe", "soft_iou"])
     groups = pruned.groupby(keys, observed=True)
-    table = groups[["sp2ps", "pe", "soft_iou"]].mean()
+    table = groups[columns].mean()
     table.insert(0, "images", groups.size())
     return table.reset_index()
+
+
+def by_baseline(rows: pd.DataFrame, replicates: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return each model's accuracy and mean scores by baseline.
+
+    Baseline 1 is the first, the others are its replicates. The scores compare a model with the
+    baseline that it was pruned from.
+    """
+    keys = ["dataset", "rule", "rate", "method"]
+    tables = []
+    for number, part in enumerate((rows, *replicates), start=1):
+        assigned = part.assign(
+            baseline_accuracy=100 * (part["baseline_prediction"] == part["label"]),
+            accuracy=100 * (part["pruned_prediction"] == part["label"]),
+        )
+        assigned, columns = with_nonempty(assigned, _SCORES)
+        columns = ["baseline_accuracy", "accuracy", *columns]
+        table = assigned.groupby(keys, sort=False, observed=True)[columns].mean().reset_index()
+        table.insert(0, "baseline", number)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
 
 
 def controls(rows: pd.DataFrame) -> pd.DataFrame:
     """Return each seed's mean scores of fine-tuning alone and of random weights."""
     keys = ["dataset", "rule", "seed", "method"]
-    table = rows[rows["rule"].isin(CONTROLS)]
-    return table.groupby(keys, observed=True)[_SCORES].mean().reset_index()
+    table, columns = with_nonempty(rows[rows["rule"].isin(CONTROLS)], _SCORES)
+    return table.groupby(keys, observed=True)[columns].mean().reset_index()

@@ -4,7 +4,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -21,10 +21,12 @@ from pruncam.report import claims as claim_report
 from pruncam.report import manifest
 from pruncam.report.claims import Claim, Finding
 from pruncam.report.result import Drawing, Result
+from pruncam.studies import scale, score_tables
 from pruncam.studies.cached_trainer import CachedTrainer, computing_facts
 from pruncam.studies.config import PruningConfig
 from pruncam.studies.experiment import Experiment
 from pruncam.studies.original_data import stands_in
+from pruncam.training import resolve_precision
 
 ConfigType = TypeVar("ConfigType")
 PruningConfigType = TypeVar("PruningConfigType", bound=PruningConfig)
@@ -181,9 +183,11 @@ class Study(ABC, Generic[ConfigType]):
             wall_seconds=round(seconds, 1),
         )
 
-    def new_trainer(self, engine: str = "auto") -> CachedTrainer:
+    def new_trainer(self, engine: str = "auto", precision: str = "float32") -> CachedTrainer:
         """Return a trainer on the study's machine and progress bar."""
-        return CachedTrainer(Store(), self.machine.torch_device, self.progress, engine)
+        device = self.machine.torch_device
+        precision = resolve_precision(precision, device)
+        return CachedTrainer(Store(), device, self.progress, engine, precision)
 
     def run_in_parallel(
         self, tasks: Sequence[Callable[[], Any]], at_most: int | None = None
@@ -219,11 +223,17 @@ class PruningStudy(Study[PruningConfigType], Generic[PruningConfigType, Experime
         """Load the images of every data set."""
         specs = self.config.datasets
         self.experiments: list[ExperimentType] = [self.load_experiment(spec) for spec in specs]
+        self.replicates: list[ExperimentType] = [
+            experiment.replicate(seed)
+            for experiment in self.experiments
+            for seed in self.config.baseline_seeds
+        ]
 
     def load_experiment(self, spec: DatasetSpec) -> ExperimentType:
         """Return the experiment of one data set, nothing trained yet."""
         train, test = self.load_split(spec, "train"), self.load_split(spec, "test")
-        return self.experiment_class(self.config, spec, train, test, self.new_trainer())
+        trainer = self.new_trainer(precision=self.config.precision)
+        return self.experiment_class(self.config, spec, train, test, trainer)
 
     def load_split(self, spec: DatasetSpec, split: str) -> ImageSet:
         """Return the configured number of images of a split, as the networks take them."""
@@ -251,7 +261,8 @@ class PruningStudy(Study[PruningConfigType], Generic[PruningConfigType, Experime
 
     def train(self) -> None:
         """Train every baseline and variant, as many at a time as there are jobs."""
-        self.progress.expect(sum(experiment.epochs for experiment in self.experiments))
+        trained = [*self.experiments, *self.replicates]
+        self.progress.expect(sum(experiment.epochs for experiment in trained))
         self.run_in_parallel(self.training_tasks(), self.training_jobs)
 
     @property
@@ -261,10 +272,11 @@ class PruningStudy(Study[PruningConfigType], Generic[PruningConfigType, Experime
 
     def training_tasks(self) -> list[Callable[[], Any]]:
         """Return the tasks of training: baselines first, since variants wait for their own."""
-        baselines = [partial(getattr, experiment, "baseline") for experiment in self.experiments]
+        trained = [*self.experiments, *self.replicates]
+        baselines = [partial(getattr, experiment, "baseline") for experiment in trained]
         variants = [
             partial(experiment.model, variant)
-            for experiment in self.experiments
+            for experiment in trained
             for variant in experiment.trained_variants
         ]
         return [*baselines, *variants]
@@ -275,6 +287,8 @@ class PruningStudy(Study[PruningConfigType], Generic[PruningConfigType, Experime
         measurements = self.run_in_parallel(tasks)
         names = [experiment.dataset for experiment in self.experiments]
         self.measurements: dict[str, Measurement] = dict(zip(names, measurements, strict=True))
+        tasks = [experiment.scores for experiment in self.replicates]
+        self.replicate_rows: list[pd.DataFrame] = self.run_in_parallel(tasks) if tasks else []
 
     @abstractmethod
     def measure_experiment(self, experiment: ExperimentType) -> Measurement:
@@ -293,10 +307,35 @@ class PruningStudy(Study[PruningConfigType], Generic[PruningConfigType, Experime
                 parts.setdefault(name, []).append(table)
         return {name: pd.concat(tables, ignore_index=True) for name, tables in parts.items()}
 
+    def common_tables(self) -> Tables:
+        """Return the tables of every pruning study: the scale, and further baselines if any."""
+        tables = {"scale": scale.table(self.name, self.experiments)}
+        if self.replicate_rows:
+            tables["baselines"] = score_tables.by_baseline(self.rows, self.replicate_rows)
+        return tables
+
+    @cached_property
+    def baseline_accuracy(self) -> dict[str, float]:
+        """The accuracy of the baseline on all test images in %, by data set."""
+        return {e.dataset: e.baseline_accuracy for e in self.experiments}
+
+    @property
+    def too_weak(self) -> dict[str, str]:
+        """The data sets whose baseline is too weak for any claim, with the reason."""
+        return {
+            spec.paper: f"{spec.paper}: the baseline's {self.baseline_accuracy[spec.paper]:.1f} % "
+            f"are under the {spec.min_accuracy:g} % that claims need"
+            for spec in self.config.datasets
+            if self.baseline_accuracy[spec.paper] < spec.min_accuracy
+        }
+
     def facts(self) -> dict[str, Any]:
-        """Return the number of models."""
-        return {"models": sum(1 + len(e.variants) for e in self.experiments)}
+        """Return the number of models, and the layers whose maps are read."""
+        return {
+            "models": sum(1 + len(e.variants) for e in [*self.experiments, *self.replicates]),
+            "target_layers": {e.dataset: e.target_layer for e in self.experiments},
+        }
 
     def provenance(self) -> Mapping[str, str]:
-        """Return the provenance of the test images of every data set, for captions."""
-        return {e.dataset: e.test.provenance for e in self.experiments}
+        """Return the provenance of the test images and the scale, by data set, for captions."""
+        return {e.dataset: f"{e.test.provenance}; {scale.phrase(e)}" for e in self.experiments}

@@ -166,7 +166,7 @@ def _pixels_of(pair: tuple[CsgExperiment, View]) -> int:
 
 
 def configure(profile: str, **overrides: Any) -> CsgConfig:
-    """Return the configuration of a profile ("quick", "laptop", "paper") with overrides."""
+    """Return the configuration of a profile ("quick", "overnight", "paper") with overrides."""
     return CsgStudy.configure(profile, **overrides)
 
 

@@ -17,11 +17,21 @@ WORKING = 90.0  # % accuracy; below it, a level counts as no longer working
 # The scores of every level of a run (`LevelScorer.scores`), by variant and seed.
 Scores = Mapping[tuple[str, int], Sequence[Mapping[str, Any]]]
 
-_BY_IMAGE = (  # scores that `levels` averages over images
-    "iou_other_image",
-    "iou_binary",
-    "energy",
-    "pixel_correlation",
+# Scores that `levels` averages over images.
+_BY_IMAGE = ("iou", "iou_other_image", "iou_binary", "energy", "pixel_correlation")
+_BY_CORRECTNESS = (
+    "iou_correct",
+    "iou_incorrect",
+    "iou_correct_nonempty",
+    "iou_incorrect_nonempty",
+    "empty_correct",
+    "empty_incorrect",
+)
+_BY_LEVEL = (  # columns of `levels` that `by_level` averages over seeds, without a deviation
+    "iou_nonempty",
+    "iou_other_image_nonempty",
+    "heatmap_mean",
+    "heatmap_std",
     "inverted",
     "empty",
 )
@@ -30,7 +40,8 @@ _BY_IMAGE = (  # scores that `levels` averages over images
 def levels(scores: Scores) -> pd.DataFrame:
     """Return a row per variant, seed and level: density, accuracies in %, mean scores.
 
-    The mean of `energy` leaves out empty maps.
+    `..._nonempty` are means without empty maps, NaN if all are empty; `empty` and `inverted` are
+    shares of all maps. `energy` is undefined for empty maps, so both of its means are the same.
     """
     return pd.DataFrame(
         [
@@ -42,36 +53,57 @@ def levels(scores: Scores) -> pd.DataFrame:
 
 
 def _level_row(scores: Mapping[str, Any]) -> dict[str, Any]:
-    iou = scores["iou"].numpy().astype(float)
+    means = _means_over_images(scores)
     correct = scores["correct"].numpy()
     return {
         "remaining": scores["remaining"],
         "density": scores["remaining"] / PRUNABLE,
         "accuracy_noisy": scores["accuracy_noisy"],
         "accuracy_clean": scores["accuracy_clean"],
-        "iou": _mean_over_images(scores, "iou"),
+        **means,
         "pooled_iou": scores["pooled_iou"],
+        "pooled_iou_nonempty": scores["pooled_iou_nonempty"],
         "heatmap_mean": scores["heatmap_mean"],
         "heatmap_std": scores["heatmap_std"],
-        **{name: _mean_over_images(scores, name) for name in _BY_IMAGE},
-        "iou_correct": iou[correct].mean() if correct.any() else math.nan,
-        "iou_incorrect": iou[~correct].mean() if (~correct).any() else math.nan,
+        **_means_by_correctness(scores, correct, "correct"),
+        **_means_by_correctness(scores, ~correct, "incorrect"),
         "incorrect": int((~correct).sum()),
     }
 
 
-def _mean_over_images(scores: Mapping[str, Any], name: str) -> float:
-    """Return the mean without NaN."""
-    return pd.Series(scores[name].numpy().astype(float)).mean()
+def _means_over_images(scores: Mapping[str, Any]) -> dict[str, float]:
+    """Return means with and without empty maps, and the shares of empty and inverted maps."""
+    is_empty = scores["empty"].numpy()
+    means = {}
+    for name in _BY_IMAGE:
+        values = pd.Series(scores[name].numpy().astype(float))
+        means[name] = values.mean()
+        means[f"{name}_nonempty"] = values[~is_empty].mean()
+    means["empty"] = is_empty.mean()
+    means["inverted"] = scores["inverted"].numpy().mean()
+    return means
 
 
-def by_level(config: MnistIouConfig, scores: Scores) -> pd.DataFrame:
+def _means_by_correctness(
+    scores: Mapping[str, Any], selected: np.ndarray, name: str
+) -> dict[str, float]:
+    """Return the IoU of selected images, with and without empty maps, and the share of these."""
+    iou = pd.Series(scores["iou"].numpy().astype(float))[selected]
+    is_empty = pd.Series(scores["empty"].numpy())[selected]
+    return {
+        f"iou_{name}": iou.mean(),
+        f"iou_{name}_nonempty": iou[~is_empty].mean(),
+        f"empty_{name}": is_empty.mean(),
+    }
+
+
+def by_level(config: MnistIouConfig, scores: Scores, variant: str = BASE) -> pd.DataFrame:
     """Return what Figures 3.1 and 3.2 show, by level.
 
-    Columns: means over the thesis's seeds, their standard deviations (`_sd`), and an interval of
-    the IoU that resamples images.
+    Columns: means over the thesis's seeds, their standard deviations (`_sd`), an interval of the
+    IoU that resamples images, the mean IoU without empty maps, and the share of empty maps.
     """
-    table = rows_of(levels(scores), BASE, config.seeds)
+    table = rows_of(levels(scores), variant, config.seeds)
     rows = []
     for level, group in table.groupby("level"):
         # Ties can cost one seed one weight more than another: the mean represents all.
@@ -80,17 +112,27 @@ def by_level(config: MnistIouConfig, scores: Scores) -> pd.DataFrame:
         for name in ("accuracy_noisy", "accuracy_clean", "iou", "iou_other_image"):
             row[name] = group[name].mean()
             row[f"{name}_sd"] = group[name].std(ddof=1)
-        interval = _iou_interval(config, scores, level)
+        interval = _iou_interval(config, scores, variant, level)
         row |= {"iou_low": interval.low, "iou_high": interval.high}
-        for name in ("heatmap_mean", "heatmap_std", "inverted", "empty"):
+        for name in _BY_LEVEL:
             row[name] = group[name].mean()
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _iou_interval(config: MnistIouConfig, scores: Scores, level: int) -> Interval:
+def by_dataset_and_level(config: MnistIouConfig, scores: Scores) -> pd.DataFrame:
+    """Return the columns of `by_level` for every data set, the main one first."""
+    tables = []
+    for dataset, variant in variants_by_dataset(config).items():
+        table = by_level(config, scores, variant)
+        table.insert(0, "dataset", dataset)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _iou_interval(config: MnistIouConfig, scores: Scores, variant: str, level: int) -> Interval:
     """Return the interval of the mean IoU over images, each the mean of the thesis's seeds."""
-    by_seed = [scores[BASE, seed][level]["iou"].numpy() for seed in config.seeds]
+    by_seed = [scores[variant, seed][level]["iou"].numpy() for seed in config.seeds]
     by_image = np.mean([iou.astype(float) for iou in by_seed], axis=0)
     seed = derive(config.seeds[0], "images", level)
     return bootstrap_mean(by_image, samples=config.bootstrap, seed=seed)
@@ -99,7 +141,8 @@ def _iou_interval(config: MnistIouConfig, scores: Scores, level: int) -> Interva
 def losses(config: MnistIouConfig, level_table: pd.DataFrame) -> pd.DataFrame:
     """Return the loss against level 0, by level: accuracy in points, IoU in %.
 
-    Intervals are over seeds. The table decides claim I3.
+    Intervals are over seeds. `iou_nonempty_loss` leaves out empty maps; `empty` is their share. The
+    table decides claim I3.
     """
     base = rows_of(level_table, BASE, config.seeds)
     start = base[base["level"] == 0]
@@ -107,7 +150,7 @@ def losses(config: MnistIouConfig, level_table: pd.DataFrame) -> pd.DataFrame:
     for level, group in base.groupby("level"):
         differences = start["accuracy_noisy"].to_numpy() - group["accuracy_noisy"].to_numpy()
         accuracy = t_interval(differences)
-        iou = _relative_loss(start["iou"].to_numpy(), group["iou"].to_numpy())
+        iou = _relative_loss(start, group, "iou")
         rows.append(
             {
                 "level": level,
@@ -118,6 +161,8 @@ def losses(config: MnistIouConfig, level_table: pd.DataFrame) -> pd.DataFrame:
                 "iou_loss": iou.value,
                 "iou_loss_low": iou.low,
                 "iou_loss_high": iou.high,
+                "iou_nonempty_loss": _relative_loss(start, group, "iou_nonempty").value,
+                "empty": group["empty"].mean(),
                 "accuracy_within_1_point": accuracy.value <= 1,
                 "iou_within_5_percent": iou.value <= 5,
             }
@@ -125,17 +170,19 @@ def losses(config: MnistIouConfig, level_table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _relative_loss(start: np.ndarray, now: np.ndarray) -> Interval:
-    """Return the loss in %; NaN if a network starts with empty heatmaps alone."""
-    if not start.all():
+def _relative_loss(start: pd.DataFrame, now: pd.DataFrame, column: str) -> Interval:
+    """Return the loss in %; NaN if a network has empty heatmaps alone."""
+    before, after = start[column].to_numpy(), now[column].to_numpy()
+    if not before.all() or np.isnan(before).any() or np.isnan(after).any():
         return Interval(math.nan, math.nan, math.nan)
-    return t_interval(100 * (1 - now / start))
+    return t_interval(100 * (1 - after / before))
 
 
 def correctness(config: MnistIouConfig, level_table: pd.DataFrame) -> pd.DataFrame:
     """Return the IoU of correctly and incorrectly classified images by level.
 
-    The interval of their difference is over seeds; it is absent if no seed has both.
+    With the IoU without empty maps, and the share of empty maps. The interval of the difference is
+    over seeds; it is absent if no seed has both.
     """
     rows = []
     base = rows_of(level_table, BASE, config.all_seeds)
@@ -143,15 +190,26 @@ def correctness(config: MnistIouConfig, level_table: pd.DataFrame) -> pd.DataFra
         row = {
             "level": level,
             "incorrect_per_seed": group["incorrect"].mean(),
-            "iou_correct": group["iou_correct"].mean(),
-            "iou_incorrect": group["iou_incorrect"].mean(),
         }
+        for name in _BY_CORRECTNESS:
+            row[name] = group[name].mean()
         differences = (group["iou_correct"] - group["iou_incorrect"]).dropna()
         if len(differences):
             interval = t_interval(differences)
             row |= {"difference": interval.value, "low": interval.low, "high": interval.high}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def variants_by_dataset(config: MnistIouConfig) -> dict[str, str]:
+    """Return the variant of every data set, the main one first."""
+    variants = {config.dataset: BASE}
+    return variants | {name: dataset_variant(name) for name in config.other_datasets}
+
+
+def dataset_variant(dataset: str) -> str:
+    """Return the variant of the runs on a data set other than the main one."""
+    return f"data set: {dataset}"
 
 
 def rows_of(

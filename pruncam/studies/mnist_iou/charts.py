@@ -8,9 +8,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pruncam.report.plots import HEAT, style
+from pruncam.report.plots import (
+    BLUE,
+    GREEN,
+    GREY,
+    HEAT,
+    ORANGE,
+    PURPLE,
+    is_empty,
+    mark_empty,
+    style,
+)
 
 Curves = Mapping[str, tuple[str, str]]  # legend and colour, by column
+_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, GREY, "#E69F00", "#56B4E9")  # of Okabe and Ito
 
 
 def two_scales(
@@ -74,6 +85,66 @@ def small_curves(
             if len(handles) > 1:
                 axes.legend(handles=handles)
     return figure
+
+
+def panels_of_columns(
+    tables: Mapping[str, pd.DataFrame], panels: Mapping[str, str], x: str, *, xlabel: str
+) -> Figure:
+    """Draw a small plot per column, with a curve per table; `panels` maps columns to titles."""
+    with style():
+        figure = Figure(figsize=(3.5 * len(panels), 3.6), layout="constrained")
+        row = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axes, (column, title) in zip(row, panels.items(), strict=True):
+            handles = []
+            for number, (label, table) in enumerate(tables.items()):
+                curve = {column: (label, _COLOURS[number])}
+                handles += _draw_curves(axes, table, x, curve, {})
+            axes.set(title=title, xlabel=xlabel)
+            axes.grid(alpha=0.25, linewidth=0.6)
+        columns = min(len(handles), 3)
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+    return figure
+
+
+def seed_bands(
+    iou: pd.DataFrame, seeds: pd.DataFrame, in_thesis: Sequence[int], *, working: float
+) -> Figure:
+    """Draw the IoU of many seeds as bands over the levels, and the correlation of each seed.
+
+    `iou` has a row per level and a column per seed; `seeds` is the study's table by seed.
+    """
+    with style():
+        figure = Figure(figsize=(8.6, 3.4), layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+        levels = iou.index
+        for low, high, alpha in ((0, 1, 0.15), (0.1, 0.9, 0.3)):
+            lower, upper = iou.quantile(low, axis=1), iou.quantile(high, axis=1)
+            left.fill_between(levels, lower, upper, color=BLUE, alpha=alpha, linewidth=0)
+        left.plot(levels, iou.median(axis=1), color=BLUE, label=f"median of {iou.shape[1]} seeds")
+        left.plot(
+            levels,
+            iou[list(in_thesis)].mean(axis=1),
+            color=ORANGE,
+            linestyle="--",
+            label="mean of the thesis's seeds",
+        )
+        left.set(xlabel="pruning level", ylabel="soft IoU")
+        left.legend()
+        _draw_correlations(right, seeds, working)
+    return figure
+
+
+def _draw_correlations(axes: Axes, seeds: pd.DataFrame, working: float) -> None:
+    """Draw the correlations of each seed as points, over all levels and over those that work."""
+    columns = {"pearson_all": "all levels", "pearson_working": f"above {working:.0f} %"}
+    spread = np.linspace(-0.25, 0.25, len(seeds))
+    for number, column in enumerate(columns):
+        colours = np.where(seeds["in_thesis"], ORANGE, BLUE)
+        axes.scatter(number + spread, seeds[column], c=colours, s=18)
+    axes.axhline(0, color=GREY, linewidth=0.8)
+    axes.set_xticks(range(len(columns)), list(columns.values()))
+    axes.set(ylabel="Pearson correlation", ylim=(-1.05, 1.05), xlim=(-0.5, 1.5))
+    axes.grid(axis="y", alpha=0.25, linewidth=0.6)
 
 
 def _draw_curves(
@@ -170,6 +241,8 @@ def triptych(
             last_image = axes.imshow(values, cmap=colours, vmin=0, vmax=1)
             axes.set_title(label)
             axes.set_axis_off()
+        if is_empty(heatmap):
+            mark_empty(row[2])
         figure.colorbar(last_image, ax=row[2], shrink=0.8, label="heatmap")
         figure.suptitle(title, fontsize=10)
     return figure

@@ -12,7 +12,7 @@ from pruncam.training import Inputs, Recipe
 
 PRUNABLE = 2324  # weights of the network that may be pruned
 LEVEL_ZERO = ("retrained", "pretrained")
-TARGET_LAYERS = ("conv2", "relu2")
+TARGET_LAYERS = ("conv1", "relu1", "pool1", "conv2", "relu2", "pool2")
 VARIANTS: dict[str, dict[str, Any]] = {
     "inputs not normalised": {"mean": 0.0, "std": 1.0},
     "PyTorch's initial weights": {"initial_weights": "pytorch"},
@@ -47,6 +47,7 @@ class MnistIouConfig:
     level_zero: str  # the "pretrained" network itself, or "retrained" like every other level
     variants: tuple[str, ...]  # names from VARIANTS; each is trained from the start
     variant_seeds: int  # number of seeds of each variant
+    more_datasets: tuple[str, ...]  # studied in the same way, each with `seeds`
     method: str  # CAM method
     target_layer: str
     bootstrap: int  # bootstrap resamples of the images
@@ -95,6 +96,8 @@ class MnistIouConfig:
                 f"variant_seeds must be 1 to {len(self.seeds)} (0 without variants), "
                 f"got {self.variant_seeds}"
             )
+        if len(set(self.more_datasets)) != len(self.more_datasets):
+            raise ValueError(f"more_datasets must not repeat a name, got {self.more_datasets}")
 
     @property
     def all_seeds(self) -> tuple[int, ...]:
@@ -114,6 +117,15 @@ class MnistIouConfig:
     def variant(self, name: str) -> "MnistIouConfig":
         """Return this configuration with the change of a named variant."""
         return replace(self, **VARIANTS[name])
+
+    @property
+    def other_datasets(self) -> tuple[str, ...]:
+        """The data sets of `more_datasets` that are not the main one."""
+        return tuple(name for name in self.more_datasets if name != self.dataset)
+
+    def with_dataset(self, name: str) -> "MnistIouConfig":
+        """Return this configuration with other images, and all settings the same."""
+        return replace(self, dataset=name)
 
 
 def _check_names(

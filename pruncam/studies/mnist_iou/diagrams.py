@@ -10,6 +10,19 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from pruncam.report.diagrams import Box, Point, boxes
 from pruncam.report.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, style
 
+_SPACING = 1.9  # between the boxes of two layers
+_LAYERS = {  # title, size of the output and colour of each layer of the network
+    "image": ("image", "1 x 28 x 28", GREY),
+    "conv1": ("conv 3x3", "4 x 26 x 26", BLUE),
+    "relu1": ("ReLU", "4 x 26 x 26", GREEN),
+    "pool1": ("max 2", "4 x 13 x 13", GREEN),
+    "conv2": ("conv 3x3", "8 x 11 x 11", BLUE),
+    "relu2": ("ReLU", "8 x 11 x 11", GREEN),
+    "pool2": ("max 2", "8 x 5 x 5 = 200", GREEN),
+    "fc": ("FC", "10 logits", PURPLE),
+}
+_WEIGHTS = {"conv1": "36 weights", "conv2": "288 weights", "fc": "2,000 weights"}
+
 
 def convolution() -> Figure:
     """Draw a 3x3 kernel for vertical edges over a small image (after thesis, Figure 2.1).
@@ -77,23 +90,20 @@ def _draw_numbers(
     axes.spines[:].set_visible(False)
 
 
-def mnist_network() -> Figure:
+def mnist_network(target_layer: str) -> Figure:
     """Draw the network with the size of every feature map (after thesis, Figure 2.2)."""
     layers = [
-        Box(0, 0, "image", "1 x 28 x 28", GREY),
-        Box(1.9, 0, "conv 3x3", "4 x 26 x 26", BLUE),
-        Box(3.8, 0, "ReLU, max 2", "4 x 13 x 13", GREEN),
-        Box(5.7, 0, "conv 3x3", "8 x 11 x 11", BLUE),
-        Box(7.6, 0, "ReLU, max 2", "8 x 5 x 5 = 200", GREEN),
-        Box(9.5, 0, "FC", "10 logits", PURPLE),
-        Box(5.7, 1.5, "heatmap", "read here", ORANGE),
+        Box(number * _SPACING, 0, title, text, colour)
+        for number, (title, text, colour) in enumerate(_LAYERS.values())
     ]
-    weights = {(0, 1): "36 weights", (2, 3): "288 weights", (4, 5): "2,000 weights"}
-    arrows = [(layer, layer + 1, "") for layer in range(5)] + [(3, 6, "")]
-    figure = boxes(layers, arrows, size=(9.6, 2.5))
+    target = list(_LAYERS).index(target_layer)
+    heatmap = Box(target * _SPACING, 1.5, "heatmap", "read here", ORANGE)
+    arrows = [(layer, layer + 1, "") for layer in range(len(layers) - 1)]
+    arrows.append((target, len(layers), ""))
+    figure = boxes([*layers, heatmap], arrows, size=(11.0, 2.4))
     axes = figure.axes[0]
-    for (start, end), label in weights.items():
-        middle = (layers[start].x + layers[end].x) / 2
+    for layer, label in _WEIGHTS.items():
+        middle = (list(_LAYERS).index(layer) - 0.5) * _SPACING
         axes.text(
             middle,
             -0.62,

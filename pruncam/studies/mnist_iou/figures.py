@@ -1,4 +1,4 @@
-"""The figures of the MNIST IoU study, by the thesis's numbers, and three beyond it."""
+"""The figures of the MNIST IoU study, by the thesis's numbers, and those beyond it."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -20,6 +20,13 @@ _ACCURACY = {
     "accuracy_noisy": ("accuracy on noisy images", plots.BLUE),
     "accuracy_clean": ("on clean images", plots.GREEN),
 }
+_INVERTED = (
+    "The first test image whose heatmap is inverted at level 0 (weaker on the digit than around it)"
+)
+_NONE_INVERTED = (
+    "The first 8 of the test images, as no heatmap is inverted at level 0 (weaker on the digit "
+    "than around it)"
+)
 _IOU = {"iou": ("IoU of heatmap and image", plots.ORANGE)}
 _BANDS = {"accuracy_noisy": "accuracy_noisy_sd", "iou": "iou_sd"}
 _CONTROL_PANELS = {
@@ -37,6 +44,17 @@ _CONTROL_PANELS = {
     },
 }
 
+_READING_PANELS = {
+    "iou": "soft IoU",
+    "iou_with_level_0": "IoU with the unpruned network's heatmap",
+    "empty": "share of empty heatmaps",
+}
+_DATASET_PANELS = {
+    "accuracy_noisy": "accuracy, %",
+    "iou": "soft IoU",
+    "empty": "share of empty heatmaps",
+}
+
 
 def drawings(
     config: MnistIouConfig,
@@ -47,28 +65,28 @@ def drawings(
     """Return all figures; `provenance` describes the images, for captions."""
     by_level, levels = tables["figure_3_1"], tables["levels"]
     ending = made_at(config.profile, provenance)
-    figures = _diagrams(config.levels)
-    caption = f"The first 8 of the test images at full density. {ending}"
+    figures = _diagrams(config)
+    caption = f"The first 8 of the test images with a heatmap, at full density. {ending}"
     figures["2.4"] = _triptych(samples.eight, 0, caption)
     figures |= _curves(config, by_level, ending)
-    inverted = (
-        "The first test image whose heatmap is inverted at level 0 (weaker on the digit than "
-        "around it)"
-    )
+    inverted = _INVERTED if samples.has_inverted else _NONE_INVERTED
     if config.levels >= _LATE:
         caption = f"{inverted}, here at level {_LATE}. {ending}"
         figures["4.1"] = _triptych(samples.inverted, _LATE, caption)
     figures["4.2"] = _triptych(samples.inverted, 0, f"{inverted}, at level 0. {ending}")
     first_seed = rows_of(levels, BASE, config.seeds[:1])
-    return {
-        **figures,
-        "scatter": _scatter(by_level, ending),
-        "control": _control(by_level, ending),
-        "gallery": _gallery(first_seed, samples.by_class, config.seeds[0], ending),
-    }
+    figures["scatter"] = _scatter(by_level, ending)
+    figures["control"] = _control(by_level, ending)
+    figures["gallery"] = _gallery(first_seed, samples.by_class, config.seeds[0], ending)
+    figures["readings"] = _readings(tables["readings"], ending)
+    if config.more_seeds:
+        figures["seeds"] = _seeds(config, levels, tables["seeds"], ending)
+    if config.other_datasets:
+        figures["datasets"] = _datasets(tables["figure_datasets"], ending)
+    return figures
 
 
-def _diagrams(levels: int) -> dict[str, Drawing]:
+def _diagrams(config: MnistIouConfig) -> dict[str, Drawing]:
     """Return Figures 2.1 to 2.3."""
     return {
         "2.1": Drawing(
@@ -78,12 +96,12 @@ def _diagrams(levels: int) -> dict[str, Drawing]:
             lines=True,
         ),
         "2.2": Drawing(
-            diagrams.mnist_network,
+            partial(diagrams.mnist_network, config.target_layer),
             "The network: 2,324 weights that may be pruned, and the layer of its heatmap.",
             lines=True,
         ),
         "2.3": Drawing(
-            partial(diagrams.lottery_pipeline, levels),
+            partial(diagrams.lottery_pipeline, config.levels),
             "Iterative pruning with rewinding.",
             lines=True,
         ),
@@ -210,7 +228,8 @@ def _gallery(
     caption = (
         "One digit of each class and its heatmap as the network gets sparser: the share of weights "
         "that is left, and of the test images that it gets right. Each heatmap is scaled to its "
-        f"own maximum; one that is all black is empty. Seed {seed}. {ending}"
+        f"own maximum; one without positive evidence is empty. Levels at which all of them are "
+        f"empty are left out. Seed {seed}. {ending}"
     )
     return Drawing(partial(_draw_gallery, levels, samples), caption)
 
@@ -220,7 +239,10 @@ def _draw_gallery(levels: pd.DataFrame, samples: list[DigitSample]) -> Figure:
     rows = [[sample.image for sample in samples], [sample.noisy for sample in samples]]
     labels = ["image", "with noise"]
     for row in some_levels.itertuples():
-        rows.append([sample.maps[row.level] for sample in samples])
+        maps = [sample.maps[row.level] for sample in samples]
+        if row.level > 0 and all(plots.is_empty(heatmap) for heatmap in maps):
+            continue
+        rows.append(maps)
         left, right = f"{100 * row.density:.3g} % left", f"{row.accuracy_noisy:.0f} % right"
         labels.append(f"level {row.level}\n{left}\n{right}")
     columns = [sample.label for sample in samples]
@@ -230,3 +252,54 @@ def _draw_gallery(levels: pd.DataFrame, samples: list[DigitSample]) -> Figure:
         labels=labels,
         grey=plots.first_rows(2),
     )
+
+
+def _readings(table: pd.DataFrame, ending: str) -> Drawing:
+    """Return a figure of the IoU, its part without empty maps, and their share, by target layer."""
+    caption = (
+        "The same networks, read at each output of their two convolutions: mean IoU of heatmap and "
+        "image, IoU with the heatmap of the unpruned network, share of empty heatmaps. Means of "
+        f"the thesis's seeds. {ending}"
+    )
+    return Drawing(partial(_draw_readings, table), caption, lines=True)
+
+
+def _draw_readings(table: pd.DataFrame) -> Figure:
+    by_layer = {
+        f"{layer} ({title})": part
+        for (layer, title), part in table.groupby(["layer", "reading"], sort=False)
+        if not title.startswith("target class")
+    }
+    return charts.panels_of_columns(by_layer, _READING_PANELS, "level", xlabel="pruning level")
+
+
+def _seeds(
+    config: MnistIouConfig,
+    levels: pd.DataFrame,
+    seeds: pd.DataFrame,
+    ending: str,
+) -> Drawing:
+    count = len(config.all_seeds)
+    caption = (
+        f"What a seed is worth: {count} seeds, of which the thesis has {len(config.seeds)}. Left, "
+        "IoU by level: all seeds (light), the middle 80 % (dark), their median, and the mean of "
+        "the thesis's seeds (dashed). Right, the correlation of IoU and accuracy of each seed, "
+        f"those of the thesis in orange. {ending}"
+    )
+    base = rows_of(levels, BASE, config.all_seeds)
+    iou = base.pivot_table(index="level", columns="seed", values="iou")
+    draw = partial(charts.seed_bands, iou, seeds, list(config.seeds), working=WORKING)
+    return Drawing(draw, caption, lines=True)
+
+
+def _datasets(table: pd.DataFrame, ending: str) -> Drawing:
+    caption = (
+        "The same network, training and pruning on other images, with the thesis's seeds. The IoU "
+        "of two data sets cannot be compared: larger objects overlap more with any heatmap (table "
+        f"sanity). {ending}"
+    )
+    by_dataset = {str(name): part for name, part in table.groupby("dataset", sort=False)}
+    draw = partial(
+        charts.panels_of_columns, by_dataset, _DATASET_PANELS, "level", xlabel="pruning level"
+    )
+    return Drawing(draw, caption, lines=True)

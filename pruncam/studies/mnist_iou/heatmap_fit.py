@@ -1,12 +1,13 @@
 """The fit of heatmaps and the digits in their images: scores by image, and over all images."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pruncam import metrics
+from pruncam import cams, metrics
 
 
 def fit_scores(maps: Tensor, images: Tensor) -> dict[str, Tensor]:
@@ -18,8 +19,8 @@ def fit_scores(maps: Tensor, images: Tensor) -> dict[str, Tensor]:
     that no true explanation should pass; `iou_binary`: IoU of the pixels above the mean;
     `energy`: share of the map on the digit, NaN for an empty map; `pixel_correlation`: Pearson
     correlation over pixels; `inverted`: whether the map is weaker on the digit than around it;
-    `empty`: whether the map is all zero. `minima`, `maxima`, `mean` and `mean_square` are the parts
-    of the values over all images (`summarize_images`).
+    `empty`: whether the map is constant, such as all zero. `minima`, `maxima`, `mean` and
+    `mean_square` are the parts of the values over all images (`summarize_images`).
     """
     digit = images > 0
     minima = torch.minimum(maps, images)
@@ -32,7 +33,7 @@ def fit_scores(maps: Tensor, images: Tensor) -> dict[str, Tensor]:
         "energy": metrics.energy_on(maps, digit),
         "pixel_correlation": _pixel_correlation(flat, images.flatten(1)),
         "inverted": _mean_on(flat, digit) < _mean_on(flat, ~digit),
-        "empty": flat.amax(1) == 0,
+        "empty": cams.is_empty(maps),
         "minima": minima.sum((1, 2)),
         "maxima": maxima.sum((1, 2)),
         "mean": flat.mean(1),
@@ -44,23 +45,35 @@ def summarize_images(batches: Sequence[dict[str, Tensor]], pixels: int) -> dict[
     """Return the scores by image of all batches, and the values over all images.
 
     `pixels` is the number of pixels of an image. `pooled_iou` is the soft IoU with the minima and
-    maxima of all images pooled; `heatmap_mean` and `heatmap_std` are those of all heatmap pixels.
+    maxima of all images pooled, `pooled_iou_nonempty` that of the images without empty maps (NaN if
+    all are empty); `heatmap_mean` and `heatmap_std` are those of all heatmap pixels.
     """
     scores = {}
     for name in batches[0]:
         scores[name] = torch.cat([batch[name] for batch in batches])
     minima, maxima = scores.pop("minima"), scores.pop("maxima")
-    means = scores.pop("mean").double()
-    mean_squares = scores.pop("mean_square").double()
-    count = len(means)
-    squares = mean_squares.mean() * pixels * count
-    total = pixels * count
-    variance = (squares - total * means.mean() ** 2) / (total - 1)
+    means, mean_squares = scores.pop("mean"), scores.pop("mean_square")
+    has_map = ~scores["empty"]
+    nonempty = math.nan
+    if has_map.any():
+        nonempty = _pooled_iou(minima[has_map], maxima[has_map])
     return scores | {
         "pooled_iou": _pooled_iou(minima, maxima),
-        "heatmap_mean": means.mean().item(),
-        "heatmap_std": variance.clamp(min=0).sqrt().item(),
+        "pooled_iou_nonempty": nonempty,
+        "heatmap_mean": means.double().mean().item(),
+        "heatmap_std": pixel_deviation(means, mean_squares, pixels),
     }
+
+
+def pixel_deviation(means: Tensor, mean_squares: Tensor, pixels: int) -> float:
+    """Return the standard deviation of all pixels of maps, from the mean and mean square of each.
+
+    `means` and `mean_squares` are (N,); every map has `pixels` pixels.
+    """
+    total = pixels * len(means)
+    squares = mean_squares.double().mean() * total
+    variance = (squares - total * means.double().mean() ** 2) / (total - 1)
+    return variance.clamp(min=0).sqrt().item()
 
 
 def _mean_on(flat: Tensor, pixels: Tensor) -> Tensor:

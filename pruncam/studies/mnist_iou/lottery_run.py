@@ -1,6 +1,6 @@
 """The models of one seed: pretrained, then pruned, rewound and retrained level by level."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -14,9 +14,11 @@ from pruncam._core.store import Step
 from pruncam.datasets import ImageSet
 from pruncam.studies.cached_trainer import CachedTrainer
 from pruncam.studies.mnist_iou.config import MnistIouConfig
+from pruncam.training import Checkpoint
 
 # Versions of the steps, raised by hand when their code changes the result.
 _PRETRAINED_VERSION, _LEVEL_VERSION = 2, 2
+_BATCH = 1000  # images explained at once: memory does not grow with the test set
 _TRAINING_FIELDS = (
     "pretraining",
     "batch_size",
@@ -48,8 +50,8 @@ class LotteryRun:
     @property
     def epochs(self) -> int:
         """The number of epochs that training all levels takes."""
-        pretraining = len(self.config.recipe("pretraining").learning_rates)
-        retraining = len(self.config.recipe("retraining").learning_rates)
+        pretraining = self.config.recipe("pretraining").epochs
+        retraining = self.config.recipe("retraining").epochs
         retrained = self.config.levels + (self.config.level_zero == "retrained")
         return pretraining + retraining * retrained
 
@@ -69,6 +71,12 @@ class LotteryRun:
         """Return these test images, with noise, as network input."""
         return self.config.inputs.normalize(self.noisy[rows])
 
+    def test_batches(self) -> Iterator[slice]:
+        """Iterate over the rows of the test set, in batches."""
+        for start in range(0, len(self.test), _BATCH):
+            self.trainer.progress.check()
+            yield slice(start, start + _BATCH)
+
     def train_levels(self) -> None:
         """Train the model of every level, from unpruned to sparsest; fills `models`."""
         pretrained = self._pretrained()
@@ -81,10 +89,10 @@ class LotteryRun:
         step = Step("mnist-iou-pretrained", _PRETRAINED_VERSION, self.training_inputs())
         return self._load_or_train(step, "pretraining", self._pretrain)
 
-    def _pretrain(self) -> dict[str, Tensor]:
+    def _pretrain(self, checkpoint: Checkpoint) -> dict[str, Tensor]:
         seed = derive(self.seed, "weights")
         model = networks.initialize(networks.mnist_net(), self.config.initial_weights, seed)
-        return self._train(model, "pretraining", derive(self.seed, "pretraining"))
+        return self._train(model, "pretraining", derive(self.seed, "pretraining"), checkpoint)
 
     def _level(
         self,
@@ -110,14 +118,15 @@ class LotteryRun:
         level: int,
         pretrained: nn.Module,
         previous: nn.Module,
+        checkpoint: Checkpoint,
     ) -> dict[str, Tensor]:
         """Prune the previous level, rewind to the pretrained weights and train again."""
         pruned = pruning.lottery_step(previous, self.config.fraction) if level else pretrained
         model = pruning.rewind(pruned, pretrained)
-        return self._train(model, "retraining", derive(self.seed, "retraining", level))
+        return self._train(model, "retraining", derive(self.seed, "retraining", level), checkpoint)
 
     def _load_or_train(
-        self, step: Step, phase: str, train: Callable[[], dict[str, Tensor]]
+        self, step: Step, phase: str, train: Callable[[Checkpoint], dict[str, Tensor]]
     ) -> nn.Module:
         recipe = self.config.recipe(phase)
         return self.trainer.load_or_train(step, networks.mnist_net(), recipe, train)
@@ -127,6 +136,7 @@ class LotteryRun:
         model: nn.Module,
         phase: str,
         seed: int,
+        checkpoint: Checkpoint,
     ) -> dict[str, Tensor]:
         recipe = self.config.recipe(phase)
         return self.trainer.train(
@@ -135,6 +145,7 @@ class LotteryRun:
             recipe,
             self.config.inputs,
             seed,
+            checkpoint,
         )
 
     def training_inputs(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The numbers the thesis prints, beside ours."""
 
 import math
-from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,15 @@ from pruncam.studies.published_numbers import PublishedNumber, published_table
 
 _BOUND = "p-value of that correlation (an upper bound)"
 _LATE = 10  # the later of the iterations whose heatmaps the thesis compares
+PEAK = "highest mean IoU of a level"
+AT_LEVEL = {  # column and level of a printed quantity
+    "accuracy at full density on clean images": ("accuracy_clean", 0),
+    "accuracy at full density on noisy images": ("accuracy_noisy", 0),
+    "mean of the heatmaps at iteration 0": ("heatmap_mean", 0),
+    "mean of the heatmaps at iteration 10": ("heatmap_mean", _LATE),
+    "standard deviation of the heatmaps at iteration 0": ("heatmap_std", 0),
+    "standard deviation of the heatmaps at iteration 10": ("heatmap_std", _LATE),
+}
 
 
 def printed_numbers() -> pd.DataFrame:
@@ -37,7 +46,11 @@ def numbers_beside_ours(
 ) -> pd.DataFrame:
     """Return every printed number with ours, the mean over the thesis's seeds."""
     base = rows_of(level_table, BASE, config.seeds)
-    ours = _of_levels(base, by_level) | _of_samples(samples) | _of_correlation(by_level)
+    ours: dict[str, Any] = {
+        **_of_levels(base, by_level),
+        **_of_samples(samples),
+        **_of_correlation(by_level),
+    }
     numbers = []
     for printed in printed_numbers().itertuples():
         values = np.asarray(ours.get(printed.quantity, []))
@@ -56,22 +69,14 @@ def numbers_beside_ours(
     return table
 
 
-def _of_levels(base: pd.DataFrame, by_level: pd.DataFrame) -> Mapping[str, np.ndarray]:
+def _of_levels(base: pd.DataFrame, by_level: pd.DataFrame) -> dict[str, np.ndarray]:
     """Return the numbers of single levels, by quantity; one value per seed."""
 
     def at(level: int, column: str) -> np.ndarray:
         return base.loc[base["level"] == level, column].to_numpy()
 
-    peak = int(by_level["iou"].argmax())
-    return {
-        "accuracy at full density on clean images": at(0, "accuracy_clean"),
-        "accuracy at full density on noisy images": at(0, "accuracy_noisy"),
-        "highest mean IoU of a level": at(peak, "iou"),
-        "mean of the heatmaps at iteration 0": at(0, "heatmap_mean"),
-        "mean of the heatmaps at iteration 10": at(_LATE, "heatmap_mean"),
-        "standard deviation of the heatmaps at iteration 0": at(0, "heatmap_std"),
-        "standard deviation of the heatmaps at iteration 10": at(_LATE, "heatmap_std"),
-    }
+    values = {quantity: at(level, column) for quantity, (column, level) in AT_LEVEL.items()}
+    return values | {PEAK: at(int(by_level["iou"].argmax()), "iou")}
 
 
 def _of_samples(samples: DigitSamples) -> dict[str, list[float]]:

@@ -10,8 +10,11 @@ from pruncam._core.seeds import generator
 
 
 def sanity_checks(clean: Tensor, noisy: Tensor, seed: int) -> pd.DataFrame:
-    """Return the mean soft IoU of images (N, H, W) in [0, 1] with maps that no network made."""
-    clean, noisy = clean.cpu(), noisy.cpu()
+    """Return the mean soft IoU of images (N, H, W) in [0, 1] with maps that no network made.
+
+    `noisy` are the images with noise, (N, 1, H, W) uint8.
+    """
+    clean, noisy = clean.cpu(), noisy[:, 0].cpu().float() / 255
     edges = torch.from_numpy(sobel(clean.numpy(), axis=(1, 2))).to(clean)
     strongest = edges.amax((1, 2), keepdim=True).clamp(min=1e-12)
     random = torch.rand(clean.shape, generator=generator(seed, "random maps"))

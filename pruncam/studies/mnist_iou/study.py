@@ -1,7 +1,10 @@
 """The phases of the MNIST IoU study."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
+
+import pandas as pd
 
 from pruncam import networks
 from pruncam._core.executor import run_tasks
@@ -10,8 +13,17 @@ from pruncam.datasets import ImageSet, catalog
 from pruncam.report.claims import Finding, read_statements
 from pruncam.report.result import Drawing
 from pruncam.studies.cached_trainer import CachedTrainer
-from pruncam.studies.mnist_iou import analysis, claims, correlations, figures, published
-from pruncam.studies.mnist_iou.analysis import BASE
+from pruncam.studies.mnist_iou import (
+    analysis,
+    claims,
+    correlations,
+    figures,
+    network_scale,
+    published,
+    readings,
+    seed_groups,
+)
+from pruncam.studies.mnist_iou.analysis import BASE, dataset_variant
 from pruncam.studies.mnist_iou.config import MnistIouConfig
 from pruncam.studies.mnist_iou.level_scores import LevelScorer
 from pruncam.studies.mnist_iou.lottery_run import LotteryRun
@@ -33,19 +45,26 @@ class MnistIouStudy(Study[MnistIouConfig]):
     config_class = MnistIouConfig
 
     def load(self) -> None:
-        """Load the images, and plan a run per variant and seed."""
-        self.train_set = self._load_split("train")
-        self.test_set = self._load_split("test")
-        recipe = self.config.recipe("retraining")
+        """Load the images, and plan a run per variant or further data set, and seed."""
+        config = self.config
+        names = [config.dataset, *config.other_datasets]
+        self.images = {
+            name: (self._load_split(name, "train"), self._load_split(name, "test"))
+            for name in names
+        }
+        recipe = config.recipe("retraining")
         self.engine = resolve_engine(networks.mnist_net(), "auto", recipe)
-        self.runs = [self._new_run(self.config, seed, BASE) for seed in self.config.all_seeds]
-        for variant in self.config.variants:
-            config = self.config.variant(variant)
-            for seed in self.config.seeds[: self.config.variant_seeds]:
-                self.runs.append(self._new_run(config, seed, variant))
+        self.runs = [self._new_run(config, seed, BASE) for seed in config.all_seeds]
+        for variant in config.variants:
+            changed = config.variant(variant)
+            for seed in config.seeds[: config.variant_seeds]:
+                self.runs.append(self._new_run(changed, seed, variant))
+        for name in config.other_datasets:
+            changed = config.with_dataset(name)
+            for seed in config.seeds:
+                self.runs.append(self._new_run(changed, seed, dataset_variant(name)))
 
-    def _load_split(self, split: str) -> ImageSet:
-        source = self.config.dataset
+    def _load_split(self, source: str, split: str) -> ImageSet:
         images = catalog.load(source, split, data_dir=self.machine.data_dir)
         shape = tuple(images.images.shape[1:])
         if shape != _IMAGE_SHAPE:
@@ -56,8 +75,8 @@ class MnistIouStudy(Study[MnistIouConfig]):
         return images.to(self.machine.torch_device)
 
     def _new_run(self, config: MnistIouConfig, seed: int, variant: str) -> LotteryRun:
-        trainer = self.new_trainer(self.engine)
-        return LotteryRun(config, seed, variant, self.train_set, self.test_set, trainer)
+        train, test = self.images[config.dataset]
+        return LotteryRun(config, seed, variant, train, test, self.new_trainer(self.engine))
 
     def train(self) -> None:
         """Train all levels of every run."""
@@ -70,13 +89,24 @@ class MnistIouStudy(Study[MnistIouConfig]):
         scores = self.run_in_parallel([scorer.scores for scorer in scorers])
         keys = [(run.variant, run.seed) for run in self.runs]
         self.scores = dict(zip(keys, scores, strict=True))
-        seeds = self.config.seeds
-        of_thesis = scorers[: len(seeds)]
-        readings = self.run_in_parallel([scorer.readings for scorer in of_thesis])
-        self.readings = dict(zip(seeds, readings, strict=True))
+        self.readings = self._measure_readings()
         self.samples = choose_samples(self.runs[0], scores[0])
 
-    def run_in_parallel(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+    def _measure_readings(self) -> readings.Means:
+        """Return the mean scores of the thesis's seeds under every reading, by level."""
+        seeds = self.config.seeds
+        possible = readings.possible_readings(self.runs[0])
+        tasks = [
+            partial(readings.level_means, run, reading)
+            for reading in possible
+            for run in self.runs[: len(seeds)]
+        ]
+        means = iter(self.run_in_parallel(tasks))
+        return {reading: {seed: next(means) for seed in seeds} for reading in possible}
+
+    def run_in_parallel(
+        self, tasks: Sequence[Callable[[], Any]], at_most: int | None = None
+    ) -> list[Any]:
         """Run tasks side by side: on all CPU cores if the compiled engine trains.
 
         That engine trains on the CPU even if the machine's device is a GPU.
@@ -87,28 +117,54 @@ class MnistIouStudy(Study[MnistIouConfig]):
         return run_tasks(
             lambda task: task(),
             tasks,
-            machine.parallel(len(tasks)),
+            at_most or machine.parallel(len(tasks)),
             self.progress,
         )
 
     def tables(self) -> Tables:
         """Return the tables by name; "3_1" is the thesis's, "figure_3_1" the values of a figure."""
-        config, samples, first_run = self.config, self.samples, self.runs[0]
+        config = self.config
         levels = analysis.levels(self.scores)
         by_level = analysis.by_level(config, self.scores)
-        noisy = first_run.noisy[:, 0].float() / 255
-        return {
-            "published": published.numbers_beside_ours(config, by_level, levels, samples),
+        by_reading = readings.by_level(config, self.readings)
+        tables = {
+            "scale": network_scale.table(self._runs_by_dataset, levels),
+            "published": published.numbers_beside_ours(config, by_level, levels, self.samples),
             "3_1": correlations.table_3_1(config, by_level, levels),
             "figure_3_1": by_level,
             "losses": analysis.losses(config, levels),
             "correctness": analysis.correctness(config, levels),
             "fits": correlations.by_fit_score(config, levels),
             "seeds": correlations.by_seed(config, levels),
+            "seed_groups": seed_groups.table(config, levels),
             "sensitivity": correlations.sensitivity(config, levels, self.readings),
+            "readings": by_reading,
+            "reading_ranks": readings.ranks(by_reading),
             "levels": levels,
-            "sanity": sanity_checks(first_run.clean, noisy, first_run.seed),
+            "sanity": self._sanity_checks(),
         }
+        if config.other_datasets:
+            tables["datasets"] = correlations.by_dataset(config, levels)
+            tables["figure_datasets"] = analysis.by_dataset_and_level(config, self.scores)
+        return tables
+
+    @property
+    def _runs_by_dataset(self) -> dict[str, list[LotteryRun]]:
+        """The runs of every data set under the main configuration, the main one first."""
+        variants = analysis.variants_by_dataset(self.config)
+        return {
+            name: [run for run in self.runs if run.variant == variant]
+            for name, variant in variants.items()
+        }
+
+    def _sanity_checks(self) -> pd.DataFrame:
+        """Return the IoU of maps that explain nothing; a column `iou_...` per further data set."""
+        first_run, *others = [runs[0] for runs in self._runs_by_dataset.values()]
+        table = sanity_checks(first_run.clean, first_run.noisy, first_run.seed)
+        for run in others:
+            checks = sanity_checks(run.clean, run.noisy, run.seed)
+            table[f"iou_{run.config.dataset}"] = checks["iou"]
+        return table
 
     def findings(self, tables: Tables) -> dict[str, Finding]:
         """Return the findings on claims I1 to I4."""
@@ -121,13 +177,11 @@ class MnistIouStudy(Study[MnistIouConfig]):
         )
 
     def figures(self, tables: Tables) -> dict[str, Drawing]:
-        """Return the thesis's figures, and three beyond it."""
-        return figures.drawings(
-            self.config,
-            tables,
-            self.samples,
-            self.test_set.provenance,
-        )
+        """Return the thesis's figures, and those beyond it."""
+        run = self.runs[0]
+        scale = network_scale.phrase(tables["levels"], run)
+        provenance = f"{run.test.provenance}; {scale}"
+        return figures.drawings(self.config, tables, self.samples, provenance)
 
     def stable_lines(self, tables: Tables) -> list[str]:
         """Return the numbers of models, and of weights by level."""
@@ -142,14 +196,15 @@ class MnistIouStudy(Study[MnistIouConfig]):
         ]
 
     def facts(self) -> dict[str, Any]:
-        """Return the engine and the number of models."""
+        """Return the engine, the number of models, and the target layer."""
         models = sum(len(run.models) for run in self.runs)
-        return {"engine": self.engine, "models": models}
+        layers = {self.config.dataset: self.config.target_layer}
+        return {"engine": self.engine, "models": models, "target_layers": layers}
 
     @property
     def image_sets(self) -> list[ImageSet]:
-        """Training and test images."""
-        return [self.train_set, self.test_set]
+        """Training and test images of every data set."""
+        return [images for splits in self.images.values() for images in splits]
 
     @property
     def trainers(self) -> list[CachedTrainer]:
@@ -159,7 +214,7 @@ class MnistIouStudy(Study[MnistIouConfig]):
     @property
     def stand_ins(self) -> list[str]:
         """MNIST, unless the images are all of it."""
-        is_replaced = stands_in(_DATASET, self.train_set, self.test_set)
+        is_replaced = stands_in(_DATASET, *self.images[self.config.dataset])
         return [_DATASET] if is_replaced else []
 
     @property
@@ -170,7 +225,7 @@ class MnistIouStudy(Study[MnistIouConfig]):
 
 
 def configure(profile: str, **overrides: Any) -> MnistIouConfig:
-    """Return the configuration of a profile ("quick", "laptop", "paper") with overrides."""
+    """Return the configuration of a profile ("quick", "overnight", "paper") with overrides."""
     return MnistIouStudy.configure(profile, **overrides)
 
 

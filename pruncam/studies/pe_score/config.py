@@ -17,37 +17,15 @@ CRITERIA = {  # importance in `pruning.remove_filters` by the paper's name; "Ran
 MIN_SIZE = 32  # pixels: below, VGG11's five poolings leave nothing
 
 
-@dataclass(frozen=True)
-class EpochFactors:
-    """Factors that multiply the epochs of one data set, for one with few images.
-
-    Raises ValueError if a factor is below 1.
-    """
-
-    paper: str  # the paper's name of the data set
-    baseline: int
-    finetuning: int
-
-    def __post_init__(self):
-        for phase in ("baseline", "finetuning"):
-            factor = getattr(self, phase)
-            check_number(
-                f"epoch_factors: {self.paper}, {phase}",
-                factor,
-                whole=True,
-                at_least=1,
-            )
-
-
 @dataclass(frozen=True, kw_only=True)
 class PeScoreConfig(PruningConfig):
     """Settings of the PE-score study (PE-score, Section 4).
 
-    The network is VGG11. Baseline and pruned models are trained by SGD with momentum. Rates are
-    shares of the filters and hidden neurons of every layer except the last one.
+    The network is VGG11. Baseline and pruned models are trained by SGD with momentum, without label
+    smoothing, which would lower the confidences that PE compares. Rates are shares of the filters
+    and hidden neurons of every layer except the last one.
     """
 
-    epoch_factors: tuple[EpochFactors, ...]
     width: int  # filters of the first convolution; the paper's VGG11 has 64
     classifier_width: int  # neurons of the hidden FC layers; the paper has 4096
     batch_norm: bool
@@ -64,9 +42,6 @@ class PeScoreConfig(PruningConfig):
         super().__post_init__()
         for spec in self.datasets:
             _check_size(spec)
-        names = [spec.paper for spec in self.datasets]
-        for factors in self.epoch_factors:
-            check_choice("data set in epoch_factors", factors.paper, names)
         if not self.criteria or len(set(self.criteria)) < len(self.criteria):
             raise ValueError(f"criteria must be different, one or more, got {self.criteria}")
         for criterion in self.criteria:

@@ -1,6 +1,6 @@
 """The experiment of the PE-score study: VGG11, with filters physically removed."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,18 +10,15 @@ from torch import Tensor, nn
 
 from pruncam import networks, pruning
 from pruncam._core.seeds import derive, generator
+from pruncam.studies.config import plain_schedule
 from pruncam.studies.experiment import Experiment, Variant
-from pruncam.studies.pe_score.config import (
-    CRITERIA,
-    EpochFactors,
-    PeScoreConfig,
-)
+from pruncam.studies.pe_score.config import CRITERIA, PeScoreConfig
 from pruncam.studies.pe_score.initial_weights import (
     imagenet_state_dict,
     read_state_dict,
     with_convolutions_of,
 )
-from pruncam.training import Inputs, Recipe
+from pruncam.training import Inputs
 
 _SETTINGS_OF_BASELINE = (
     "width",
@@ -51,19 +48,6 @@ class PeScoreExperiment(Experiment):
         """The pruning criteria, each with the study's seed."""
         return dict.fromkeys(self.config.criteria, (self.config.seed,))
 
-    @property
-    def epoch_factors(self) -> EpochFactors:
-        """The factors that multiply the epochs of this data set."""
-        factors = {each.paper: each for each in self.config.epoch_factors}
-        return factors.get(self.dataset, EpochFactors(self.dataset, 1, 1))
-
-    def recipe(self, phase: str) -> Recipe:
-        """Return the configured recipe with as many times the epochs as the data set needs."""
-        recipe = self.config.recipe(phase)
-        factor = getattr(self.epoch_factors, phase)
-        schedule = tuple((factor * epochs, rate) for epochs, rate in recipe.schedule)
-        return replace(recipe, schedule=schedule)
-
     def network(self) -> nn.Module:
         """Return VGG11 for images of this size."""
         return networks.vgg11(
@@ -77,7 +61,7 @@ class PeScoreExperiment(Experiment):
 
     def initial(self) -> nn.Module:
         """Return the network with random weights, ImageNet's, or those of a file."""
-        seed = derive(self.config.seed, "weights", self.dataset)
+        seed = self._derived_seed("weights")
         network = networks.initialize(self.network(), "kaiming-normal", seed)
         if self.config.initial == "none":
             return network
@@ -116,11 +100,11 @@ class PeScoreExperiment(Experiment):
             seed=derive(variant.seed, "pruning", self.dataset),
         )
 
-    def baseline_inputs(self) -> dict[str, Any]:
-        """Return everything the trained baseline depends on."""
+    def training_inputs(self) -> dict[str, Any]:
+        """Return everything a baseline depends on that is trained by the configured recipe."""
         inputs = {name: getattr(self.config, name) for name in _SETTINGS_OF_BASELINE}
         inputs |= {
-            "baseline": self.recipe("baseline").schedule,
+            "baseline": plain_schedule(self.recipe("baseline").schedule),
             "train": self.train.checksum,
             "moves": self.config.augmentation,  # this key and the next: of existing stores
             "half": self.dataset,

@@ -39,6 +39,20 @@ def numbers_beside_ours(curves: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def distances(readings: pd.DataFrame) -> pd.DataFrame:
+    """Return every printed PE beside ours at each reading of the network.
+
+    `readings` are mean scores by reading (`readings.scores_by_reading`). Columns: `reading`,
+    `layer`, `method`, `rule`, `rate`, `printed`, `ours`. Without a row if no model was printed.
+    """
+    printed = published()
+    printed = printed[printed["quantity"] == "pe"]
+    printed = printed.rename(columns={"criterion": "rule", "value": "printed"})
+    ours = readings.rename(columns={"pe": "ours"}).astype({"method": object})
+    both = ours.merge(printed, on=["dataset", "rule", "rate", "method"])
+    return both[["reading", "layer", "method", "rule", "rate", "printed", "ours"]]
+
+
 def _model_name(printed: Any) -> str:
     if not printed.rate:
         return printed.dataset

@@ -13,8 +13,9 @@ from pruncam import metrics
 from pruncam._core.store import Step
 from pruncam.studies.experiment import Variant
 from pruncam.studies.pe_score.experiment import PeScoreExperiment
+from pruncam.studies.score_tables import EMPTY, with_nonempty
 
-_SCORES_VERSION = 1  # of the step, raised by hand when its code changes the result
+_SCORES_VERSION = 2  # of the step, raised by hand when its code changes the result
 _CLASSES = {  # titles by the option of `scoring.score`
     "own": "each model's top class",
     "baseline": "the baseline's top class",
@@ -23,7 +24,10 @@ _CLASSES = {  # titles by the option of `scoring.score`
 
 
 def sensitivity_to_the_class(experiment: PeScoreExperiment) -> pd.DataFrame:
-    """Return the mean PE of the first criterion's models for every pair of the two classes."""
+    """Return the mean PE of the first criterion's models for every pair of the two classes.
+
+    With the mean over images without empty maps (`pe_nonempty`) and the shares of empty maps.
+    """
     rule = experiment.config.criteria[0]
     variants = {v.name: v for v in experiment.variants if v.rule == rule}
     # SSIM and IoU do not depend on the class of the confidence, nor confidences on that of the map.
@@ -31,7 +35,7 @@ def sensitivity_to_the_class(experiment: PeScoreExperiment) -> pd.DataFrame:
     rows = []
     for of_map, maps in scores.items():
         for of_confidence, confidences in scores.items():
-            for (name, method), pe in _mean_pe(maps, confidences).items():
+            for (name, method), means in _mean_pe(maps, confidences).iterrows():
                 rows.append(
                     {
                         "dataset": experiment.dataset,
@@ -40,7 +44,7 @@ def sensitivity_to_the_class(experiment: PeScoreExperiment) -> pd.DataFrame:
                         "method": method,
                         "map of": _CLASSES[of_map],
                         "confidence of": _CLASSES[of_confidence],
-                        "pe": pe,
+                        **means,
                         "images": len(experiment.few_test_images()),
                     }
                 )
@@ -57,6 +61,7 @@ def _scores(
         "models": [experiment.model_inputs(variant) for variant in variants.values()],
         "test": images.checksum,
         "methods": list(experiment.config.methods),
+        "target_layer": experiment.spec.target_layer,
     }
     return experiment.trainer.scores(
         Step("pe_score-crossed", _SCORES_VERSION, inputs),
@@ -64,15 +69,17 @@ def _scores(
         {name: partial(experiment.model, variant) for name, variant in variants.items()},
         images,
         methods=experiment.config.methods,
+        target_layer=experiment.spec.target_layer,
         transform=experiment.prepare,
         target_class=option,
         confidence_class=option,
     )
 
 
-def _mean_pe(maps: pd.DataFrame, confidences: pd.DataFrame) -> pd.Series:
-    """Return mean PE by model and CAM method, from SSIM and IoU of `maps`."""
+def _mean_pe(maps: pd.DataFrame, confidences: pd.DataFrame) -> pd.DataFrame:
+    """Return means of PE by model and CAM method, from SSIM and IoU of `maps`."""
     parts = [maps["ssim"], maps["iou"], confidences["confidence_variation"]]
     pe = metrics.combine_pe(*(torch.tensor(part.to_numpy()) for part in parts))
-    rows = maps[["model", "method"]].assign(pe=pe.tolist())
-    return rows.groupby(["model", "method"], sort=False, observed=True)["pe"].mean()
+    rows = maps[["model", "method", *EMPTY]].assign(pe=pe.tolist())
+    rows, columns = with_nonempty(rows, ["pe"])
+    return rows.groupby(["model", "method"], sort=False, observed=True)[columns].mean()

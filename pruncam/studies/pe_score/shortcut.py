@@ -20,7 +20,8 @@ _MARKED = "generated-10-marked"
 def mark_reliance(experiment: Experiment) -> pd.DataFrame | None:
     """Return accuracy with agreeing and lying marks, and the maps' share on the mark.
 
-    One row per model and CAM method; None if the images of the data set have no marks.
+    One row per model and CAM method; empty maps are left out of the share on the mark, and their
+    own share is `empty`. None if the images of the data set have no marks.
     """
     if experiment.test.name != _MARKED:
         return None
@@ -33,7 +34,12 @@ def mark_reliance(experiment: Experiment) -> pd.DataFrame | None:
     for variant, model in models.items():
         with_agreeing = percent_correct(experiment, model, agreeing)
         with_lying = percent_correct(experiment, model, lying)
-        explanation = cams.explain(model, inputs, methods=experiment.config.methods)
+        explanation = cams.explain(
+            model,
+            inputs,
+            methods=experiment.config.methods,
+            target_layer=experiment.spec.target_layer,
+        )
         for method, maps in explanation.maps.items():
             mark = mark_mask(maps.shape[-1]).to(maps.device)
             rows.append(
@@ -48,6 +54,7 @@ def mark_reliance(experiment: Experiment) -> pd.DataFrame | None:
                     "from_marks": with_agreeing - with_lying,
                     "energy_mark": metrics.energy_on(maps, mark).double().nanmean().item(),
                     "mark_area": mark.float().mean().item(),
+                    "empty": cams.is_empty(maps).float().mean().item(),
                     "images": len(agreeing),
                 }
             )

@@ -17,6 +17,7 @@ from pruncam.studies.pe_score.experiment import PeScoreExperiment
 from pruncam.studies.pe_score.rate_selection import rate_choices
 from pruncam.studies.pe_score.sensitivity import sensitivity_to_the_class
 from pruncam.studies.pe_score.shortcut import mark_reliance
+from pruncam.studies.readings import ranking, scores_by_reading
 from pruncam.studies.study import Measurement, PruningStudy, StudyResult, Tables
 from pruncam.training import has_dropout
 
@@ -46,7 +47,7 @@ class PeScoreStudy(PruningStudy[PeScoreConfig, PeScoreExperiment]):
             spec,
             self.load_split(spec, "train"),
             self.as_network_takes(test, spec),
-            self.new_trainer(),
+            self.new_trainer(precision=self.config.precision),
             original=test.original or spec.source == _WITHOUT_CHECKSUM,
         )
 
@@ -61,8 +62,10 @@ class PeScoreStudy(PruningStudy[PeScoreConfig, PeScoreExperiment]):
         return 1 if disturbs or self.machine.torch_device.type == "cuda" else None
 
     def measure_experiment(self, experiment: PeScoreExperiment) -> Measurement:
-        """Return scores, an image to show, hits, marks, and the sensitivity to the class."""
+        """Return scores, an image to show, hits, marks, and the sensitivity to class and layer."""
+        pruned = [v for v in experiment.variants if v.rule in experiment.rules]
         tables = {
+            "readings": scores_by_reading(experiment, pruned, ("pe",)),
             "object_hits": diagnostics.object_hits(experiment),
             "marks": mark_reliance(experiment),
             "sensitivity_to_the_class": sensitivity_to_the_class(experiment),
@@ -85,6 +88,7 @@ class PeScoreStudy(PruningStudy[PeScoreConfig, PeScoreExperiment]):
         models_by_rate = [(e, rule) for e in self.experiments for rule in self.config.criteria]
         costs = [diagnostics.costs(*pair) for pair in models_by_rate]
         times = [diagnostics.times(*pair) for pair in models_by_rate]
+        measured = self.measured_tables()
         return {
             "published": published.numbers_beside_ours(curves),
             "curves": curves,
@@ -97,7 +101,9 @@ class PeScoreStudy(PruningStudy[PeScoreConfig, PeScoreExperiment]):
             "inspect": images,
             "costs": pd.concat(costs, ignore_index=True),
             "times": pd.concat(times, ignore_index=True),
-            **self.measured_tables(),
+            "reading_ranks": ranking(published.distances(measured["readings"])),
+            **self.common_tables(),
+            **measured,
         }
 
     def findings(self, tables: Tables) -> dict[str, Finding]:
@@ -116,18 +122,6 @@ class PeScoreStudy(PruningStudy[PeScoreConfig, PeScoreExperiment]):
             for experiment in self.experiments
             for line in (experiment.description, _layer_sizes(experiment))
         ]
-
-    @property
-    def too_weak(self) -> dict[str, str]:
-        """The data sets whose baseline is too weak for any claim, with the reason."""
-        models = score_tables.accuracies(self.config, self.rows)
-        accuracy = models.groupby("dataset")["baseline"].first()
-        return {
-            spec.paper: f"the baseline's {accuracy[spec.paper]:.1f} % are under "
-            f"the {spec.min_accuracy:g} % that claims need"
-            for spec in self.config.datasets
-            if accuracy[spec.paper] < spec.min_accuracy
-        }
 
     @property
     def stand_ins(self) -> list[str]:
@@ -151,7 +145,7 @@ def _layer_sizes(experiment: PeScoreExperiment) -> str:
 
 
 def configure(profile: str, **overrides: Any) -> PeScoreConfig:
-    """Return the configuration of a profile ("quick", "laptop", "paper") with overrides."""
+    """Return the configuration of a profile ("quick", "overnight", "paper") with overrides."""
     return PeScoreStudy.configure(profile, **overrides)
 
 

@@ -39,7 +39,7 @@ class Sp2psExperiment(PlainExperiment):
     def variant_inputs(self, variant: Variant) -> dict[str, Any]:
         """Return what pruning and fine-tuning depend on."""
         inputs: dict[str, Any] = {
-            "finetuning": self.config.finetuning,
+            "finetuning": self.recipe("finetuning").schedule,
             "finetuning_batch": self.config.finetuning_batch,
         }
         if self.config.pruning != "weights" and variant.rule in _METHODS:

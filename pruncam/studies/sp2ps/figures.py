@@ -13,6 +13,7 @@ from pruncam.report.result import Drawing
 from pruncam.studies.figures import (
     all_cams,
     by_rate,
+    empty_cells,
     in_paper_order,
     made_at,
     overlay,
@@ -136,4 +137,11 @@ def _draw_shortcut(sample: ShortcutSample) -> Figure:
     title = "not shown" if sample.image is None else "image"
     columns = [title, *(cams.METHODS[method].title for method in by_method)]
     labels = [_SHORTCUT_LABELS[name] for name in sample.maps]
-    return plots.grid(rows, columns=columns, labels=labels, grey=plots.first_rows(0), scale=1.4)
+    return plots.grid(
+        rows,
+        columns=columns,
+        labels=labels,
+        grey=plots.first_rows(0),
+        scale=1.4,
+        empty=empty_cells(maps.values() for maps in sample.maps.values()),
+    )

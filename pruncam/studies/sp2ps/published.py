@@ -45,6 +45,25 @@ def table_beside_ours(our_drops: pd.DataFrame, method: str) -> pd.DataFrame:
     return printed.merge(models, on="place", how="left").drop(columns="method")
 
 
+def distances(readings: pd.DataFrame, models: pd.DataFrame) -> pd.DataFrame:
+    """Return every Sp2PS drop of Tables 1 to 3 beside ours at each reading of the network.
+
+    `readings` are mean scores by reading of one data set (`readings.scores_by_reading`), `models`
+    the accuracies of its models. Columns: `reading`, `layer`, `method`, `place`, `printed`, `ours`.
+    """
+    ours = readings.merge(models[["rule", "rate", "seed", "acc_drop"]], on=["rule", "rate", "seed"])
+    ours = ours.assign(sp2ps_drop=100 * (1 - ours["sp2ps"]), pe_drop=100 * (1 - ours["pe"]))
+    tables = []
+    for (reading, layer), part in ours.groupby(["reading", "layer"], sort=False):
+        for method in METHODS.values():
+            if method in set(part["method"]):
+                table = table_beside_ours(part, method).dropna(subset="sp2ps_drop_ours")
+                names = {"sp2ps_drop": "printed", "sp2ps_drop_ours": "ours"}
+                table = table.rename(columns=names)[["place", "printed", "ours"]]
+                tables.append(table.assign(reading=reading, layer=layer, method=method))
+    return pd.concat(tables, ignore_index=True)
+
+
 def numbers_beside_ours(models: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return every printed accuracy and drop with ours; `tables` are Tables 1 to 3 by number."""
     baselines = models.groupby("dataset")["baseline"].first()

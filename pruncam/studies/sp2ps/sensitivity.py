@@ -1,14 +1,13 @@
-"""Sensitivity of Sp2PS to the choices the paper leaves open: target layer, window, SAM, class."""
+"""Sensitivity of Sp2PS to the choices the paper leaves open: class, window and SAM."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from pruncam import cams, metrics
-from pruncam._nn.probe import profile_forward
 from pruncam.studies.sp2ps.experiment import L1, Sp2psExperiment
 
 
@@ -16,41 +15,31 @@ from pruncam.studies.sp2ps.experiment import L1, Sp2psExperiment
 class Reading:
     """One way to read what the paper leaves open.
 
-    `map_size` is the size of the target layer's feature maps; `targets` the explained classes,
-    (N,), or None for each model's top class.
+    `targets` are the explained classes, (N,), or None for each model's top class.
     """
 
-    target_layer: str
-    map_size: tuple[int, int]
     targets: Tensor | None = None
     window: Literal["uniform", "gaussian"] = "uniform"  # of SSIM
     over: Literal["image", "pixel", "band"] = "image"  # of the spectral angle
 
 
 def sensitivity(experiment: Sp2psExperiment) -> pd.DataFrame:
-    """Return the mean Sp2PS of the L1 models under every reading.
-
-    Ablation-CAM is left out: before the last convolution it runs the rest of the network again for
-    every channel.
-    """
-    methods = [method for method in experiment.config.methods if method != "ablation-cam"]
-    if not methods:
-        return pd.DataFrame()
+    """Return the mean Sp2PS of the L1 models under every reading, at the configured layer."""
+    methods = experiment.config.methods
     images = experiment.few_test_images()
     inputs = experiment.network_input(images.images)
     variants = [variant for variant in experiment.variants if variant.rule == L1]
     rows = []
-    for name, reading in _readings(experiment.baseline, inputs, images.labels).items():
-        baseline = _explain(experiment.baseline, inputs, methods, reading)
+    for name, reading in _readings(experiment, inputs, images.labels).items():
+        baseline = _explain(experiment, experiment.baseline, inputs, reading)
         for variant in variants:
-            pruned = _explain(experiment.model(variant), inputs, methods, reading)
+            pruned = _explain(experiment, experiment.model(variant), inputs, reading)
             for method in methods:
                 scores = _sp2ps(baseline[method], pruned[method], reading)
                 rows.append(
                     {
                         "dataset": experiment.dataset,
                         "choice": name,
-                        "map": "x".join(map(str, reading.map_size)),
                         "method": method,
                         "rule": variant.rule,
                         "rate": variant.rate,
@@ -61,34 +50,31 @@ def sensitivity(experiment: Sp2psExperiment) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _readings(model: nn.Module, inputs: Tensor, labels: Tensor) -> dict[str, Reading]:
+def _readings(experiment: Sp2psExperiment, inputs: Tensor, labels: Tensor) -> dict[str, Reading]:
     """Return every reading by name, the configured one first."""
     with torch.no_grad():
-        layers = profile_forward(model, inputs[:1]).last_convolutions()
-    *earlier, (last, size) = layers.items()
-    explanation = cams.explain(model, inputs, methods=["grad-cam"], target_layer=last)
-    readings = {"as configured": Reading(target_layer=last, map_size=size)}
-    for layer, layer_size in earlier:
-        readings[f"target layer: {layer}"] = Reading(target_layer=layer, map_size=layer_size)
-
-    def at_last_layer(**fields: Any) -> Reading:
-        return Reading(target_layer=last, map_size=size, **fields)
-
-    return readings | {
-        "target class: the baseline's": at_last_layer(targets=explanation.targets),
-        "target class: the true one": at_last_layer(targets=labels),
-        "SSIM: gaussian window of 11": at_last_layer(window="gaussian"),
-        "SAM: per pixel of the coloured map": at_last_layer(over="pixel"),
-        "SAM: per band of the coloured map": at_last_layer(over="band"),
+        top_classes = experiment.baseline(inputs).argmax(1)
+    return {
+        "as configured": Reading(),
+        "target class: the baseline's": Reading(targets=top_classes),
+        "target class: the true one": Reading(targets=labels),
+        "SSIM: gaussian window of 11": Reading(window="gaussian"),
+        "SAM: per pixel of the coloured map": Reading(over="pixel"),
+        "SAM: per band of the coloured map": Reading(over="band"),
     }
 
 
 def _explain(
-    model: nn.Module, inputs: Tensor, methods: list[str], reading: Reading
+    experiment: Sp2psExperiment, model: nn.Module, inputs: Tensor, reading: Reading
 ) -> dict[str, Tensor]:
     """Return the heatmaps by method."""
-    layer, targets = reading.target_layer, reading.targets
-    explanation = cams.explain(model, inputs, methods=methods, target_layer=layer, targets=targets)
+    explanation = cams.explain(
+        model,
+        inputs,
+        methods=experiment.config.methods,
+        target_layer=experiment.spec.target_layer,
+        targets=reading.targets,
+    )
     return explanation.maps
 
 

@@ -20,14 +20,15 @@ from pruncam import cams, metrics, pruning
 from pruncam._core.seeds import derive
 from pruncam._core.store import Step
 from pruncam.datasets import ImageSet
-from pruncam.datasets.marks import mark_mask, plant_marks, relabel_by_marks
+from pruncam.datasets.marks import mark_mask, plant_marks, relabel_by_marks, repeated
 from pruncam.studies.sp2ps.experiment import Sp2psExperiment
-from pruncam.training import accuracy
+from pruncam.training import Checkpoint, accuracy
 
 # Versions of the steps, raised by hand when their code changes the result.
-_MODEL_VERSION, _SCORES_VERSION = 1, 1
+_MODEL_VERSION, _SCORES_VERSION = 2, 2
 
 UNMOVED, CONTROL, MISLED = "baseline", "trained on, without marks", "moved to the mark"
+_COPIES = 3  # of each training image, with other labels told by marks: not to be learned by heart
 _CANDIDATES = 50  # images that the sample of the figure is chosen from
 
 
@@ -68,7 +69,7 @@ class Shortcut:
     @property
     def epochs(self) -> int:
         """The number of epochs that training both copies takes."""
-        return 2 * len(self.experiment.recipe("misleading").learning_rates)
+        return 2 * self.experiment.recipe("misleading").epochs
 
     def training_tasks(self) -> list[Callable[[], nn.Module]]:
         """Return the tasks of training, which wait for the baseline."""
@@ -85,20 +86,28 @@ class Shortcut:
             )
         return self.trained[name]
 
-    def _train(self, name: str) -> dict[str, Tensor]:
+    def _train(self, name: str, checkpoint: Checkpoint) -> dict[str, Tensor]:
         experiment = self.experiment
-        images = relabel_by_marks(experiment.train) if name == MISLED else experiment.train
+        images = repeated(experiment.train, _COPIES)
+        if name == MISLED:
+            images = relabel_by_marks(images)
         return experiment.trainer.train(
             pruning.drop_masks(experiment.baseline),
             images,
             experiment.recipe("misleading"),
             experiment.inputs,
             derive(experiment.config.seed, "misleading", name),
+            checkpoint,
         )
 
     def _inputs(self) -> dict[str, Any]:
         baseline = self.experiment.baseline_inputs()
-        return baseline | {"misleading": self.experiment.config.misleading}
+        settings = {
+            "misleading": self.experiment.config.misleading,
+            "target_layer": self.experiment.spec.target_layer,
+            "training_precision": self.experiment.trainer.precision,
+        }
+        return baseline | settings
 
     def table(self) -> pd.DataFrame:
         """Return a row per model and CAM method.
@@ -143,7 +152,8 @@ class Shortcut:
 
     def _explain(self, model: nn.Module, images: ImageSet) -> cams.Explanation:
         inputs = self.experiment.network_input(images.images)
-        return cams.explain(model, inputs, methods=self.experiment.config.methods)
+        methods, layer = self.experiment.config.methods, self.experiment.spec.target_layer
+        return cams.explain(model, inputs, methods=methods, target_layer=layer)
 
     def _scores(self) -> pd.DataFrame:
         methods = self.experiment.config.methods
@@ -155,6 +165,7 @@ class Shortcut:
             {name: partial(models.get, name) for name in models},
             self.agreeing,
             methods=methods,
+            target_layer=self.experiment.spec.target_layer,
             transform=self.experiment.prepare,
         )
 

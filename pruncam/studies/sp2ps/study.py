@@ -12,6 +12,7 @@ from pruncam.report.result import Drawing
 from pruncam.studies import diagnostics, samples, score_tables
 from pruncam.studies.cached_trainer import CachedTrainer
 from pruncam.studies.paired_scores import PairedScores
+from pruncam.studies.readings import ranking, scores_by_reading
 from pruncam.studies.sp2ps import claims, figures, published
 from pruncam.studies.sp2ps.config import Sp2psConfig
 from pruncam.studies.sp2ps.experiment import L1, Sp2psExperiment
@@ -19,7 +20,10 @@ from pruncam.studies.sp2ps.sensitivity import sensitivity
 from pruncam.studies.sp2ps.shortcut import Shortcut
 from pruncam.studies.study import Measurement, PruningStudy, StudyResult, Tables
 
-_SHOWN_CLASSES = {"CIFAR-10": "automobile", "STL-10": "dog"}  # of the images in the figures
+_SHOWN_CLASSES = {  # of the images in the figures: the first name that the data set has
+    "CIFAR-10": ("automobile", "car"),
+    "STL-10": ("deer", "dog", "boat"),
+}
 
 
 class Sp2psStudy(PruningStudy[Sp2psConfig, Sp2psExperiment]):
@@ -47,7 +51,7 @@ class Sp2psStudy(PruningStudy[Sp2psConfig, Sp2psExperiment]):
         """Train every baseline and variant, and the models of the shortcut."""
         self.progress.expect(self.shortcut.epochs)
         if self.shortcut.experiment not in self.experiments:
-            self.progress.expect(len(self.shortcut.experiment.recipe("baseline").learning_rates))
+            self.progress.expect(self.shortcut.experiment.baseline_epochs)
         super().train()
 
     def training_tasks(self) -> list[Callable[[], Any]]:
@@ -56,11 +60,16 @@ class Sp2psStudy(PruningStudy[Sp2psConfig, Sp2psExperiment]):
 
     def measure_experiment(self, experiment: Sp2psExperiment) -> Measurement:
         """Return scores, an image to show, and the sensitivity to the choices left open."""
-        tables = {"sensitivity": sensitivity(experiment)}
+        pruned = [v for v in experiment.variants if v.rule in experiment.rules]
+        tables = {
+            "sensitivity": sensitivity(experiment),
+            "readings": scores_by_reading(experiment, pruned, ("sp2ps", "pe")),
+        }
         object_hits = diagnostics.object_hits(experiment)
         if object_hits is not None:
             tables["object_hits"] = object_hits
-        shown_class = _SHOWN_CLASSES.get(experiment.dataset, "")
+        names = _SHOWN_CLASSES.get(experiment.dataset, ())
+        shown_class = next((name for name in names if name in experiment.test.classes), "")
         index = samples.choose_of_class(experiment, shown_class)
         return Measurement(
             rows=experiment.scores(),
@@ -80,6 +89,12 @@ class Sp2psStudy(PruningStudy[Sp2psConfig, Sp2psExperiment]):
             if method in self.config.methods
         }
         classes = {e.dataset: e.test.classes for e in self.experiments}
+        measured = self.measured_tables()
+        readings = measured["readings"]
+        of_readings = published.distances(
+            readings[readings["dataset"] == claims.CIFAR],
+            models[models["dataset"] == claims.CIFAR],
+        )
         costs = [diagnostics.costs(experiment, L1) for experiment in self.experiments]
         times = [diagnostics.times(experiment, L1) for experiment in self.experiments]
         return {
@@ -94,7 +109,9 @@ class Sp2psStudy(PruningStudy[Sp2psConfig, Sp2psExperiment]):
             "costs": pd.concat(costs, ignore_index=True),
             "times": pd.concat(times, ignore_index=True),
             "shortcut": self.shortcut.table(),
-            **self.measured_tables(),
+            "reading_ranks": ranking(of_readings),
+            **self.common_tables(),
+            **measured,
         }
 
     def findings(self, tables: Tables) -> dict[str, Finding]:
@@ -116,10 +133,10 @@ class Sp2psStudy(PruningStudy[Sp2psConfig, Sp2psExperiment]):
         return [experiment.description for experiment in self.experiments]
 
     def facts(self) -> dict[str, Any]:
-        """Return the number of models, those of the shortcut among them."""
-        variants = sum(len(experiment.variants) for experiment in self.experiments)
-        baselines, moved = len(self.all_experiments), 2
-        return {"models": variants + baselines + moved}
+        """Return the facts of every pruning study, the models of the shortcut among them."""
+        facts = super().facts()
+        further_baselines = len(self.all_experiments) - len(self.experiments)
+        return facts | {"models": facts["models"] + further_baselines + 2}
 
     @property
     def image_sets(self) -> list[ImageSet]:
@@ -133,7 +150,7 @@ class Sp2psStudy(PruningStudy[Sp2psConfig, Sp2psExperiment]):
 
 
 def configure(profile: str, **overrides: Any) -> Sp2psConfig:
-    """Return the configuration of a profile ("quick", "laptop", "paper") with overrides."""
+    """Return the configuration of a profile ("quick", "overnight", "paper") with overrides."""
     return Sp2psStudy.configure(profile, **overrides)
 
 

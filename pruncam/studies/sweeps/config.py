@@ -3,18 +3,19 @@
 from dataclasses import dataclass
 
 from pruncam._core.validation import check_number
-from pruncam.studies.config import PruningConfig, check_datasets
+from pruncam.studies.config import PruningConfig, check_datasets, one_cycle_recipe
 from pruncam.studies.experiment import PLAIN_NETWORKS
-from pruncam.training import Recipe
+from pruncam.training import OneCycle, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepsConfig(PruningConfig):
     """Settings of the pruning sweeps (complexity paper, Sections 3.4 to 4.4).
 
-    The baseline is trained by Adam. Rates are shares of the weights of all convolutions, pruned
-    globally. `methods` are the CAMs whose heatmaps are followed through the sweep, on the first
-    `sensitivity_images` test images; accuracies are of all test images.
+    The baseline is trained by Adam in steps, or by SGD in one cycle (`one_cycle_recipe`). Rates are
+    shares of the weights of all convolutions, pruned globally. `methods` are the CAMs whose
+    heatmaps are followed through the sweep, on the first `sensitivity_images` test images;
+    accuracies are of all test images.
     """
 
     csg_seeds: tuple[int, ...]  # draws of the samples on which complexity is measured
@@ -45,13 +46,14 @@ class SweepsConfig(PruningConfig):
 
     def recipe(self, phase: str) -> Recipe:
         """Return the recipe of the "baseline" or of the "finetuning" of a pruned model."""
-        if phase == "baseline":
-            batch = self.baseline_batch
-            return Recipe(
-                self.baseline,
-                batch,
-                optimizer="adam",
-                shift=4,
-                mirror=True,
-            )
-        return Recipe(self.finetuning, self.finetuning_batch, momentum=0.9)
+        if phase == "finetuning":
+            return Recipe(self.finetuning, self.finetuning_batch, momentum=0.9)
+        if isinstance(self.baseline, OneCycle):
+            return one_cycle_recipe(self.baseline, self.baseline_batch)
+        return Recipe(
+            self.baseline,
+            self.baseline_batch,
+            optimizer="adam",
+            shift=4,
+            mirror=True,
+        )

@@ -77,7 +77,7 @@ class SweepsExperiment(PlainExperiment):
         if variant.rule == L1:
             return {}
         return {
-            "finetuning": self.config.finetuning,
+            "finetuning": self.recipe("finetuning").schedule,
             "finetuning_batch": self.config.finetuning_batch,
         }
 

@@ -39,7 +39,7 @@ class SweepsStudy(PruningStudy[SweepsConfig, SweepsExperiment]):
             spec,
             train=_first(largest, train_images),
             test=self.load_split(spec, "test"),
-            trainer=self.new_trainer(),
+            trainer=self.new_trainer(precision=self.config.precision),
             pool=_first(largest, csg_images),
         )
 
@@ -80,6 +80,7 @@ class SweepsStudy(PruningStudy[SweepsConfig, SweepsExperiment]):
             "maps": maps,
             "moves": analysis.moves(config, maps),
             "controls": score_tables.controls(self.rows),
+            **self.common_tables(),
             **measured,
         }
 
@@ -103,17 +104,6 @@ class SweepsStudy(PruningStudy[SweepsConfig, SweepsExperiment]):
             )
         ]
 
-    @property
-    def too_weak(self) -> dict[str, str]:
-        """The data sets whose baseline is too weak for any claim, with the reason."""
-        accuracy = {name: each.baseline_accuracy for name, each in self.correctness.items()}
-        return {
-            spec.paper: f"{spec.paper}: the baseline's {accuracy[spec.paper]:.1f} % are under "
-            f"the {spec.min_accuracy:g} % that claims need"
-            for spec in self.config.datasets
-            if accuracy[spec.paper] < spec.min_accuracy
-        }
-
 
 def _first(images: ImageSet, count: int | None) -> ImageSet:
     """Return the first `count` images; all of them if there are fewer, or for None."""
@@ -130,7 +120,7 @@ def _pruned_counts(dataset: str, tables: Tables) -> str:
 
 
 def configure(profile: str, **overrides: Any) -> SweepsConfig:
-    """Return the configuration of a profile ("quick", "laptop", "paper") with overrides."""
+    """Return the configuration of a profile ("quick", "overnight", "paper") with overrides."""
     return SweepsStudy.configure(profile, **overrides)
 
 
