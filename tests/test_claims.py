@@ -1,5 +1,6 @@
 """Claims: the verdict for every position of an interval relative to its limit, and judging."""
 
+import dataclasses
 import math
 
 import pytest
@@ -113,7 +114,8 @@ def test_the_table_shows_the_numbers_that_decided():
         "relation",
         "limit",
     ]
-    assert list(claims) == [*columns, "value", "low", "high"]
+    numbers = ["value", "low", "high", "at_floor", "at_chance", "trainings", "changed"]
+    assert list(claims) == [*columns, *numbers]
     assert claims["verdict"].tolist() == ["reproduced", "not tested here"]
     assert claims.loc[0, ["relation", "limit", "value", "low", "high"]].tolist() == [
         "at least",
@@ -159,6 +161,36 @@ def test_a_network_that_is_too_weak_tests_no_claim():
     (weak,) = judge(statements, {"X1": finding()}, too_weak={"A": "A: baseline at 20 %"})
     assert weak.verdict == "not tested here"
     assert weak.finding.evidence == "A: baseline at 20 %; else: it was seen"
+
+
+def test_a_sentence_about_the_named_data_is_not_tested_on_other_images():
+    about = dataclasses.replace(statement(datasets=("A", "B")), named_data=True)
+    (replaced,) = judge({"X1": about}, {"X1": finding()}, stand_ins=["B"])
+    assert replaced.verdict == "not tested here"
+    evidence = "about B, for which other images stand in; else: it was seen"
+    assert replaced.finding.evidence == evidence
+    (original,) = judge({"X1": about}, {"X1": finding()})
+    assert original.verdict == "reproduced"
+
+
+def test_a_sentence_may_need_a_better_baseline_than_the_others():
+    needs = dataclasses.replace(statement(datasets=("A",)), min_accuracy=60.0)
+    accuracies = {"A": 27.4, "B": 10.0}
+    (weak,) = judge({"X1": needs}, {"X1": finding()}, accuracies=accuracies)
+    assert weak.verdict == "not tested here"
+    assert weak.finding.evidence.startswith("A: the baseline's 27.4 % are under the 60 %")
+    (good,) = judge({"X1": needs}, {"X1": finding()}, accuracies={"A": 60.0})
+    assert good.verdict == "reproduced"
+    (other,) = judge({"X1": statement(datasets=("A",))}, {"X1": finding()}, accuracies=accuracies)
+    assert other.verdict == "reproduced"
+
+
+def test_the_table_shows_floor_chance_trainings_and_an_earlier_criterion():
+    changed = dataclasses.replace(statement(), changed="was: at least 0.1; chance reaches it")
+    between = dataclasses.replace(finding(), at_floor=0.9, at_chance=0.2, trainings=3)
+    row = table(judge({"X1": changed}, {"X1": between})).loc[0]
+    assert (row["at_floor"], row["at_chance"], row["trainings"]) == (0.9, 0.2, 3)
+    assert row["changed"] == "was: at least 0.1; chance reaches it"
 
 
 def test_claims_come_in_the_order_of_the_statements_and_none_is_missing():

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from skimage.metrics import structural_similarity
+from sklearn import metrics as sklearn_metrics
 
 from pruncam import cams, metrics
 from pruncam.metrics import _ssim
@@ -260,6 +261,48 @@ def test_class_shares_are_those_of_the_paper():  # PE-score, Section 3: M and W
     images = torch.tensor([100, 50, 100, 100, 200, 50, 50, 100, 150, 100])
     expected = [0.1, 0.05, 0.1, 0.1, 0.2, 0.05, 0.05, 0.1, 0.15, 0.1]
     assert metrics.class_weights(images).tolist() == pytest.approx(expected)
+
+
+UNPRUNED = {"tp": 850, "tn": 850, "fp": 150, "fn": 150}
+UNBIASED = {"tp": 800, "tn": 800, "fp": 200, "fn": 200}
+BIASED = {"tp": 950, "tn": 650, "fp": 350, "fn": 50}
+
+
+@pytest.mark.parametrize(("counts", "accuracy"), [(UNPRUNED, 0.85), (UNBIASED, 0.8), (BIASED, 0.8)])
+def test_accuracy_of_two_classes_is_that_of_the_paper(counts, accuracy):  # PE-score, Eq. 1
+    assert metrics.binary_accuracy(**counts) == accuracy
+
+
+@pytest.mark.parametrize("counts", [UNPRUNED, UNBIASED, BIASED])
+def test_accuracy_and_f1_of_counts_are_those_of_scikit_learn(counts):
+    labels = np.repeat([1, 0, 0, 1], list(counts.values()))
+    predictions = np.repeat([1, 0, 1, 0], list(counts.values()))
+    expected = sklearn_metrics.accuracy_score(labels, predictions)
+    assert metrics.binary_accuracy(**counts) == pytest.approx(expected, abs=1e-12)
+    tp, tn, fp, fn = counts.values()
+    by_class = sklearn_metrics.f1_score(labels, predictions, average=None)
+    assert metrics.f1_score(tp, fp, fn) == pytest.approx(by_class[1], abs=1e-12)
+    assert metrics.f1_score(tn, fn, fp) == pytest.approx(by_class[0], abs=1e-12)
+
+
+def test_the_f1_of_a_biased_model_may_be_the_higher_one():
+    """By hand: 1900/2300 beside 1600/2000 at equal accuracy (the paper expects a sharp drop)."""
+    biased, unbiased = (metrics.f1_score(c["tp"], c["fp"], c["fn"]) for c in (BIASED, UNBIASED))
+    assert (biased, unbiased) == (pytest.approx(1900 / 2300), 0.8)
+
+
+@pytest.mark.parametrize(
+    ("counts", "error", "message"),
+    [
+        ((0, 0, 0, 0), ValueError, "tp, tn, fp, fn must be finite and not all of them 0"),
+        ((1, -1, 0, 0), ValueError, "tn must be at least 0, got -1"),
+        ((1, math.inf, 0, 0), ValueError, "must be finite"),
+        (("1", 0, 0, 0), TypeError, "tp must be a number of at least 0"),
+    ],
+)
+def test_counts_that_make_no_accuracy_are_refused(counts, error, message):
+    with pytest.raises(error, match=message):
+        metrics.binary_accuracy(*counts)
 
 
 def test_pe_and_sp2ps_are_made_of_the_other_metrics():

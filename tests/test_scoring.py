@@ -9,6 +9,7 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
+from scipy.optimize import linear_sum_assignment
 from skimage.metrics import structural_similarity
 from torch import nn
 from torch.nn.utils import prune
@@ -830,3 +831,53 @@ def test_a_summary_needs_rows_and_counts_that_fit(rows):
         scoring.summarize(rows.assign(label=1.5))
     with pytest.raises(ValueError, match="seed must be at least 0, got -1"):
         scoring.summarize(rows, seed=-1)
+
+
+def test_shuffled_maps_are_compared_with_those_of_another_image_each(baseline, digits):
+    images = digits.images.float() / 255
+    maps = heatmaps(baseline, images, method="grad-cam")
+    with_maps = ~cams.is_empty(maps)  # empty maps are all alike
+    maps = maps[with_maps]
+    rows = scoring.shuffled_level(baseline, images[with_maps], seed=3, **CAM)
+    assert rows["model"].unique().tolist() == ["maps of other images"]
+    assert rows["image"].tolist() == list(range(len(maps)))
+    distances = []
+    for image, row in enumerate(rows.itertuples()):
+        here = maps[image].expand_as(maps)
+        pairs = torch.stack([metrics.ssim(here, maps), metrics.soft_iou(here, maps)])
+        distances.append((pairs - torch.tensor([[row.ssim], [row.soft_iou]])).abs().sum(0))
+    cost = torch.stack(distances).fill_diagonal_(torch.inf)  # no map is compared with itself
+    assert (cost < 1e-5).any(dim=1).all()
+    # Alike maps may stand for each other, but every map is used once.
+    assignment = linear_sum_assignment(cost.clamp(max=10))
+    assert cost[assignment].max() < 1e-5
+
+
+def test_shuffled_maps_leave_predictions_and_confidences_of_the_image(baseline, digits):
+    rows = scoring.shuffled_level(baseline, digits, seed=3, **CAM)
+    unchanged = scoring.score(baseline, copy.deepcopy(baseline), digits, **CAM)
+    columns = ["label", "baseline_prediction", "pruned_prediction", "baseline_confidence"]
+    pd.testing.assert_frame_equal(rows[columns], unchanged[columns])
+    assert (rows["confidence_variation"] == 0).all()
+    assert rows["sp2ps"].mean() < unchanged["sp2ps"].mean() - 0.2
+
+
+def test_two_images_exchange_their_maps(baseline, digits):
+    pair = digits.first(2)
+    rows = scoring.shuffled_level(baseline, pair, seed=0, **CAM)
+    x = heatmaps(baseline, pair.images.float() / 255, method="grad-cam")
+    assert rows["ssim"].tolist() == pytest.approx(metrics.ssim(x, x.flip(0)).tolist(), abs=1e-5)
+    assert rows["iou"].tolist() == pytest.approx(metrics.iou(x, x.flip(0)).tolist(), abs=1e-5)
+
+
+def test_the_seed_alone_decides_which_maps_are_shuffled(baseline, digits):
+    rows = scoring.shuffled_level(baseline, digits, seed=3, **CAM)
+    in_batches = scoring.shuffled_level(baseline, digits, seed=3, batch_size=7, **CAM)
+    assert_same(rows, in_batches)
+    other = scoring.shuffled_level(baseline, digits, seed=4, **CAM)
+    assert not np.allclose(rows["ssim"], other["ssim"])
+
+
+def test_one_image_has_no_other_to_be_compared_with(baseline, digits):
+    with pytest.raises(ValueError, match="shuffled maps need two images or more, got fewer"):
+        scoring.shuffled_level(baseline, digits.first(1), seed=0, **CAM)

@@ -13,10 +13,15 @@ from pruncam.statistics import (
     bootstrap_mean,
     bootstrap_means,
     correlation,
+    crossed_means,
     distance_from,
+    extreme,
     mean_difference,
+    percentile_intervals,
+    proportion_interval,
     rank_correlation,
     resampled_sums,
+    simultaneous_intervals,
     t_interval,
 )
 
@@ -334,3 +339,134 @@ def test_a_difference_of_means_is_as_worked_out_by_hand():
     for one, other in (([], [1, 2]), ([1, 2], [1]), ([1, math.nan], [1, 2])):
         with pytest.raises(ValueError, match="an interval needs"):
             mean_difference(one, other)
+
+
+# ---------------------------------------------------------------- proportions
+
+
+@settings(max_examples=40, deadline=None)
+@given(trials=st.integers(1, 10_000), share=st.floats(0, 1))
+def test_the_interval_of_a_proportion_is_wilsons(trials, share):
+    # Its ends are where the score test just rejects: (p - k/n)^2 = z^2 p (1 - p) / n.
+    successes = round(share * trials)
+    result = proportion_interval(successes, trials)
+    assert result.value == successes / trials
+    for end in (result.low, result.high):
+        squared_error = stats.norm.ppf(0.975) ** 2 * end * (1 - end) / trials
+        assert (end - result.value) ** 2 == pytest.approx(squared_error, abs=1e-9)
+    assert 0 <= result.low <= result.value <= result.high <= 1
+
+
+def test_an_accuracy_without_an_error_still_has_an_interval():
+    result = proportion_interval(10, 10)
+    assert (result.value, result.high) == (1, 1)
+    assert result.low == pytest.approx(1 / (1 + 1.959964**2 / 10))  # Wilson's formula at p = 1
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "message"),
+    [
+        (3, 2, "3 successes in 2 trials"),
+        (0, 0, "trials must be"),
+        (-1, 5, "successes must be"),
+        (1.5, 5, "successes must be"),
+    ],
+)
+def test_proportions_that_cannot_be_are_refused(successes, trials, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        proportion_interval(successes, trials)
+
+
+# ---------------------------------------------------------------- trainings and images
+
+
+def spread(values, **options):
+    """Return the standard error of the mean by the crossed bootstrap."""
+    return crossed_means(values, samples=4000, seed=0, **options).std(axis=0)
+
+
+def test_with_one_training_only_images_are_drawn():
+    values = np.random.default_rng(1).normal(size=(1, 90, 2))
+    means = crossed_means(values, samples=300, seed=4)
+    intervals = percentile_intervals(values[0].mean(0), means)
+    assert intervals == bootstrap_means(values[0], samples=300, seed=4)
+
+
+@pytest.mark.parametrize("trainings", [2, 3, 10])
+def test_the_spread_of_trainings_is_that_of_the_standard_error(trainings):
+    # Nothing varies with the image: the error is the standard deviation over sqrt(trainings).
+    levels = np.random.default_rng(trainings).normal(size=trainings)
+    values = np.broadcast_to(levels[:, None, None], (trainings, 40, 1))
+    expected = levels.std(ddof=1) / math.sqrt(trainings)
+    assert spread(values)[0] == pytest.approx(expected, rel=0.05)
+
+
+def test_the_spreads_of_trainings_and_images_add_up():
+    # value = training + image, independent: the variances of the mean add.
+    random = np.random.default_rng(5)
+    trainings, images = random.normal(size=4), 3 * random.normal(size=50)
+    values = trainings[:, None, None] + images[None, :, None]
+    variance = trainings.var(ddof=1) / 4 + images.var() / 50
+    assert spread(values)[0] == pytest.approx(math.sqrt(variance), rel=0.05)
+
+
+def test_all_trainings_see_the_same_images():
+    # The difference of two trainings is the same for every image: images add nothing to it.
+    images = np.random.default_rng(2).normal(size=(1, 30, 1))
+    values = np.concatenate([images, images], axis=2)
+    difference = values[..., :1] - values[..., 1:]
+    assert spread(difference)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "values", [np.ones((3, 4)), np.ones((0, 4, 1)), np.full((2, 3, 1), np.nan)]
+)
+def test_crossed_means_need_trainings_images_and_columns(values):
+    with pytest.raises(ValueError, match="crossed means need finite values"):
+        crossed_means(values, samples=100, seed=0)
+
+
+# ---------------------------------------------------------------- many estimates at once
+
+
+def test_simultaneous_intervals_hold_all_true_means_in_95_of_100_samples():
+    random = np.random.default_rng(9)
+    hits = pointwise_hits = 0
+    for seed in range(300):
+        values = random.normal(size=(80, 10))
+        means = crossed_means(values[None], samples=300, seed=seed)
+        together = simultaneous_intervals(values.mean(0), means)
+        alone = percentile_intervals(values.mean(0), means)
+        hits += all(interval.low <= 0 <= interval.high for interval in together)
+        pointwise_hits += all(interval.low <= 0 <= interval.high for interval in alone)
+    # Expected 285, standard error 4; ten pointwise intervals: .95^10 of 300 is 180.
+    assert 268 <= hits <= 297
+    assert pointwise_hits < 220
+
+
+def test_a_simultaneous_interval_of_one_estimate_is_that_of_the_normal_distribution():
+    values = np.random.default_rng(3).normal(size=(1, 400, 1))
+    (result,) = simultaneous_intervals(
+        values.mean((0, 1)), crossed_means(values, samples=4000, seed=1)
+    )
+    assert result.high - result.value == pytest.approx(1.96 * values.std() / 20, rel=0.05)
+    assert result.value - result.low == pytest.approx(result.high - result.value)
+
+
+def test_an_estimate_that_does_not_vary_has_an_interval_of_no_width():
+    resampled = np.column_stack([np.full(100, 2.0), np.random.default_rng(0).normal(size=100)])
+    constant, _ = simultaneous_intervals([2.0, 0.0], resampled)
+    assert constant == Interval(2.0, 2.0, 2.0)
+
+
+def test_the_smallest_of_ten_equal_means_is_not_taken_for_smaller():
+    # All true means are 0; the pointwise interval of the smallest one often excludes 0.
+    random = np.random.default_rng(11)
+    hits = 0
+    for seed in range(200):
+        values = random.normal(size=(60, 10))
+        means = crossed_means(values[None], samples=200, seed=seed)
+        smallest = extreme(simultaneous_intervals(values.mean(0), means), min)
+        assert smallest.value == values.mean(0).min()
+        hits += smallest.low <= 0 <= smallest.high
+    assert hits >= 186  # 190 expected at least

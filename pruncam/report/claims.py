@@ -21,7 +21,23 @@ VERDICTS = (
     "fails on stand-in",
 )
 _ON_STAND_IN = {"reproduced": "holds on stand-in", "not reproduced": "fails on stand-in"}
-_COLUMNS = ("claim", "sentence", "source", "verdict", "evidence", "criterion", "relation", "limit")
+_COLUMNS = (
+    "claim",
+    "sentence",
+    "source",
+    "verdict",
+    "evidence",
+    "criterion",
+    "relation",
+    "limit",
+    "value",
+    "low",
+    "high",
+    "at_floor",
+    "at_chance",
+    "trainings",
+    "changed",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +46,10 @@ class Statement:
 
     The estimate must be "at least" or "at most" `limit`. `parameters` holds what the study needs to
     compute the estimate, such as a CAM method and a pruning rate.
+
+    A sentence with `named_data` is about the data set it names, not about pruning: on other images
+    it is not tested. `min_accuracy` is the accuracy in % that every baseline must reach for it.
+    `changed` tells an earlier criterion, and why it was replaced.
     """
 
     claim: str  # its number, such as "S1a"
@@ -39,6 +59,9 @@ class Statement:
     relation: Literal["at least", "at most"]
     limit: float
     datasets: tuple[str, ...] = ()  # the paper's data sets it is about; empty: those of the finding
+    named_data: bool = False
+    min_accuracy: float = 0.0
+    changed: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -48,12 +71,21 @@ class Finding:
 
     `points` is the number of levels or seeds the interval rests on; `datasets` are the data sets
     the estimate comes from; they replace those of the statement.
+
+    `at_floor` is the criterion's value if nothing is pruned: for models that are only fine-tuned,
+    or for two draws of the same images. `at_chance` is its value where there is nothing to find:
+    for random networks, shuffled labels, or no correlation. A criterion must be able to fail and to
+    hold between the two. `trainings` is the number of baselines that were trained for it; with one,
+    the interval says nothing about the next training.
     """
 
     estimate: Interval | None
     evidence: str
     points: int = 1
     datasets: tuple[str, ...] = ()
+    at_floor: float = math.nan
+    at_chance: float = math.nan
+    trainings: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,12 +156,17 @@ def judge(
     findings: Mapping[str, Finding],
     *,
     stand_ins: Collection[str] = (),
+    other_images: Collection[str] | None = None,
     too_weak: Mapping[str, str] | None = None,
+    accuracies: Mapping[str, float] | None = None,
 ) -> list[Claim]:
     """Return every statement with its finding, in the order of the statements.
 
-    `stand_ins` are the paper's data sets for which other images stand in; `too_weak` maps data sets
-    whose baseline is not accurate enough for any claim to the reason, in words.
+    `stand_ins` are the paper's data sets for which other images stand in, or the same re-encoded,
+    resized or not all of them; of these, claims with `named_data` are not tested on `other_images`
+    (None: on any stand-in). `too_weak` maps data sets whose baseline is not accurate enough for any
+    claim to the reason, in words; `accuracies` are those of the baselines in %, for claims that
+    need a better one.
 
     Raises ValueError if statements and findings are not of the same claims.
     """
@@ -137,31 +174,52 @@ def judge(
         differing = sorted(statements.keys() ^ findings.keys())
         raise ValueError(f"statement or finding missing for {', '.join(differing)}")
     return [
-        _claim(statement, findings[name], stand_ins, too_weak or {})
+        _claim(
+            statement,
+            findings[name],
+            stand_ins,
+            stand_ins if other_images is None else other_images,
+            dict(too_weak or {}) | _below(statement, accuracies or {}),
+        )
         for name, statement in statements.items()
     ]
+
+
+def _below(statement: Statement, accuracies: Mapping[str, float]) -> dict[str, str]:
+    """Return the data sets whose baseline is too weak for this statement, with the reason."""
+    return {
+        name: f"{name}: the baseline's {accuracy:.1f} % are under the {statement.min_accuracy:g} % "
+        "that this claim needs"
+        for name, accuracy in accuracies.items()
+        if accuracy < statement.min_accuracy
+    }
 
 
 def _claim(
     statement: Statement,
     finding: Finding,
     stand_ins: Collection[str],
+    other_images: Collection[str],
     too_weak: Mapping[str, str],
 ) -> Claim:
     datasets = finding.datasets or statement.datasets
     reasons = [too_weak[name] for name in datasets if name in too_weak]
+    replaced = [name for name in datasets if name in other_images]
+    if statement.named_data and replaced:
+        reasons.append(f"about {' and '.join(replaced)}, for which other images stand in")
     if reasons and finding.estimate is not None:
         evidence = f"{'; '.join(reasons)}; else: {finding.evidence}"
         finding = dataclasses.replace(finding, estimate=None, evidence=evidence)
-    on_stand_in = not set(datasets).isdisjoint(stand_ins)
-    return Claim(statement=statement, finding=finding, on_stand_in=on_stand_in)
+    return Claim(
+        statement=statement,
+        finding=finding,
+        on_stand_in=any(name in stand_ins for name in datasets),
+    )
 
 
 def table(claims: list[Claim]) -> pd.DataFrame:
     """Return a row per claim: number, sentence, source, verdict, evidence and the numbers."""
-    return pd.DataFrame(
-        [_row(claim) for claim in claims], columns=[*_COLUMNS, "value", "low", "high"]
-    )
+    return pd.DataFrame([_row(claim) for claim in claims], columns=list(_COLUMNS))
 
 
 def _row(claim: Claim) -> dict[str, Any]:
@@ -179,4 +237,8 @@ def _row(claim: Claim) -> dict[str, Any]:
         "value": estimate.value,
         "low": estimate.low,
         "high": estimate.high,
+        "at_floor": finding.at_floor,
+        "at_chance": finding.at_chance,
+        "trainings": finding.trainings,
+        "changed": statement.changed,
     }

@@ -154,7 +154,8 @@ def first_rows(count: int) -> Callable[[int, int], bool]:
 class Series:
     """A curve: its points and, optionally, an interval around each, a band and a level beside it.
 
-    `floor` is the band of networks that were only fine-tuned, `chance` the level of random weights.
+    `floor` is the band of networks that were only fine-tuned, `chance` the level of random weights
+    or of shuffled maps; `printed` are the points (x, y) that the paper prints.
     """
 
     x: Sequence[float]
@@ -164,6 +165,7 @@ class Series:
     colour: str = GREY
     floor: tuple[float, float] | None = None
     chance: float | None = None
+    printed: tuple[Sequence[float], Sequence[float]] = ((), ())
 
 
 def against_rate(
@@ -171,7 +173,8 @@ def against_rate(
 ) -> Figure:
     """Draw accuracy in % on the left scale and scores in [0, 1] on the right one.
 
-    Scores come with their bands and levels (dotted). `labels` are those of x, left and right axis.
+    Curves come with their intervals, bands, levels (dotted) and the paper's points (open markers).
+    `labels` are those of x, left and right axis.
     """
     with style():
         figure = Figure(figsize=(7.2, 3.8), layout="constrained")
@@ -179,21 +182,14 @@ def against_rate(
         twin = axes.twinx()
         twin.spines["right"].set_visible(True)
         handles: list[Artist] = []
-        handles += axes.plot(
-            accuracy.x,
-            accuracy.y,
-            "o-",
-            color=accuracy.colour,
-            label="accuracy",
-            markersize=4,
-        )
+        handles += draw_series(axes, accuracy, "accuracy", marker="o")
         for number, (name, series) in enumerate(scores.items()):
-            handles += _draw_score(twin, series, name, marker="^sD"[number % 3])
+            handles += draw_series(twin, series, name, marker="^sD"[number % 3])
         axes.set(xlabel=labels[0], ylabel=labels[1], xticks=list(accuracy.x), ylim=(0, 102))
         twin.set(ylabel=labels[2], ylim=(0, 1.02))
         axes.margins(x=0.1)
         axes.grid(alpha=0.25, linewidth=0.6)
-        handles += _reference_handles(scores)
+        handles += reference_handles([accuracy, *scores.values()])
         figure.legend(
             handles=handles,
             loc="outside lower center",
@@ -205,7 +201,8 @@ def against_rate(
     return figure
 
 
-def _draw_score(axes: Axes, series: Series, name: str, marker: str) -> list[Line2D]:
+def draw_series(axes: Axes, series: Series, name: str, marker: str) -> list[Line2D]:
+    """Draw a curve with all that belongs to it; return its line, for a legend."""
     colour = series.colour
     lines = axes.plot(
         series.x,
@@ -226,6 +223,14 @@ def _draw_score(axes: Axes, series: Series, name: str, marker: str) -> list[Line
             capsize=2,
             linewidth=1,
         )
+    axes.plot(
+        *series.printed,
+        color=colour,
+        marker=marker,
+        markerfacecolor="none",
+        markersize=7,
+        linestyle="none",
+    )
     if series.floor is not None:
         axes.axhspan(*series.floor, color=colour, alpha=0.16, linewidth=0)
     if series.chance is not None:
@@ -233,19 +238,17 @@ def _draw_score(axes: Axes, series: Series, name: str, marker: str) -> list[Line
     return lines
 
 
-def _reference_handles(scores: Mapping[str, Series]) -> list[Artist]:
-    """Return what the legend needs for bands and levels."""
+def reference_handles(curves: Sequence[Series]) -> list[Artist]:
+    """Return the handles that a legend needs for bands, levels and the paper's points."""
     handles: list[Artist] = []
-    if any(series.floor is not None for series in scores.values()):
+    if any(series.floor is not None for series in curves):
         handles.append(Patch(color=GREY, alpha=0.3, linewidth=0, label="only fine-tuned"))
-    if any(series.chance is not None for series in scores.values()):
-        line = Line2D(
-            [],
-            [],
-            color=GREY,
-            linestyle=":",
-            linewidth=1.2,
-            label="random weights",
-        )
+    if any(series.chance is not None for series in curves):
+        line = Line2D([], [], color=GREY, linestyle=":", linewidth=1.2, label="chance")
         handles.append(line)
+    if any(len(series.printed[0]) for series in curves):
+        points = Line2D(
+            [], [], color=GREY, marker="o", markerfacecolor="none", linestyle="none", label="paper"
+        )
+        handles.append(points)
     return handles

@@ -1,6 +1,6 @@
 """The comparison of a baseline with other models, batch by batch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pruncam import cams, metrics
 from pruncam._core.progress import Progress
+from pruncam._core.seeds import generator
 from pruncam._core.validation import short_repr
 from pruncam.datasets.batches import UNKNOWN, Batches
 from pruncam.scoring.options import CustomScore, Options, label_option
@@ -46,6 +47,27 @@ class Comparison:
             bar.close()
         if not scored:
             raise ValueError("there is no image to score: the loader gave no batch")
+
+    def with_shuffled_maps(self, name: str, batches: Batches, seed: int) -> pd.DataFrame:
+        """Return rows that compare each map of the baseline with its map of another image.
+
+        `name` is the model's in the rows. Raises ValueError if there are fewer than two images.
+        """
+        explanations: list[cams.Explanation] = []
+        labels: list[Tensor] = []
+        for images, of_batch in batches:
+            explanations.append(self._explain(self.baseline, images, self._targets(None, of_batch)))
+            labels.append(of_batch)
+        joined = _joined(explanations)
+        count = len(joined.logits)
+        if count < 2:
+            raise ValueError("shuffled maps need two images or more, got fewer")
+        order = _derangement(count, seed)
+        shuffled = {method: maps[order] for method, maps in joined.maps.items()}
+        rows = self._rows(joined, joined._replace(maps=shuffled), torch.cat(labels))
+        rows.insert(0, "model", name)
+        rows.insert(2, "image", np.tile(np.arange(count, dtype=np.int32), len(shuffled)))
+        return rows.astype(self._categories)
 
     def _score_batch(
         self,
@@ -152,6 +174,24 @@ class Comparison:
             classes = labels
         probabilities = logits.softmax(1)
         return probabilities.gather(1, classes[:, None])[:, 0]
+
+
+def _joined(explanations: Sequence[cams.Explanation]) -> cams.Explanation:
+    """Return the explanations of several batches as those of one."""
+    methods = explanations[0].maps if explanations else {}
+    return cams.Explanation(
+        logits=torch.cat([e.logits for e in explanations]),
+        targets=torch.cat([e.targets for e in explanations]),
+        maps={method: torch.cat([e.maps[method] for e in explanations]) for method in methods},
+    )
+
+
+def _derangement(count: int, seed: int) -> Tensor:
+    """Return a random cyclic order of `count` images, in which none keeps its place."""
+    cycle = torch.randperm(count, generator=generator(seed, "shuffled maps"))
+    order = torch.empty_like(cycle)
+    order[cycle] = cycle.roll(1)
+    return order
 
 
 def _table(columns: Mapping[str, Any]) -> pd.DataFrame:

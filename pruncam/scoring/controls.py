@@ -1,7 +1,8 @@
-"""The two controls of every comparison: the noise floor of fine-tuning, and the chance level.
+"""The controls of every comparison: the noise floor of fine-tuning, and two levels of chance.
 
-Both are sets of models made from the baseline, one per seed: copies that were fine-tuned but not
-pruned, and networks of the same architecture with random weights.
+Floor and chance level are sets of models made from the baseline, one per seed: copies that were
+fine-tuned but not pruned, and networks of the same architecture with random weights. Where random
+networks give empty maps, the baseline's maps of other images tell what is due to chance.
 """
 
 import copy
@@ -15,13 +16,15 @@ from torch import Tensor, nn
 from pruncam import networks
 from pruncam._core.seeds import derive
 from pruncam._core.validation import is_number, short_repr
-from pruncam.datasets.batches import Images
+from pruncam.datasets.batches import Batches, Images
 from pruncam.pruning.masking import reject_torch_prune
-from pruncam.scoring.options import Options
+from pruncam.scoring.comparison import Comparison
+from pruncam.scoring.options import Options, resolve_options
 from pruncam.scoring.rows import score_many, stream
 
 FLOOR = "fine-tuned, not pruned"
 CHANCE = "random weights"
+SHUFFLED = "maps of other images"
 
 # (model, seed) -> the trained model, or None if `model` itself was trained
 FineTune = Callable[[nn.Module, int], object]
@@ -85,6 +88,31 @@ def chance_level(
     """
     models = random_controls(baseline, seeds)
     return score_many(baseline, models, images, labels, **options)
+
+
+def shuffled_level(
+    baseline: nn.Module,
+    images: Images,
+    labels: Tensor | None = None,
+    *,
+    seed: int,
+    **options: Unpack[Options],
+) -> pd.DataFrame:
+    """Score the baseline's maps against its maps of other images, drawn at random.
+
+    No image is compared with itself. Predictions and confidences stay those of the image, so PE
+    tells the overlap of the maps alone. All maps are in memory at once, float32 at the size of the
+    images.
+
+    Arguments and errors are those of `score_many`, and ValueError if there are fewer than two
+    images; `model` in the rows is "maps of other images".
+    """
+    models = {SHUFFLED: baseline}
+    # Only validates the arguments.
+    stream(baseline, models, images, labels, **options)
+    resolved = resolve_options(options)
+    batches = Batches(images, labels, resolved["transform"])
+    return Comparison(baseline, models, resolved).with_shuffled_maps(SHUFFLED, batches, seed)
 
 
 def fine_tuned_controls(

@@ -93,15 +93,19 @@ class CachedTrainer:
         not in the store. `options` are those of `scoring.score_many`.
         """
 
-        def compute() -> dict[str, Any]:
+        def compute() -> pd.DataFrame:
             built = {name: build() for name, build in models.items()}
             batches = []
             for batch in scoring.stream(baseline, built, images, progress=False, **options):
                 self.progress.check()
                 batches.append(batch)
-            return _to_tensors(pd.concat(batches, ignore_index=True))
+            return pd.concat(batches, ignore_index=True)
 
-        return _to_table(self.cached(step, compute))
+        return self.cached_rows(step, compute)
+
+    def cached_rows(self, step: Step, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """Return rows of scores, from the store or computed now."""
+        return _to_table(self.cached(step, lambda: _to_tensors(compute())))
 
     def _result(self, step: Step, compute: Callable[[], Any]) -> StoredResult:
         self.progress.check()

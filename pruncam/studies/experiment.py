@@ -15,7 +15,7 @@ from pruncam._core.seeds import derive
 from pruncam._core.store import Step
 from pruncam.datasets import ImageSet
 from pruncam.profiles import DatasetSpec
-from pruncam.scoring.controls import CHANCE, FLOOR, random_control
+from pruncam.scoring.controls import CHANCE, FLOOR, SHUFFLED, random_control, shuffled_level
 from pruncam.studies.cached_trainer import CachedTrainer, weights_of
 from pruncam.studies.config import PruningConfig, plain_schedule
 from pruncam.training import Checkpoint, Inputs, Recipe, accuracy
@@ -23,6 +23,8 @@ from pruncam.training import reference as reference_training
 
 # The network by the size of the images (Sp2PS, Figure 3; complexity paper, Figures 2 and 3).
 PLAIN_NETWORKS = {32: networks.cifar_net, 96: networks.stl_net}
+
+_SHUFFLED_VERSION = 1  # raised by hand when the code of the step changes its result
 
 
 @dataclass(frozen=True)
@@ -270,6 +272,32 @@ class Experiment(ABC):
         rows = pd.concat(tables, ignore_index=True)
         rows.insert(0, "dataset", self.dataset)
         return rows
+
+    def shuffled_scores(self) -> pd.DataFrame:
+        """Return a row per CAM method and test image: its map against that of another image.
+
+        The columns are those of `scores`.
+        """
+        inputs = self.baseline_inputs() | {
+            "test": self.test.checksum,
+            "methods": list(self.config.methods),
+            "target_layer": self.spec.target_layer,
+            "seed": self.config.seed,
+        }
+        step = Step(f"{self.study}-shuffled-maps", _SHUFFLED_VERSION, inputs)
+        rows = self.trainer.cached_rows(step, self._score_shuffled)
+        return rows.assign(dataset=self.dataset, rule=SHUFFLED, rate=0.0, seed=self.config.seed)
+
+    def _score_shuffled(self) -> pd.DataFrame:
+        return shuffled_level(
+            self.baseline,
+            self.test,
+            seed=self.config.seed,
+            methods=self.config.methods,
+            target_layer=self.spec.target_layer,
+            transform=self.prepare,
+            progress=False,
+        )
 
     def _scores_of(self, group: list[Variant]) -> pd.DataFrame:
         """Return the rows of variants that are scored in one pass."""

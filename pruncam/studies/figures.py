@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from pruncam import cams
 from pruncam.report import plots
-from pruncam.scoring.controls import CHANCE, FLOOR
+from pruncam.scoring.controls import CHANCE, FLOOR, SHUFFLED
+from pruncam.studies.paired_scores import MOSTLY
 from pruncam.studies.samples import Sample
 
 
@@ -106,12 +107,16 @@ def score_against_rate(
     score: tuple[str, str],
     *,
     xlabel: str,
+    printed: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
 ) -> Figure:
     """Draw accuracy and a score of every CAM method against the pruning rate.
 
-    Bands show the noise floor (fine-tuning alone), dotted lines the chance level. `tables` has
-    "curves" and "controls" (`studies.score_tables`); `score` is (column, title).
+    The curve of a score starts at rate 0 with fine-tuning alone, so that its fall is due to
+    pruning. Bands show the noise floor (fine-tuning alone), dotted lines the chance level. `tables`
+    has "curves" and "controls" (`studies.score_tables`); `score` is (column, title); `printed`
+    maps "accuracy" and CAM methods to the points (rates in %, values) that the paper prints.
     """
+    printed = printed or {}
     column, title = score
     curves = tables["curves"][tables["curves"]["dataset"] == dataset]
     controls = tables["controls"][tables["controls"]["dataset"] == dataset]
@@ -120,31 +125,54 @@ def score_against_rate(
     for method in of_rule["method"].unique():
         of_method = of_rule[of_rule["method"] == method]
         references = curves[curves["method"] == method]
-        chance = references.loc[references["rule"] == CHANCE, column]
-        is_floor = (controls["method"] == method) & (controls["rule"] == FLOOR)
+        of_controls = controls[controls["method"] == method]
         floor = references[references["rule"] == FLOOR]
+        floor_seeds = of_controls.loc[of_controls["rule"] == FLOOR, column]
+        points = pd.concat([floor, of_method])
         series[cams.METHODS[method].title] = plots.Series(
-            x=[0, *(100 * of_method["rate"])],
-            y=[1, *of_method[column]],
-            low=[1, *of_method[f"{column}_low"]],
-            high=[1, *of_method[f"{column}_high"]],
+            x=100 * points["rate"],
+            y=points[column],
+            low=points[f"{column}_low"],
+            high=points[f"{column}_high"],
             colour=cams.METHODS[method].colour,
-            floor=_floor_band(floor, controls.loc[is_floor, column], column),
-            chance=chance.iloc[0] if len(chance) else None,
+            floor=floor_band(floor, floor_seeds, column),
+            chance=drawn_chance(of_controls, column),
+            printed=printed.get(method, ((), ())),
         )
     labels = (xlabel, "accuracy, %", title)
-    return plots.against_rate(_accuracy_series(of_rule), series, labels=labels)
+    accuracy = _accuracy_series(of_rule, printed.get("accuracy", ((), ())))
+    return plots.against_rate(accuracy, series, labels=labels)
 
 
-def _accuracy_series(curves: pd.DataFrame) -> plots.Series:
+def _accuracy_series(
+    curves: pd.DataFrame, printed: tuple[Sequence[float], Sequence[float]]
+) -> plots.Series:
     """Return accuracy against rate, from the curves of one CAM method."""
     once = curves[curves["method"] == curves["method"].iloc[0]]
     baseline = (once["accuracy"] + once["acc_drop"]).iloc[0]
-    rates = [0, *(100 * once["rate"])]
-    return plots.Series(rates, [baseline, *once["accuracy"]], colour=plots.BLUE)
+    return plots.Series(
+        x=[0, *(100 * once["rate"])],
+        y=[baseline, *once["accuracy"]],
+        low=[baseline, *once["accuracy_low"]],
+        high=[baseline, *once["accuracy_high"]],
+        colour=plots.BLUE,
+        printed=printed,
+    )
 
 
-def _floor_band(mean: pd.DataFrame, seeds: pd.Series, column: str) -> tuple[float, float] | None:
+def drawn_chance(controls: pd.DataFrame, column: str) -> float | None:
+    """Return the mean score of random networks; of shuffled maps if most of theirs are empty.
+
+    `controls` are the rows of one CAM method. None if neither was measured.
+    """
+    random_networks = controls[controls["rule"] == CHANCE]
+    if len(random_networks) and random_networks["pruned_empty"].mean() <= MOSTLY:
+        return random_networks[column].mean()
+    shuffled = controls.loc[controls["rule"] == SHUFFLED, column]
+    return shuffled.mean() if len(shuffled) else None
+
+
+def floor_band(mean: pd.DataFrame, seeds: pd.Series, column: str) -> tuple[float, float] | None:
     """Return the range of all seeds and of the interval of their mean; None without a floor."""
     if mean.empty:
         return None

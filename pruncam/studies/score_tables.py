@@ -8,7 +8,7 @@ import pandas as pd
 
 from pruncam import metrics
 from pruncam._core.seeds import derive
-from pruncam.statistics import bootstrap_means
+from pruncam.statistics import bootstrap_means, proportion_interval
 from pruncam.studies.config import PruningConfig
 from pruncam.studies.paired_scores import CONTROLS
 
@@ -29,7 +29,11 @@ def with_nonempty(rows: pd.DataFrame, scores: Sequence[str]) -> tuple[pd.DataFra
 
 
 def accuracies(config: PruningConfig, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per model: accuracy in %, and its drop from the baseline's, in points."""
+    """Return a row per model: accuracy in %, and its drop from the baseline's, in points.
+
+    The interval of the accuracy is Wilson's. A model has collapsed if it lost more than half of the
+    baseline's accuracy above that of always naming the most common class.
+    """
     once = rows[rows["method"] == config.methods[0]]
     groups = once.groupby(["dataset", "rule", "rate", "seed"], sort=False)
     return pd.DataFrame([_accuracy(key, part) for key, part in groups])
@@ -40,6 +44,9 @@ def _accuracy(key: tuple, part: pd.DataFrame) -> dict[str, object]:
     baseline = 100 * (part["baseline_prediction"] == part["label"]).mean()
     pruned = 100 * (part["pruned_prediction"] == part["label"]).mean()
     same = 100 * (part["baseline_prediction"] == part["pruned_prediction"]).mean()
+    correct = int((part["pruned_prediction"] == part["label"]).sum())
+    interval = proportion_interval(correct, len(part))
+    guess = 100 * part["label"].value_counts(normalize=True).max()
     return {
         "dataset": dataset,
         "rule": rule,
@@ -48,16 +55,19 @@ def _accuracy(key: tuple, part: pd.DataFrame) -> dict[str, object]:
         "images": len(part),
         "baseline": baseline,
         "accuracy": pruned,
+        "accuracy_low": 100 * interval.low,
+        "accuracy_high": 100 * interval.high,
         "acc_drop": baseline - pruned,
         "same_prediction": same,
+        "collapsed": pruned - guess < (baseline - guess) / 2,
     }
 
 
 def curves(config: PruningConfig, rows: pd.DataFrame, models: pd.DataFrame) -> pd.DataFrame:
     """Return accuracy and every score by data set, rule, rate and CAM method, with intervals.
 
-    Scores are means over images and seeds; intervals resample images. `models` is the table of
-    `accuracies`.
+    Accuracy and scores are means over images and seeds; intervals resample images. `models` is the
+    table of `accuracies`.
     """
     table = []
     keys = ["dataset", "rule", "rate", "method"]
@@ -68,6 +78,7 @@ def curves(config: PruningConfig, rows: pd.DataFrame, models: pd.DataFrame) -> p
         row = dict(zip(keys, key, strict=True)) | {"seeds": len(of_model)}
         for name in ("accuracy", "acc_drop", "same_prediction"):
             row[name] = of_model[name].mean()
+        row["collapsed"] = of_model["collapsed"].mean() > 0.5
         seed = derive(config.seed, "images", *key)
         table.append(row | _score_intervals(part, config.bootstrap, seed, len(of_model)))
     return pd.DataFrame(table)
@@ -76,11 +87,12 @@ def curves(config: PruningConfig, rows: pd.DataFrame, models: pd.DataFrame) -> p
 def _score_intervals(part: pd.DataFrame, samples: int, seed: int, seeds: int) -> dict[str, float]:
     """Return mean, interval and standard deviation over seeds of every score."""
     part, averaged = with_nonempty(part, _SCORES)
+    part = part.assign(correct=100.0 * (part["pruned_prediction"] == part["label"]))
     means = part[averaged].mean()
-    by_image = part.groupby("image")[_SCORES].mean().to_numpy(dtype=float)
+    by_image = part.groupby("image")[[*_SCORES, "correct"]].mean().to_numpy(dtype=float)
     by_seed = part.groupby("seed")[_SCORES].mean()
-    columns = {}
-    intervals = bootstrap_means(by_image, samples=samples, seed=seed)
+    *intervals, accuracy = bootstrap_means(by_image, samples=samples, seed=seed)
+    columns = {"accuracy_low": accuracy.low, "accuracy_high": accuracy.high}
     for name, interval in zip(_SCORES, intervals, strict=True):
         columns[name] = interval.value
         columns[f"{name}_low"] = interval.low
@@ -111,6 +123,7 @@ def drops(config: PruningConfig, rows: pd.DataFrame, models: pd.DataFrame) -> pd
                     "rate": model.rate,
                     "seed": model.seed,
                     "acc_drop": model.acc_drop,
+                    "collapsed": model.collapsed,
                 }
                 table.append(row | _score_drops(scores) | {"dataset": dataset})
     return pd.DataFrame(table)
@@ -170,7 +183,7 @@ def by_baseline(rows: pd.DataFrame, replicates: Sequence[pd.DataFrame]) -> pd.Da
 
 
 def controls(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return each seed's mean scores of fine-tuning alone and of random weights."""
+    """Return each seed's mean scores of fine-tuning alone, random weights and shuffled maps."""
     keys = ["dataset", "rule", "seed", "method"]
     table, columns = with_nonempty(rows[rows["rule"].isin(CONTROLS)], _SCORES)
     return table.groupby(keys, observed=True)[columns].mean().reset_index()

@@ -26,6 +26,7 @@ from pruncam.studies.cached_trainer import CachedTrainer, computing_facts
 from pruncam.studies.config import PruningConfig
 from pruncam.studies.experiment import Experiment
 from pruncam.studies.original_data import stands_in
+from pruncam.studies.paired_scores import CONTROLS, PairedScores
 from pruncam.training import resolve_precision
 
 ConfigType = TypeVar("ConfigType")
@@ -149,8 +150,18 @@ class Study(ABC, Generic[ConfigType]):
         return [e.dataset for e in self.experiments if stands_in(e.dataset, e.train, e.test)]
 
     @property
+    def other_images(self) -> list[str]:
+        """The stand-ins that are not even re-encoded or resized images of the paper's data set."""
+        return self.stand_ins
+
+    @property
     def too_weak(self) -> dict[str, str]:
         """The data sets whose baseline is too weak for any claim, with the reason."""
+        return {}
+
+    @property
+    def baseline_accuracy(self) -> dict[str, float]:
+        """The accuracy of the baselines on all test images in %, by data set."""
         return {}
 
     @property
@@ -164,7 +175,9 @@ class Study(ABC, Generic[ConfigType]):
             claim_report.read_statements(self.name),
             self.findings(tables),
             stand_ins=self.stand_ins,
+            other_images=self.other_images,
             too_weak=self.too_weak,
+            accuracies=self.baseline_accuracy,
         )
 
     def facts(self) -> dict[str, Any]:
@@ -205,11 +218,13 @@ def _firm_verdicts(claims: list[Claim]) -> list[str]:
 class Measurement:
     """The measurements of a pruning study on one data set.
 
-    `rows` has the scores by image; `tables` are parts of tables of the study, by name; `extras`
-    holds everything else, by name.
+    `rows` has the scores by image, `shuffled` those of the baseline's maps against its maps of
+    other images; `tables` are parts of tables of the study, by name; `extras` holds everything
+    else, by name.
     """
 
     rows: pd.DataFrame
+    shuffled: pd.DataFrame
     tables: Tables
     extras: dict[str, Any] = field(default_factory=dict)
 
@@ -298,6 +313,25 @@ class PruningStudy(Study[PruningConfigType], Generic[PruningConfigType, Experime
     def rows(self) -> pd.DataFrame:
         """The scores by image of all data sets."""
         return pd.concat([m.rows for m in self.measurements.values()], ignore_index=True)
+
+    @property
+    def control_rows(self) -> pd.DataFrame:
+        """The scores by image of all controls of all data sets."""
+        rows = self.rows
+        controls = rows[rows["rule"].isin(CONTROLS)]
+        shuffled = [m.shuffled for m in self.measurements.values()]
+        return pd.concat([controls, *shuffled], ignore_index=True)
+
+    @cached_property
+    def paired_scores(self) -> PairedScores:
+        """The scores of all models by training of the baseline."""
+        shuffled = [m.shuffled for m in self.measurements.values()]
+        trainings = [pd.concat([self.rows, *shuffled], ignore_index=True)]
+        for seed in self.config.baseline_seeds:
+            pairs = zip(self.replicates, self.replicate_rows, strict=True)
+            of_seed = [rows for replicate, rows in pairs if replicate.baseline_seed == seed]
+            trainings.append(pd.concat(of_seed, ignore_index=True))
+        return PairedScores(self.config, trainings)
 
     def measured_tables(self) -> Tables:
         """Return the measured tables, joined over the data sets that have them."""
