@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,8 @@ from spectral_metric.estimator import CumulativeGradientEstimator
 
 from pruncam import complexity
 from pruncam.complexity import _neighbours
-from pruncam.complexity._neighbours import nearest
+from pruncam.complexity._neighbours import join, search
+from pruncam.complexity._places import fill_places
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
@@ -39,6 +41,11 @@ def reference(features, labels, k, indices=None):
     samples = {c: features[drawn] for c, drawn in estimator.class_indices.items()}
     estimator.compute(features, labels, samples)
     return estimator
+
+
+def nearest(points, rows, k):
+    """Return the indices of the neighbours, (Q, k)."""
+    return join(search(points, rows, k)).indices
 
 
 def assert_same(ours, theirs):
@@ -98,6 +105,26 @@ def test_it_is_spectral_metric_on_handwritten_digits():
     ours = complexity.csg(features, digits.target, samples_per_class=50)
     assert_same(ours, reference(features, digits.target, 5, ours.indices))
     assert 0 < ours.value < 0.5
+
+
+@pytest.mark.parametrize("k", [3, 5])
+def test_on_tied_digits_it_is_the_mean_of_spectral_metric_over_ways_to_break_the_ties(k):
+    # Of 1,797 digits with 17 grey levels, some neighbours are equally far. Jitter breaks the ties
+    # at random. The rows of the shares are linear in the ties, so their mean is known.
+    digits = load_digits()
+    features, labels = digits.data / 16, digits.target
+    ours = complexity.csg(features, labels, samples_per_class=None, k=k)
+    generator = np.random.default_rng(0)
+    theirs = [
+        reference(features + generator.normal(scale=1e-9, size=features.shape), labels, k)
+        for _ in range(10)
+    ]
+    shares = np.array([estimator.S for estimator in theirs])
+    assert shares.std(axis=0).max() > 1e-4, "no ties, so nothing is tested"
+    error = shares.std(axis=0, ddof=1) / math.sqrt(len(shares))
+    assert (np.abs(ours.neighbours - shares.mean(axis=0)) <= 5 * error + 1e-12).all()
+    csgs = [float(estimator.csg[0]) for estimator in theirs]
+    assert min(csgs) < ours.value < max(csgs)
 
 
 # ---------------------------------------------------------------- values by hand
@@ -240,12 +267,58 @@ def test_neighbours_among_few_values_equal_those_by_all_distances(dimensions, da
     assert torch.equal(nearest(points, rows, k), by_all_distances(points, rows, k))
 
 
+def ties_by_all_distances(points, rows, k):
+    """Every row with every further point that is as far as the k-th neighbour, as pairs."""
+    points, pairs = points.double().numpy(), []
+    for place, row in enumerate(rows.tolist()):
+        distances = ((points - points[row]) ** 2).sum(1)
+        distances[row] = np.inf
+        order = np.lexsort((np.arange(len(points)), distances))
+        farthest = distances[order[k - 1]]
+        pairs += [(place, int(other)) for other in order[k:] if distances[other] == farthest]
+    return pairs
+
+
+@pytest.mark.parametrize("dimensions", [2, 8, 9, 40])
+@pytest.mark.parametrize("kind", ["grid", "copies", "one point", "random"])
+def test_all_ties_at_the_last_place_are_found(kind, dimensions):
+    points, rows = set_of_points(kind, dimensions, torch.float32), torch.arange(0, 2000, 97)
+    for k in (1, 5):
+        found = join(search(points, rows, k))
+        expected = ties_by_all_distances(points, rows, k)
+        assert sorted(zip(found.rows.tolist(), found.further.tolist(), strict=True)) == expected
+        assert bool(expected) == (kind != "random")
+        squared = (points[found.indices] - points[rows][:, None]).double().square().sum(2)
+        assert torch.equal(found.tied[:, 1:], squared[:, 1:] == squared[:, :-1])
+        assert not found.tied[:, 0].any()
+
+
+def test_rounding_unties_no_neighbours():
+    # Two sums of the same squares in another order, equal but for rounding.
+    near = np.array([0.1, 0.2, 0.6])
+    features = np.stack([np.zeros(3), near, near[::-1], np.full(3, 9.0), np.full(3, 8.0)])
+    squares = torch.from_numpy(features).square().sum(1)
+    assert squares[1] != squares[2], "no trap, so nothing is tested"
+    assert complexity.csg(features, list("aabab"), k=1).foreign[0] == 1 / 2
+
+
 def test_blocks_do_not_show(monkeypatch):
-    points, rows = set_of_points("grid", 12, torch.float32), torch.arange(0, 2000, 3)
-    whole = nearest(points, rows, 7)
-    for name, size in {"_SCORES": 7000, "_PAIRS": 50, "_CHUNK": 17}.items():
+    rows = torch.arange(0, 2000, 3)
+    sets = [set_of_points("grid", dimensions, torch.float32) for dimensions in (2, 12)]
+    whole = [join(search(points, rows, 7)) for points in sets]
+    sizes = {"_SCORES": 7000, "_TIES": 9000, "_PAIRS": 50, "_CHUNK": 17, "_ANEW": 3}
+    for name, size in sizes.items():
         monkeypatch.setattr(_neighbours, name, size)
-    assert torch.equal(nearest(points, rows, 7), whole)
+    for points, expected in zip(sets, whole, strict=True):
+        blocks = list(search(points, rows, 7))
+        assert len(blocks) > 100
+        found = join(blocks)
+        for name in ("points", "indices", "tied"):
+            assert torch.equal(getattr(found, name), getattr(expected, name)), name
+        pairs = [
+            sorted(zip(f.rows.tolist(), f.further.tolist(), strict=True)) for f in (found, expected)
+        ]
+        assert pairs[0] == pairs[1]
 
 
 def test_precision_that_the_user_lowered_changes_nothing_and_stays():
@@ -315,16 +388,74 @@ def test_only_who_is_near_whom_matters(dimensions, data):
     np.testing.assert_allclose(1 - result.neighbours.diagonal(), shares, atol=1e-12)
 
 
-def test_the_order_of_the_points_does_not_matter():
-    features, labels = clouds(dimensions=12)
-    order = np.random.default_rng(1).permutation(len(labels))
-    result = complexity.csg(features, labels, samples_per_class=None)
-    shuffled = complexity.csg(features[order], labels[order], samples_per_class=None)
+def places_by_hand(features, labels, k):
+    """Foreign shares (N,) and class shares (K, K) in fractions; features are integers."""
+    classes = sorted(set(labels.tolist()))
+    foreign, shares = [], np.full((len(classes), len(classes)), Fraction(0))
+    for own, label in enumerate(labels):
+        squared = ((features - features[own]) ** 2).sum(1).tolist()
+        others = [(squared[i], c) for i, c in enumerate(labels) if i != own]
+        farthest = sorted(d for d, _ in others)[k - 1]
+        nearer = [c for d, c in others if d < farthest]
+        tied = [c for d, c in others if d == farthest]
+        share = Fraction(k - len(nearer), len(tied))
+        of_class = [nearer.count(c) + share * tied.count(c) for c in classes]
+        shares[classes.index(label)] += of_class
+        foreign.append(1 - of_class[classes.index(label)] / k)
+    return foreign, shares / shares.sum(axis=1, keepdims=True)
+
+
+@st.composite
+def tied_sets(draw, dimensions):
+    """Integer features with many ties and duplicates, labels of two classes or more, and k."""
+    size = draw(st.integers(4, 30))
+    few_values = st.integers(0, draw(st.integers(0, 3)))
+    features = draw(arrays.arrays(np.int64, (size, dimensions), elements=few_values))
+    labels = np.array(draw(st.lists(st.integers(0, 2), min_size=size, max_size=size)))
+    labels[:2] = 0, 1
+    return features, labels, draw(st.integers(1, min(size - 1, 12)))
+
+
+@pytest.mark.parametrize("dimensions", [2, 10])
+@settings(max_examples=60)
+@given(data=st.data())
+def test_tied_neighbours_share_the_places_that_are_left(dimensions, data):
+    features, labels, k = data.draw(tied_sets(dimensions))
+    result = complexity.csg(features, labels, samples_per_class=None, k=k)
+    foreign, shares = places_by_hand(features, labels, k)
+    expected = np.array(foreign, dtype=float)[result.indices]
+    np.testing.assert_allclose(result.foreign, expected, atol=1e-12)
+    np.testing.assert_allclose(result.neighbours, shares.astype(float), atol=1e-12)
+
+
+@pytest.mark.parametrize(("dimensions", "volume"), [(2, False), (2, True), (10, False)])
+@settings(max_examples=60)
+@given(data=st.data())
+def test_the_order_of_the_points_changes_nothing_even_among_duplicates(dimensions, volume, data):
+    features, labels, k = data.draw(tied_sets(dimensions))
+    features = features / 100 if data.draw(st.booleans()) else features  # below the least volume
+    order = np.array(data.draw(st.permutations(range(len(labels)))))
+    options = {"samples_per_class": None, "volume": volume}
+    result = complexity.csg(features, labels, k=k, **options)
+    shuffled = complexity.csg(features[order], labels[order], k=k, **options)
     assert shuffled.value == pytest.approx(result.value, abs=1e-9)
-    assert (
-        shuffled.foreign[np.argsort(order[shuffled.indices])]
-        == result.foreign[np.argsort(result.indices)]
-    ).all()
+    np.testing.assert_allclose(shuffled.neighbours, result.neighbours, atol=1e-12)
+    by_point = np.empty(len(labels))
+    by_point[order[shuffled.indices]] = shuffled.foreign
+    np.testing.assert_allclose(by_point[result.indices], result.foreign, atol=1e-12)
+    search = complexity.neighbourhoods(features[order], labels[order], k=min(12, len(labels) - 1))
+    assert search.csg(k=k, **options).value == pytest.approx(result.value, abs=1e-9)
+
+
+def test_shuffled_digits_have_the_same_complexity():
+    digits = load_digits()
+    order = np.random.default_rng(1).permutation(len(digits.target))
+    for k in (1, 3, 5):
+        result = complexity.csg(digits.data, digits.target, samples_per_class=None, k=k)
+        shuffled = complexity.csg(
+            digits.data[order], digits.target[order], samples_per_class=None, k=k
+        )
+        assert shuffled.value == pytest.approx(result.value, abs=1e-12)
 
 
 # ---------------------------------------------------------------- samples
@@ -412,13 +543,29 @@ def test_a_point_is_not_its_own_neighbour_but_its_duplicate_is():
     features, labels = np.array([0.0, 0, 1, 5, 6]), np.array([0, 1, 0, 1, 1])
     result = complexity.csg(features, labels, k=1)
     assert result.indices.tolist() == [0, 2, 1, 3, 4]
-    assert result.foreign.tolist() == [1, 0, 1, 0, 0]
+    # The two at 0 are equally far from 1 and share its place.
+    assert result.foreign.tolist() == [1, 1 / 2, 1, 0, 0]
 
 
-def test_equal_distances_are_taken_in_the_order_of_the_points():
-    features, labels = np.array([0.0, 1, -1, 1, 9]), np.array([0, 1, 0, 0, 1])
-    assert complexity.csg(features, labels, k=1).foreign[0] == 1  # of 1, -1 and 1 the first
-    assert complexity.csg(features, labels, k=2).foreign[0] == 1 / 2
+def test_neighbours_at_equal_distances_share_places():
+    features, labels = np.array([0.0, 1, -1, 1, 9, 0.5]), np.array([0, 1, 0, 0, 1, 1])
+    # 0.5 is the nearest to 0; of 1, -1 and 1 one is of the other class.
+    assert complexity.csg(features, labels, k=1).foreign[0] == 1
+    assert complexity.csg(features, labels, k=2).foreign[0] == pytest.approx((1 + 1 / 3) / 2)
+    assert complexity.csg(features, labels, k=3).foreign[0] == pytest.approx((1 + 2 / 3) / 3)
+    assert complexity.csg(features, labels, k=4).foreign[0] == 2 / 4
+
+
+def test_the_box_holds_all_that_share_a_place():
+    # (1, 0) is the nearest to (0, 0); (0, 2) and (2, 0) share the second place: 4 x 4, a quarter of
+    # which is 1 x 1. With k = 1 it reaches only to (1, 0), with k = 4 also to (3, 0).
+    points = torch.tensor([[0.0, 0], [2, 0], [1, 0], [0, 2], [3, 0]])
+    for listed in (1, 2, 3, 4):  # the ties are in the list or beyond it
+        found = join(search(points, torch.tensor([0]), listed))
+        expected = {1: [0.5, 0], 2: [1, 1], 3: [1, 1], 4: [1.5, 1]}
+        for k in range(1, listed + 1):
+            places = fill_places(found, np.zeros(5, int), k, points.numpy() / 2)
+            assert places.quarters.tolist() == [expected[k]]
 
 
 def test_bytes_do_not_wrap_round():
@@ -451,14 +598,14 @@ def test_volumes_beyond_float64_stay_finite(scale):
 
 @pytest.mark.parametrize("dimensions", [2, 20])
 def test_a_set_of_one_image_is_defined(dimensions):
-    # All distances are 0, so the neighbours are the first points: of the first class except the
-    # first itself.
+    # All distances are 0, so the 11 others share the three places: 5 of the own class, 6 of the
+    # other one. The rows of the shares differ by 1/11.
     features, labels = np.ones((12, dimensions), np.float32), np.repeat([0, 1], 6)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         result = complexity.csg(features, labels, k=3, volume=dimensions == 2)
-    assert result.value == 1
-    assert result.foreign.tolist() == [0] * 6 + [1] * 6
+    assert result.value == pytest.approx(10 / 11)
+    assert result.foreign.tolist() == pytest.approx([6 / 11] * 12)
 
 
 def test_a_class_of_one_point_gives_one_sample():

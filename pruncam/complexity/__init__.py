@@ -2,5 +2,6 @@
 
 from pruncam.complexity._csg import CSG, csg
 from pruncam.complexity._neighbourhoods import Neighbourhoods, neighbourhoods
+from pruncam.complexity._neighbours import Neighbours
 
-__all__ = ["CSG", "Neighbourhoods", "csg", "neighbourhoods"]
+__all__ = ["CSG", "Neighbourhoods", "Neighbours", "csg", "neighbourhoods"]

@@ -10,7 +10,8 @@ from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from pruncam._core import seeds
-from pruncam.complexity._neighbours import nearest
+from pruncam.complexity._neighbours import search
+from pruncam.complexity._places import Places, fill_places, join_places
 from pruncam.complexity._validation import (
     as_classes,
     as_points,
@@ -81,7 +82,8 @@ def csg(
     overlap. The values equal those of `spectral_metric` 0.6.1 for the same samples: with `volume`
     in up to three dimensions, and without it wherever the Parzen volume there is at its minimum, as
     it is for images with pixels in [0, 1]. Unlike `spectral_metric`, this excludes a sample from
-    its own neighbours by index, orders equal distances by index, and uses no global random state.
+    its own neighbours by index, and uses no global random state. Neighbours at equal distances
+    share the places that nearer ones leave, so the order of the points has no effect.
 
     Parameters
     ----------
@@ -97,8 +99,8 @@ def csg(
         Number of neighbours of each sample.
     volume : bool
         Weigh each sample by the density of its neighbourhood: 1 over the volume of the centred box
-        that holds its neighbours, which is taken as at least 1e-4. It depends on the unit of the
-        features, and needs at most 3 dimensions.
+        that holds its neighbours and their ties, which is taken as at least 1e-4. It depends on the
+        unit of the features, and needs at most 3 dimensions.
     seed : int
 
     Returns
@@ -127,31 +129,31 @@ def csg(
     check_set(points, classes, codes, k)
     if volume:
         check_volume(points.shape[1])
-    drawn = draw_samples(codes, samples_per_class, seed)
+    drawn = draw_samples(members_of(codes), samples_per_class, seed)
     rows = torch.from_numpy(np.concatenate(drawn))
-    neighbours = nearest(points, rows.to(points.device), k)
-    volume_points = points.cpu() if volume else None
-    return csg_of_neighbours(classes, codes, drawn, neighbours.cpu(), volume_points)
+    halves = points.cpu().double().numpy() / 2 if volume else None
+    blocks = search(points, rows, k)
+    places = join_places(fill_places(block, codes, k, halves) for block in blocks)
+    return csg_of_places(classes, codes, drawn, places, k)
 
 
-def csg_of_neighbours(
+def csg_of_places(
     classes: np.ndarray,
     codes: np.ndarray,
     drawn: list[np.ndarray],
-    neighbours: Tensor,
-    points: Tensor | None,
+    places: Places,
+    k: int,
 ) -> CSG:
-    """Return the CSG from the samples of each class and the indices of their neighbours (S, k).
+    """Return the CSG from the samples of each class and who fills the k places next to each.
 
-    The samples are weighed by density if `points` are passed.
+    The samples are weighed by density if the places have boxes.
     """
     indices = np.concatenate(drawn)
     sample_codes = codes[indices]
-    neighbour_codes = codes[neighbours.numpy()]
-    weights = np.ones(len(indices))
-    if points is not None:
-        weights = _densities(points, indices, neighbours, sample_codes)
-    shares = _class_shares(sample_codes, neighbour_codes, weights, len(classes))
+    densities = np.ones(len(indices))
+    if places.quarters is not None:
+        densities = _densities(places.quarters, sample_codes)
+    shares = places.shares(sample_codes, densities, len(classes))
     # Between rows that sum to 1, the Bray-Curtis dissimilarity is half the city-block distance.
     similarity = 1 - cdist(shares, shares, "cityblock") / 2
     eigenvalues = _laplacian_spectrum(similarity)
@@ -163,46 +165,44 @@ def csg_of_neighbours(
         classes=classes,
         samples=np.array([len(members) for members in drawn]),
         indices=indices,
-        foreign=(neighbour_codes != sample_codes[:, None]).mean(axis=1),
+        foreign=places.foreign(sample_codes, k),
     )
 
 
+def members_of(codes: np.ndarray) -> list[np.ndarray]:
+    """Return the ascending indices of the points of each class."""
+    small = codes.astype(np.min_scalar_type(int(codes.max())))  # NumPy sorts 16 bits in linear time
+    by_class = np.argsort(small, kind="stable")
+    boundaries = np.cumsum(np.bincount(codes))[:-1]
+    return np.split(by_class, boundaries)
+
+
 def draw_samples(
-    codes: np.ndarray,
+    members: list[np.ndarray],
     samples_per_class: int | None,
     seed: int,
 ) -> list[np.ndarray]:
-    """Return the ascending indices of the samples of each class.
+    """Return the ascending indices of the samples of each class, from those of all its points.
 
     The draw of one class does not depend on the other classes.
     """
-    by_class = np.argsort(codes, kind="stable")
-    boundaries = np.cumsum(np.bincount(codes))[:-1]
     drawn = []
-    for code, members in enumerate(np.split(by_class, boundaries)):
-        if samples_per_class is not None and samples_per_class < len(members):
+    for code, points in enumerate(members):
+        if samples_per_class is not None and samples_per_class < len(points):
             generator = seeds.generator(seed, "csg", code)
-            order = torch.randperm(len(members), generator=generator).numpy()
-            members = np.sort(members[order[:samples_per_class]])
-        drawn.append(members)
+            order = torch.randperm(len(points), generator=generator).numpy()
+            points = np.sort(points[order[:samples_per_class]])
+        drawn.append(points)
     return drawn
 
 
-def _densities(
-    points: Tensor,
-    indices: np.ndarray,
-    neighbours: Tensor,
-    codes: np.ndarray,
-) -> np.ndarray:
+def _densities(quarters: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Return 1 over the Parzen volume of each sample, relative to the maximum of its class.
 
-    The volume is that of the smallest box, centred on the sample, that holds its neighbours.
-    Relative values stay finite and do not all vanish.
+    The volume is that of the smallest box, centred on the sample, that holds its neighbours;
+    `quarters` are a quarter of the box along each dimension, (S, D). Relative values stay finite
+    and do not all vanish.
     """
-    points = points.double() / 2  # the difference of two float64 numbers may overflow
-    centres = points[torch.from_numpy(indices)]
-    distances = (points[neighbours] - centres[:, None]).abs()
-    quarters = distances.amax(1).numpy()  # a quarter of the box along each dimension
     dimensions = quarters.shape[1]
     with np.errstate(divide="ignore"):
         log_quarters = np.log(quarters)
@@ -211,20 +211,6 @@ def _densities(
     minima = np.full(codes.max() + 1, np.inf)
     np.minimum.at(minima, codes, log_volumes)
     return np.exp(minima[codes] - log_volumes)
-
-
-def _class_shares(
-    sample_codes: np.ndarray,
-    neighbour_codes: np.ndarray,
-    weights: np.ndarray,
-    classes: int,
-) -> np.ndarray:
-    """Return the weighted share of each class among the neighbours of each class, (K, K)."""
-    pairs = sample_codes[:, None] * classes + neighbour_codes
-    pair_weights = np.repeat(weights, neighbour_codes.shape[1])
-    counts = np.bincount(pairs.ravel(), pair_weights, classes**2)
-    counts = counts.reshape(classes, classes)
-    return counts / counts.sum(axis=1, keepdims=True)
 
 
 def _laplacian_spectrum(similarity: np.ndarray) -> np.ndarray:

@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from pruncam._core.validation import check_number
-from pruncam.complexity._csg import CSG, csg_of_neighbours, draw_samples
-from pruncam.complexity._neighbours import nearest
+from pruncam.complexity._csg import CSG, csg_of_places, draw_samples, members_of
+from pruncam.complexity._neighbours import Neighbours, join, search
+from pruncam.complexity._places import fill_places
 from pruncam.complexity._validation import (
     VOLUME_DIMENSIONS,
     as_classes,
@@ -20,31 +21,39 @@ from pruncam.complexity._validation import (
     check_set,
 )
 
-_ROWS = 4096  # of a search, between two reports of its progress
-
 
 @dataclass(frozen=True, eq=False)
 class Neighbourhoods:
     """The nearest neighbours of every point of a labelled set.
 
-    One search serves many CSGs, with any samples and any smaller k.
+    One search serves many CSGs, with any samples, any smaller k, and any other labels.
 
     Attributes
     ----------
     labels : array of shape (N,)
-    nearest : integer tensor of shape (N, k)
-        Indices of each point's neighbours, the nearest first.
+    neighbours : Neighbours
+        Those of all points, with all ties.
     points : tensor of shape (N, D), D at most 3, or None
         The features, which volumes need.
     """
 
     labels: np.ndarray
-    nearest: Tensor
+    neighbours: Neighbours
     points: Tensor | None = None
 
     @cached_property
     def _classes(self) -> tuple[np.ndarray, np.ndarray]:
         return as_classes(self.labels)
+
+    @cached_property
+    def _members(self) -> list[np.ndarray]:
+        _, codes = self._classes
+        return members_of(codes)
+
+    @cached_property
+    def _halves(self) -> np.ndarray | None:
+        """The points divided by 2, (N, D)."""
+        return None if self.points is None else self.points.double().numpy() / 2
 
     def csg(
         self,
@@ -60,7 +69,7 @@ class Neighbourhoods:
         """
         check_sampling(samples_per_class, volume, seed)
         check_number("k", k, whole=True, at_least=1)
-        searched = self.nearest.shape[1]
+        searched = self.neighbours.indices.shape[1]
         if k > searched:
             raise ValueError(
                 f"k must be at most {searched}, the number of neighbours searched, got {k}"
@@ -68,11 +77,11 @@ class Neighbourhoods:
         if volume and self.points is None:
             raise ValueError(f"volume is for at most {VOLUME_DIMENSIONS} dimensions: leave it off")
         classes, codes = self._classes
-        drawn = draw_samples(codes, samples_per_class, seed)
+        drawn = draw_samples(self._members, samples_per_class, seed)
         rows = torch.from_numpy(np.concatenate(drawn))
-        neighbours = self.nearest[rows, :k].long()
-        points = self.points if volume else None
-        return csg_of_neighbours(classes, codes, drawn, neighbours, points)
+        halves = self._halves if volume else None
+        places = fill_places(self.neighbours.select(rows), codes, k, halves)
+        return csg_of_places(classes, codes, drawn, places, k)
 
 
 def neighbourhoods(
@@ -105,15 +114,13 @@ def neighbourhoods(
     points = as_points(features)
     classes, codes = as_classes(labels)
     check_set(points, classes, codes, k)
-    parts = []
-    indices = torch.arange(len(points), device=points.device)
-    for rows in indices.split(_ROWS):
-        neighbours = nearest(points, rows, k)
-        parts.append(neighbours.cpu())
-        after_rows(len(rows))
+    blocks = []
+    for block in search(points, torch.arange(len(points)), k):
+        blocks.append(block)
+        after_rows(len(block.indices))
     has_volume = points.shape[1] <= VOLUME_DIMENSIONS
     return Neighbourhoods(
         labels=classes[codes],
-        nearest=torch.cat(parts),
+        neighbours=join(blocks),
         points=points.cpu() if has_volume else None,
     )

@@ -70,6 +70,24 @@ def _draws_of_view(experiment: CsgExperiment, view: View) -> pd.DataFrame:
     )
 
 
+def shuffled_draws(experiments: Sequence[CsgExperiment]) -> pd.DataFrame:
+    """Return a row per measurement of raw pixels with shuffled labels, as `draws` does."""
+    rows = []
+    for experiment in experiments:
+        settings = experiment.config.tried_settings
+        of_dataset = {
+            "dataset": experiment.dataset,
+            "classes": len(experiment.train.classes),
+            "same_data": same_data(experiment),
+        }
+        for split in SPLITS:
+            for (number, draw), csg in np.ndenumerate(experiment.shuffled_draws(split).numpy()):
+                k, samples = settings[number]
+                setting = {"split": split, "k": k, "samples": samples}
+                rows.append(of_dataset | setting | {"draw": draw, "csg": csg})
+    return pd.DataFrame(rows)
+
+
 def same_data(experiment: CsgExperiment) -> bool:
     """Return True if the images are those of the paper's data set, all of it."""
     return is_complete(experiment.dataset, experiment.train, experiment.test)
@@ -150,16 +168,22 @@ def _bounds(draws: pd.DataFrame, largest: int) -> tuple[float, float]:
 def sets(
     config: CsgConfig,
     settings: pd.DataFrame,
+    shuffled: pd.DataFrame,
     experiments: Sequence[CsgExperiment],
 ) -> pd.DataFrame:
-    """Return the CSG of every data set and split at the study's own settings."""
+    """Return the CSG of every data set and split at the study's own settings.
+
+    `shuffled_labels` is CSG where labels tell nothing, the mean of the table of `shuffled_draws`.
+    """
     raw = at_own_settings(of_raw_pixels(settings), config)
     by_split = rows_by_split(raw)
+    chance = at_own_settings(shuffled, config).groupby(["dataset", "split"])["csg"].mean()
     rows = []
     for experiment in experiments:
         for split in SPLITS:
             setting = by_split[experiment.dataset, split]
-            rows.append(_set_row(experiment, split, setting))
+            row = _set_row(experiment, split, setting)
+            rows.append(row | {"shuffled_labels": chance[experiment.dataset, split]})
     return pd.DataFrame(rows)
 
 

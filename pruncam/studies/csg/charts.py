@@ -1,10 +1,12 @@
 """Kinds of figure that the CSG study alone has: image rows, curves with spread, values by row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -12,9 +14,17 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from pruncam.report.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, style
 
-COLOURS = (BLUE, ORANGE, GREEN, PURPLE, GREY, "#56B4E9", "#E69F00")  # of data sets, in order
+# Of data sets, in order.
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, GREY, "#56B4E9", "#E69F00")
+MARKERS = "osD^vPX"
+_SPREAD = 1.12  # factor between the places of the first and the last curve at one x
 _MAX_TICKS = 8  # labelled values of a logarithmic axis
-_LEVEL_STYLES = {"train": "--", "test": ":"}  # by split; solid if it is not stated
+_LEVEL_STYLES = {"": "-", "train": "--", "test": ":"}  # by split; "" if it is not stated
+_LEVEL_NAMES = {
+    "": "printed, split not stated",
+    "train": "printed, training split",
+    "test": "printed, test split",
+}
 
 
 def image_rows(
@@ -68,39 +78,31 @@ class SpreadCurve:
     y: Sequence[float]
     spread: Sequence[float]
     colour: str
+    marker: str
     dashed: bool = False
 
 
-def curves(
-    panels: Mapping[str, Sequence[SpreadCurve]],
-    *,
-    ylabel: str,
-    log: bool = False,
-) -> Figure:
-    """Draw curves in panels with logarithmic x-axes, whose labels are the panels' names.
+def curves(panels: Mapping[str, Sequence[SpreadCurve]], *, ylabel: str) -> Figure:
+    """Draw curves in panels with logarithmic axes, whose x-labels are the panels' names.
 
-    Bars show one standard deviation.
+    Bars show one standard deviation. Points at the same x are drawn side by side.
     """
-    width = max(6.4, 4.2 * len(panels))
+    width = max(6.8, 4.4 * len(panels))
     with style():
-        figure = Figure(figsize=(width, 3.7), layout="constrained")
-        row = figure.subplots(1, len(panels), squeeze=False)[0]
+        figure = Figure(figsize=(width, 4), layout="constrained")
+        row = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
         handles: dict[str, ErrorbarContainer | Line2D] = {}
         for axes, (xlabel, panel) in zip(row, panels.items(), strict=True):
-            for curve in panel:
-                handles.setdefault(curve.name, _draw_curve(axes, curve))
-            yscale = "log" if log else "linear"
-            axes.set(xlabel=xlabel, ylabel=ylabel, xscale="log", yscale=yscale)
+            axes.set(xlabel=xlabel, xscale="log", yscale="log")
+            shifts = np.geomspace(_SPREAD**-0.5, _SPREAD**0.5, len(panel))
+            for curve, shift in zip(panel, shifts, strict=True):
+                handles.setdefault(curve.name, _draw_curve(axes, curve, shift))
             _label_values(axes, panel)
+            _label_in_numbers(axes.yaxis)
             axes.grid(alpha=0.25, linewidth=0.6)
+        row[0].set_ylabel(ylabel)
         if any(curve.dashed for panel in panels.values() for curve in panel):
-            handles["test split"] = Line2D(
-                [],
-                [],
-                color="black",
-                linestyle="--",
-                linewidth=1.4,
-            )
+            handles["test split"] = _test_split_handle()
         figure.legend(
             handles.values(),
             handles.keys(),
@@ -110,17 +112,32 @@ def curves(
     return figure
 
 
-def _draw_curve(axes: Axes, curve: SpreadCurve) -> ErrorbarContainer:
+def _draw_curve(axes: Axes, curve: SpreadCurve, shift: float) -> ErrorbarContainer:
     return axes.errorbar(
-        curve.x,
+        np.asarray(curve.x) * shift,
         curve.y,
         curve.spread,
         color=curve.colour,
         linestyle="--" if curve.dashed else "-",
+        marker=curve.marker,
+        markerfacecolor="white" if curve.dashed else curve.colour,
+        markersize=4.5,
+        linewidth=1.2,
+        elinewidth=1,
+        capsize=1.5,
+    )
+
+
+def _test_split_handle() -> Line2D:
+    return Line2D(
+        [],
+        [],
+        color="black",
+        linestyle="--",
+        linewidth=1.2,
         marker="o",
-        markersize=3.5,
-        linewidth=1.4,
-        capsize=2,
+        markerfacecolor="white",
+        markersize=4.5,
     )
 
 
@@ -130,6 +147,15 @@ def _label_values(axes: Axes, panel: Sequence[SpreadCurve]) -> None:
     if len(ticks) <= _MAX_TICKS:
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
+    else:
+        _label_in_numbers(axes.xaxis)
+
+
+def _label_in_numbers(axis: Axis) -> None:
+    """Label a logarithmic axis at 1, 2, 5, 10, ... in plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 @dataclass(frozen=True)
@@ -157,7 +183,7 @@ def values_by_row(panels: Mapping[str, RowPanel], *, xlabel: str) -> Figure:
     """
     values = [value for panel in panels.values() for value in panel.values]
     rows = list(dict.fromkeys(value.row for value in values))
-    size = (3.1 * len(panels) + 1.2, 0.34 * len(rows) + 1.5)
+    size = (3.1 * len(panels) + 1.2, 0.34 * len(rows) + 1.8)
     with style():
         figure = Figure(figsize=size, layout="constrained")
         all_axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
@@ -165,16 +191,45 @@ def values_by_row(panels: Mapping[str, RowPanel], *, xlabel: str) -> Figure:
             for value in panel.values:
                 _draw_value(axes, value, rows.index(value.row))
             for split, level in panel.levels.items():
-                linestyle = _LEVEL_STYLES.get(split, "-")
-                axes.axvline(level, color=ORANGE, linestyle=linestyle, linewidth=1.2)
+                axes.axvline(level, **_level_style(split))
             axes.set(title=title, xlabel=xlabel, xscale="log")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.xaxis.set_major_formatter("{x:g}")
-            axes.xaxis.set_minor_formatter(NullFormatter())
+            _label_in_numbers(axes.xaxis)
             axes.grid(alpha=0.25, linewidth=0.6, axis="x")
         all_axes[-1].set_yticks(range(len(rows)), rows)
         all_axes[-1].invert_yaxis()
+        figure.legend(
+            handles=_handles_of_rows(panels.values()),
+            loc="outside lower center",
+            ncols=3,
+        )
     return figure
+
+
+def _handles_of_rows(panels: Iterable[RowPanel]) -> list[Line2D]:
+    """Return the handles of a legend: full and hollow points, and the levels that occur."""
+    levels = {split for panel in panels for split in panel.levels}
+    handles = [
+        Line2D([], [], **_point_style(hollow), label=f"ours, {split} split")
+        for split, hollow in {"training": False, "test": True}.items()
+    ]
+    for split, name in _LEVEL_NAMES.items():
+        if split in levels:
+            handles.append(Line2D([], [], **_level_style(split), label=name))
+    return handles
+
+
+def _level_style(split: str) -> dict[str, Any]:
+    return {"color": ORANGE, "linestyle": _LEVEL_STYLES[split], "linewidth": 1.2}
+
+
+def _point_style(hollow: bool) -> dict[str, Any]:
+    return {
+        "color": BLUE,
+        "markerfacecolor": "white" if hollow else BLUE,
+        "marker": "o",
+        "markersize": 4.5,
+        "linewidth": 1.2,
+    }
 
 
 def _draw_value(axes: Axes, value: RowValue, row: int) -> None:
@@ -182,10 +237,6 @@ def _draw_value(axes: Axes, value: RowValue, row: int) -> None:
         value.value,
         row + (0.14 if value.hollow else -0.14),
         xerr=value.spread,
-        color=BLUE,
-        markerfacecolor="white" if value.hollow else BLUE,
-        marker="o",
-        markersize=4.5,
-        linewidth=1.2,
         capsize=2,
+        **_point_style(value.hollow),
     )

@@ -1,149 +1,256 @@
 """Findings on the claims about CSG: C3, and the first part of C7.
 
 Statements, criteria and limits are in `published/claims/csg.yaml`. Intervals are over the draws of
-samples; the same draw of two settings has the same samples, or some more of them.
+samples and pools; the same draw of two settings has the same samples, or some more of them. Draws
+are few, so intervals are Student's; a claim about the smallest or largest of several estimates uses
+intervals that hold for all of them (Bonferroni).
+
+A criterion's value at the floor compares two halves of the draws of the same images, at chance it
+is computed with shuffled labels.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
 from pruncam.report.claims import Finding, Statement
-from pruncam.statistics import Interval, t_interval
+from pruncam.statistics import Interval, distance_from, extreme, t_interval
 from pruncam.studies.csg.experiment import SPLITS
+from pruncam.studies.csg.pool_tables import difference_of_pools
 from pruncam.studies.csg.raw_draws import SYMBOLS, RawDraws
+
+Cell = tuple[str, str, int]  # data set, split, and value of a setting
 
 
 def findings(
     statements: dict[str, Statement],
     draws: RawDraws,
-    pools: pd.DataFrame,
+    shuffled: RawDraws,
     stand_ins: Collection[str],
 ) -> dict[str, Finding]:
     """Return the findings on claims C3a to C7b.
 
-    `pools` is the table of `pool_tables.pools`; `stand_ins` are the paper's data sets for which
-    other images stand in.
+    `draws` have the images' own labels, `shuffled` have shuffled ones; `stand_ins` are the paper's
+    data sets for which other images, or re-encoded ones, stand in.
     """
     return {
-        "C3a": _order(statements["C3a"], draws),
-        "C3b": _order(statements["C3b"], draws),
-        "C3c": _test_above_train(statements["C3c"], draws),
-        "C3d": _fluctuation(statements["C3d"], draws, pools),
-        "C7a": _dependence(statements["C7a"], draws, stand_ins),
-        "C7b": _dependence(statements["C7b"], draws, stand_ins),
+        "C3a": _order(statements["C3a"], draws, shuffled),
+        "C3b": _order(statements["C3b"], draws, shuffled),
+        "C3c": _test_above_train(statements["C3c"], draws, shuffled),
+        "C3d": _fluctuation(statements["C3d"], draws, shuffled),
+        "C7a": _dependence(statements["C7a"], draws, shuffled, stand_ins),
+        "C7b": _dependence(statements["C7b"], draws, shuffled, stand_ins),
     }
 
 
-def _order(statement: Statement, draws: RawDraws) -> Finding:
+# ---------------------------------------------------------------- C3: order of sets and splits
+
+
+def _order(statement: Statement, draws: RawDraws, shuffled: RawDraws) -> Finding:
     """C3a, C3b: one data set is less complex than the next; judged on the split of less margin."""
     low, high = statement.datasets
     if not {low, high}.issubset(draws.datasets):
         return _untested(draws, f"this profile lacks {low} or {high}")
-    margins = {}
-    for split in SPLITS:
-        difference = draws.values(high, split) - draws.values(low, split)
-        margins[split] = t_interval(difference)
+    margins = _margins(draws, low, high)
     split = min(margins, key=lambda name: margins[name].value)
     relative = [f"{draws.relative(dataset):.2f} ({dataset})" for dataset in (low, high)]
     evidence = (
         f"smaller on {split}: {interval_text(margins[split])}; "
         f"CSG/(K-1) of the training splits {' and '.join(relative)}"
     )
-    return _finding(draws, margins[split], evidence)
+    floor = [_difference_of_halves(draws.values(high, split)) for split in SPLITS]
+    chance = [margin.value for margin in _margins(shuffled, low, high).values()]
+    return _finding(
+        draws,
+        extreme(margins.values(), min),
+        evidence,
+        at_floor=min(floor),
+        at_chance=min(chance),
+    )
 
 
-def _test_above_train(statement: Statement, draws: RawDraws) -> Finding:
-    """C3c: the test split is more complex; judged on the data set where it is least so."""
-    datasets = [dataset for dataset in statement.datasets if dataset in draws.datasets]
-    if not datasets:
-        return _untested(draws, "this profile lacks all three data sets")
-    gaps = {dataset: t_interval(draws.gap(dataset)) for dataset in datasets}
-    smallest = min(gaps.values(), key=lambda gap: gap.value)
-    evidence = "; ".join(f"{dataset} {interval_text(gap)}" for dataset, gap in gaps.items())
-    return _finding(draws, smallest, evidence, datasets)
+def _margins(draws: RawDraws, low: str, high: str) -> dict[str, Interval]:
+    """Return by how much the CSG of one data set is above the other's, by split."""
+    confidence = _confidence(len(SPLITS))
+    return {
+        split: t_interval(
+            draws.values(high, split) - draws.values(low, split),
+            confidence=confidence,
+        )
+        for split in SPLITS
+    }
 
 
-def _fluctuation(statement: Statement, draws: RawDraws, pools: pd.DataFrame) -> Finding:
+def _test_above_train(statement: Statement, draws: RawDraws, shuffled: RawDraws) -> Finding:
+    """C3c: the test split is more complex than as many training images, on every data set."""
+    available = [name for name in statement.datasets if name in draws.pools]
+    if not available:
+        return _untested(draws, f"this profile lacks {' and '.join(statement.datasets)}")
+    datasets = [name for name in available if name in draws.same_data] or available
+    gaps = _gaps_of_pools(draws, datasets)
+    parts = [
+        f"{dataset} {interval_text(gap)}, of the whole splits "
+        f"{interval_text(t_interval(draws.gap(dataset)))}"
+        for dataset, gap in gaps.items()
+    ]
+    floor = [_difference_of_halves(draws.pools[dataset]["train"]) for dataset in datasets]
+    chance = [gap.value for gap in _gaps_of_pools(shuffled, datasets).values()]
+    finding = _finding(
+        draws,
+        extreme(gaps.values(), min),
+        "; ".join(parts),
+        datasets=datasets,
+        at_floor=min(floor),
+        at_chance=min(chance),
+    )
+    return _about_named_images(finding, draws)
+
+
+def _gaps_of_pools(draws: RawDraws, datasets: Collection[str]) -> dict[str, Interval]:
+    """Return the CSG of the test split minus the training split in pools of one size."""
+    confidence = _confidence(len(datasets))
+    pools = {dataset: draws.pools[dataset] for dataset in datasets}
+    return {
+        dataset: difference_of_pools(csg["test"], csg["train"], confidence)
+        for dataset, csg in pools.items()
+    }
+
+
+def _fluctuation(statement: Statement, draws: RawDraws, shuffled: RawDraws) -> Finding:
     """C3d: the gap between the splits is a fluctuation of the samples.
 
-    The evidence also has the splits in pools of the same size.
+    The evidence also has the splits in pools of one size.
     """
     (dataset,) = statement.datasets
     if dataset not in draws.datasets:
         return _untested(draws, f"this profile lacks {dataset}")
-    train, test = draws.values(dataset, "train"), draws.values(dataset, "test")
-    variances = [train.var(ddof=1), test.var(ddof=1)]
-    sd = np.sqrt(np.mean(variances))
+    sd = _sd_of_a_difference(draws, dataset)
     if sd < 1e-9:
         return _untested(draws, "every image is a sample: nothing fluctuates")
     gap = t_interval(draws.gap(dataset) / sd)
-    distance = gap
-    if gap.value < 0:
-        distance = Interval(-gap.value, -gap.high, -gap.low)
-    equal_pools = _equal_pools_text(pools[pools["dataset"] == dataset])
-    evidence = f"{interval_text(gap)} sd of one draw ({sd:.3f}); {equal_pools}"
-    return _finding(draws, distance, evidence)
+    halves = _difference_of_halves(draws.values(dataset, "train"))
+    train_sd = draws.values(dataset, "train").std(ddof=1)
+    chance = shuffled.gap(dataset).mean() / _sd_of_a_difference(shuffled, dataset)
+    finding = _finding(
+        draws,
+        distance_from(gap, 0.0),
+        f"{interval_text(gap)} sd of a difference of two draws ({sd:.3f})"
+        + _gap_of_pools_text(draws, dataset),
+        datasets=[dataset],
+        at_floor=abs(halves) / max(np.sqrt(2) * train_sd, 1e-9),
+        at_chance=abs(chance),
+    )
+    return _about_named_images(finding, draws)
 
 
-def _equal_pools_text(pools: pd.DataFrame) -> str:
-    """Return the CSG of the two splits in the largest pools that both have, in words."""
-    table = pools.pivot_table(index="pool", columns="split", values="csg")
-    table = table.reindex(columns=SPLITS).dropna()
-    if table.empty:
-        return "no pools of one size"
-    size = table.index[-1]
-    train, test = table.loc[size]
-    return f"in pools of {size:,} images of a class {train:.2f} (train) and {test:.2f} (test)"
+def _sd_of_a_difference(draws: RawDraws, dataset: str) -> float:
+    """Return the standard deviation of one draw of the test split minus one of the training one."""
+    variances = [draws.values(dataset, split).var(ddof=1) for split in SPLITS]
+    return float(np.sqrt(sum(variances)))
+
+
+def _gap_of_pools_text(draws: RawDraws, dataset: str) -> str:
+    """Return the gap of the splits in pools of one size, in words."""
+    if dataset not in draws.pools:
+        return ""
+    gap = _gaps_of_pools(draws, [dataset])[dataset]
+    sd = np.sqrt(sum(csg.var(ddof=1) for csg in draws.pools[dataset].values()))
+    return f"; in pools of one size {gap.value / max(sd, 1e-9):.2f} sd ({gap.text()} of CSG)"
+
+
+# ---------------------------------------------------------------- C7: dependence on k and M
 
 
 def _dependence(
     statement: Statement,
     draws: RawDraws,
+    shuffled: RawDraws,
     stand_ins: Collection[str],
 ) -> Finding:
-    """C7: another k, or M, changes CSG little; judged where it changes most.
+    """C7: another k, or M, changes CSG/(K-1) little; judged where it changes most.
 
     On the papers' own data sets if there are any, else on their stand-ins.
     """
     setting = statement.parameters["setting"]
-    symbol = SYMBOLS[setting]
     originals = [name for name in draws.datasets if name not in stand_ins]
     datasets = originals or draws.datasets
+    if not draws.other_values(setting):
+        return _untested(draws, f"only one {SYMBOLS[setting]} was tried", datasets)
     changes = _changes(draws, datasets, setting)
-    if not changes:
-        return _untested(draws, f"only one {symbol} was tried", datasets)
-    largest = max(changes, key=lambda key: changes[key].value)
-    dataset, split, value = largest
-    evidence = (
-        f"most on {dataset}, {split}, "
-        f"from {symbol} = {draws.own_value(setting)} to {value}: "
-        f"{interval_text(changes[largest])}; {_same_order_text(draws, setting)}"
+    chance = _changes(shuffled, datasets, setting)
+    parts = [
+        _largest_text(draws, changes, setting),
+        _other_images_text(draws, datasets, setting),
+        _largest_share_text(draws, datasets, setting),
+        _same_order_text(draws, setting),
+    ]
+    return _finding(
+        draws,
+        extreme(changes.values(), max),
+        "; ".join(part for part in parts if part),
+        datasets=datasets,
+        at_floor=_largest_difference_of_halves(draws, datasets),
+        at_chance=max(change.value for change in chance.values()),
     )
-    return _finding(draws, changes[largest], evidence, datasets)
 
 
-def _changes(
-    draws: RawDraws,
-    datasets: Collection[str],
-    setting: str,
-) -> dict[tuple[str, str, int], Interval]:
-    """Return by which share other values of a setting change CSG.
-
-    By data set, split and value.
-    """
+def _changes(draws: RawDraws, datasets: Collection[str], setting: str) -> dict[Cell, Interval]:
+    """Return by how much other values of a setting change CSG/(K-1), in absolute value."""
+    values = draws.other_values(setting)
+    confidence = _confidence(len(datasets) * len(SPLITS) * len(values))
     changes = {}
     for dataset in datasets:
         for split in SPLITS:
             base = draws.values(dataset, split)
-            if not base.mean() > 0:
-                continue
-            for value in draws.other_values(setting):
+            for value in values:
                 change = draws.values(dataset, split, **{setting: value}) - base
-                sign = np.sign(change.mean() or 1)
-                changes[dataset, split, value] = t_interval(change * sign / base.mean())
+                change = t_interval(change / draws.largest(dataset), confidence=confidence)
+                changes[dataset, split, value] = distance_from(change, 0.0)
     return changes
+
+
+def _largest_difference_of_halves(draws: RawDraws, datasets: Collection[str]) -> float:
+    """Return by how much CSG/(K-1) differs most between two halves of the draws."""
+    differences = [
+        abs(_difference_of_halves(draws.values(dataset, split))) / draws.largest(dataset)
+        for dataset in datasets
+        for split in SPLITS
+    ]
+    return max(differences)
+
+
+def _largest_text(draws: RawDraws, changes: Mapping[Cell, Interval], setting: str) -> str:
+    """Return where CSG/(K-1) changes most, in words."""
+    largest = max(changes, key=lambda cell: changes[cell].value)
+    dataset, split, value = largest
+    return (
+        f"most on {dataset}, {split}, from {SYMBOLS[setting]} = {draws.own_value(setting)} "
+        f"to {value}: {interval_text(changes[largest])}"
+    )
+
+
+def _other_images_text(draws: RawDraws, datasets: Collection[str], setting: str) -> str:
+    """Return where CSG/(K-1) changes most on the data sets that are not judged, in words."""
+    others = [name for name in draws.datasets if name not in datasets]
+    if not others:
+        return ""
+    return f"with stand-ins {_largest_text(draws, _changes(draws, others, setting), setting)}"
+
+
+def _largest_share_text(draws: RawDraws, datasets: Collection[str], setting: str) -> str:
+    """Return by which share of itself CSG changes most, in words."""
+    shares = {}
+    for (dataset, split, value), change in _changes(draws, datasets, setting).items():
+        base = draws.values(dataset, split).mean() / draws.largest(dataset)
+        if base > 0:
+            shares[dataset, split, value] = change.value / base
+    if not shares:
+        return ""
+    largest = max(shares, key=lambda cell: shares[cell])
+    dataset, split, value = largest
+    place = f"{dataset}, {split}, {SYMBOLS[setting]} = {value}"
+    return f"as a share of CSG itself at most {shares[largest]:.0%} ({place})"
 
 
 def _same_order_text(draws: RawDraws, setting: str) -> str:
@@ -160,18 +267,50 @@ def _same_order_text(draws: RawDraws, setting: str) -> str:
     return f"{same} of {len(orders)} settings put the {datasets} data sets in the same order"
 
 
+# ---------------------------------------------------------------- findings
+
+
+def _confidence(estimates: int) -> float:
+    """Return the confidence of each of several intervals that hold at once with 95 %."""
+    return 1 - 0.05 / estimates
+
+
+def _difference_of_halves(values: np.ndarray) -> float:
+    """Return the mean of every second draw minus that of the others."""
+    return float(values[::2].mean() - values[1::2].mean())
+
+
 def _finding(
     draws: RawDraws,
     estimate: Interval | None,
     evidence: str,
+    *,
     datasets: Collection[str] = (),
+    at_floor: float = np.nan,
+    at_chance: float = np.nan,
 ) -> Finding:
+    """Return a finding that rests on draws; nothing is trained for it."""
     return Finding(
         estimate=estimate,
         evidence=evidence,
         points=draws.config.draws,
         datasets=tuple(datasets),
+        at_floor=at_floor,
+        at_chance=at_chance,
+        trainings=0,
     )
+
+
+def _about_named_images(finding: Finding, draws: RawDraws) -> Finding:
+    """Return a finding that tests nothing if other images stand in for the named ones.
+
+    Re-encoded images are the named ones: the two splits of a data set can still be compared.
+    """
+    others = [name for name in finding.datasets if name not in draws.same_data]
+    if not others:
+        return finding
+    reason = f"about {' and '.join(others)}, for which other images stand in"
+    return replace(finding, estimate=None, evidence=f"{reason}; else: {finding.evidence}")
 
 
 def _untested(
@@ -179,7 +318,7 @@ def _untested(
     reason: str,
     datasets: Collection[str] = (),
 ) -> Finding:
-    return _finding(draws, None, reason, datasets)
+    return _finding(draws, None, reason, datasets=datasets)
 
 
 def interval_text(interval: Interval) -> str:

@@ -5,34 +5,43 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from pruncam.report import labels
-from pruncam.report.plots import BLUE, ORANGE, style
-from pruncam.studies.csg.charts import COLOURS
+from pruncam.report.plots import BLUE, GREY, ORANGE, style
+from pruncam.studies.csg.charts import COLOURS, MARKERS
 
 _MAX_NAMED = 20  # classes whose names are legible beside each other
 _MIN_SHARE = 0.2  # of the largest similarity, for two classes to be joined
+_NAMED_PAIRS = 8  # of more classes, the most similar pairs are joined and named
+_PANEL = "#F5F5F5"  # background of the graph
 
 
 def similarity_of_classes(similarity: np.ndarray, names: Sequence[str]) -> Figure:
     """Draw the similarity of classes, (K, K) in [0, 1], as a matrix and as a graph in a plane.
 
     In the graph, the distances between classes are 1 - similarity, as well as a plane can show them
-    (classical scaling), and a line is the wider, the more similar its two classes. Each class is
-    joined to the two most similar ones, unless the similarity is below a fifth of that of the most
-    similar pair. Up to 20 classes are named.
+    (classical scaling), and a line is the wider, the more similar its two classes. Up to 20 classes
+    are named; each is joined to the two most similar ones, unless the similarity is below a fifth
+    of that of the most similar pair. Of more classes, only the most similar pairs are joined and
+    named.
     """
     is_named = len(names) <= _MAX_NAMED
+    pairs = _joined_pairs(similarity) if is_named else most_similar_pairs(similarity, _NAMED_PAIRS)
+    classes = (
+        list(range(len(names))) if is_named else sorted({c for a, b, _ in pairs for c in (a, b)})
+    )
+    points = scaled_to_plane(1 - similarity)
     with style():
-        figure = Figure(figsize=(8.4, 3.9), layout="constrained")
-        left, right = figure.subplots(1, 2, width_ratios=(1, 1.1))
+        layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
+        figure = Figure(figsize=(9.6, 4.1), layout=layout)
+        left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
         _draw_matrix(left, similarity, names if is_named else [])
-        points = scaled_to_plane(1 - similarity)
-        pairs = _joined_pairs(similarity)
-        _draw_graph(right, points, pairs)
-        if is_named:
-            lines = [points[[a, b]] for a, b, _ in pairs]
-            labels.write(right, points, names, around=lines)
+        if not is_named:
+            _frame_pairs(left, pairs)
+        _draw_graph(right, points, pairs, classes)
+        lines = [points[[a, b]] for a, b, _ in pairs]
+        labels.write(right, points[classes], [names[c] for c in classes], around=lines)
     return figure
 
 
@@ -49,12 +58,22 @@ def _draw_matrix(
     ticks = range(len(names))
     axes.set_xticks(ticks, names, rotation=90)
     axes.set_yticks(ticks, names)
+    count = "" if names else f" of {len(similarity)}"
+    axes.set_title(f"similarity of two{count} classes")
+
+
+def _frame_pairs(axes: Axes, pairs: Sequence[tuple[int, int, float]]) -> None:
+    """Mark the cells of some pairs in the matrix, which are too small to be named."""
+    cells = [(a, b) for a, b, _ in pairs] + [(b, a) for a, b, _ in pairs]
+    x, y = np.transpose(cells)
+    axes.scatter(x, y, s=30, facecolors="none", edgecolors=ORANGE, linewidths=1.2)
 
 
 def _draw_graph(
     axes: Axes,
     points: np.ndarray,
     pairs: Sequence[tuple[int, int, float]],
+    named: Sequence[int],
 ) -> None:
     for a, b, share in pairs:
         x, y = points[[a, b]].T
@@ -67,12 +86,24 @@ def _draw_graph(
             linewidth=width,
             zorder=1,
         )
-    x, y = points.T
-    size = 26 if len(points) <= _MAX_NAMED else 10
-    axes.scatter(x, y, s=size, color=ORANGE, zorder=2)
-    axes.margins(0.16)
+    axes.scatter(*points.T, s=8, color=GREY, zorder=2)
+    axes.scatter(*points[named].T, s=26, color=ORANGE, zorder=2)
+    # Room for names, which an equal aspect does not take away, unlike margins.
+    room = 0.12 * np.ptp(points, axis=0).max()
+    axes.update_datalim([points.min(0) - room, points.max(0) + room])
+    axes.margins(0)
     axes.set_aspect("equal", adjustable="datalim")
-    axes.set_axis_off()
+    axes.set(xticks=[], yticks=[], facecolor=_PANEL, title="similar classes are close")
+    axes.spines[:].set_visible(False)
+
+
+def most_similar_pairs(similarity: np.ndarray, count: int) -> list[tuple[int, int, float]]:
+    """Return the most similar pairs of classes, with their share of the largest similarity."""
+    first, second = np.triu_indices(len(similarity), 1)
+    values = similarity[first, second]
+    order = np.argsort(-values, kind="stable")[:count]
+    shares = values[order] / max(values.max(), 1e-12)
+    return list(zip(first[order].tolist(), second[order].tolist(), shares.tolist(), strict=True))
 
 
 def _joined_pairs(similarity: np.ndarray) -> list[tuple[int, int, float]]:
@@ -118,8 +149,9 @@ def spectra(eigenvalues: Mapping[str, np.ndarray]) -> Figure:
     with style():
         figure = Figure(figsize=(8.4, 3.5), layout="constrained")
         left, right = figure.subplots(1, 2)
-        for (name, values), colour in zip(eigenvalues.items(), COLOURS, strict=False):
-            _draw_spectrum(left, right, name, values, colour)
+        styles = zip(COLOURS, MARKERS, strict=True)
+        for (name, values), (colour, marker) in zip(eigenvalues.items(), styles, strict=False):
+            _draw_spectrum(left, right, values, name=name, colour=colour, marker=marker)
         left.set_xlabel("place of the eigenvalue, 0 first, 1 last")
         left.set_ylabel("eigenvalue / K")
         right.set_xlabel("gaps summed up so far, share")
@@ -135,9 +167,11 @@ def spectra(eigenvalues: Mapping[str, np.ndarray]) -> Figure:
 def _draw_spectrum(
     left: Axes,
     right: Axes,
-    name: str,
     eigenvalues: np.ndarray,
+    *,
+    name: str,
     colour: str,
+    marker: str,
 ) -> None:
     count = len(eigenvalues)
     x = np.arange(count) / (count - 1)
@@ -149,8 +183,9 @@ def _draw_spectrum(
             y,
             color=colour,
             label=name,
-            marker="o",
-            markersize=3 if count <= _MAX_NAMED else 0,
+            marker=marker,
+            markersize=4,
+            markevery=max(1, count // _MAX_NAMED),
         )
 
 

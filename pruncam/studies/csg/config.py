@@ -89,6 +89,15 @@ class CsgConfig:
             )
         self.recipe()  # checks its values
 
+    @property
+    def tried_settings(self) -> list[tuple[int, int]]:
+        """The study's own (k, M), then all that differ from it in one of the two."""
+        own = (self.k, self.samples_per_class)
+        settings = [own]
+        settings += [(k, self.samples_per_class) for k in self.ks if k != self.k]
+        settings += [(self.k, m) for m in self.samples if m != self.samples_per_class]
+        return settings
+
     def recipe(self) -> Recipe:
         """Return the recipe of the network whose features are measured."""
         return Recipe(self.training, self.batch, optimizer="adam")

@@ -1,7 +1,7 @@
 """A data set of the papers, and the CSG of its images as points or in pools; draws are stored."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import product
 from typing import Any
@@ -17,10 +17,10 @@ from pruncam.studies.cached_trainer import CachedTrainer
 from pruncam.studies.csg.config import PLANAR, RAW, SEEDED, CsgConfig
 from pruncam.studies.csg.embedder import Embedder, View
 from pruncam.studies.csg.neighbour_search import NeighbourSearch
-from pruncam.studies.csg.pools import draw_pools, draw_seed
+from pruncam.studies.csg.pools import draw_pools, draw_seed, shuffled
 
 # Versions of the steps, raised by hand when their code changes the result.
-_DRAWS_VERSION, _POOLS_VERSION = 1, 1
+_DRAWS_VERSION, _POOLS_VERSION, _SHUFFLED_VERSION = 2, 2, 1
 
 SPLITS = ("train", "test")
 _STORED_NAMES = {"plain": False, "weighed": True}  # of CSG without and with volume
@@ -39,7 +39,7 @@ class CsgExperiment:
     train: ImageSet
     test: ImageSet
     trainer: CachedTrainer
-    # What was measured before, by view, or by split and size of the pools.
+    # What was measured before, by view, or by split and more.
     _measured: dict[Any, Any] = field(default_factory=dict, init=False)
 
     @cached_property
@@ -60,6 +60,10 @@ class CsgExperiment:
         """Return the number of images of each class, (K,)."""
         labels = self.images(split).labels
         return torch.bincount(labels, minlength=len(self.train.classes))
+
+    def images_per_class(self, split: str) -> int:
+        """Return the mean number of images of a class, rounded."""
+        return round(self.class_counts(split).float().mean().item())
 
     # ------------------------------------------------------------ what is measured
 
@@ -103,16 +107,23 @@ class CsgExperiment:
         pools = []
         for split in SPLITS:
             smallest_class = int(self.class_counts(split).min())
-            sizes = [size for size in self.config.pools if size < smallest_class]
-            pools += [(split, size) for size in sizes]
+            sizes = {size for size in self.config.pools if size < smallest_class}
+            if self.common_pool < smallest_class:
+                sizes.add(self.common_pool)
+            pools += [(split, size) for size in sorted(sizes)]
         return pools
+
+    @property
+    def common_pool(self) -> int:
+        """The number of images per class at which the splits are compared: the smaller split's."""
+        return min(self.images_per_class(split) for split in SPLITS)
 
     @property
     def searched_images(self) -> int:
         """The number of images whose neighbours are searched."""
         classes = len(self.train.classes)
         in_views = sum(view.images for view in self.views)
-        in_pools = sum(size * classes for _, size in self.pools)
+        in_pools = sum(size * classes for _, size in [*self.pools, *self.shuffled_pools])
         return in_views + in_pools * self.config.pool_draws
 
     # ------------------------------------------------------------ CSG of views
@@ -170,6 +181,33 @@ class CsgExperiment:
         shape = len(config.ks), len(config.samples), config.draws
         return torch.tensor(values, dtype=torch.float64).view(shape)
 
+    def shuffled_draws(self, split: str) -> Tensor:
+        """Return the CSG of raw pixels with shuffled labels, (tried settings, draws).
+
+        Each draw shuffles the labels anew: what CSG is where labels tell nothing.
+        """
+        if (split, "shuffled") not in self._measured:
+            view = self._raw_view(split)
+            step = Step("csg-shuffled", _SHUFFLED_VERSION, self._draws_inputs(view))
+            draw = partial(self._draw_shuffled, split)
+            self._measured[split, "shuffled"] = self.trainer.cached(step, draw)
+        return self._measured[split, "shuffled"]
+
+    def _draw_shuffled(self, split: str) -> Tensor:
+        config, neighbourhoods = self.config, self._raw(split)
+        by_draw = []
+        for draw in range(config.draws):
+            self.trainer.progress.check()
+            seed = draw_seed(config, draw)
+            labels = shuffled(self.images(split).labels, seed).numpy()
+            relabelled = replace(neighbourhoods, labels=labels)
+            csgs = [
+                relabelled.csg(samples_per_class=samples, k=k, seed=seed)
+                for k, samples in config.tried_settings
+            ]
+            by_draw.append([csg.value for csg in csgs])
+        return torch.tensor(by_draw, dtype=torch.float64).T.contiguous()
+
     def raw_csgs(self, split: str) -> list[CSG]:
         """Return the CSGs of raw pixels at the study's own settings, one per draw."""
         neighbourhoods = self._raw(split)
@@ -188,23 +226,32 @@ class CsgExperiment:
 
     def raw_neighbours(self, split: str) -> Tensor:
         """Return every image's neighbours by raw pixels, (N, largest k), the nearest first."""
-        return self._raw(split).nearest
+        return self._raw(split).neighbours.indices
 
     def _raw(self, split: str) -> Neighbourhoods:
-        view = self.views[SPLITS.index(split)]
+        view = self._raw_view(split)
         return self.search.neighbourhoods(self._images_of(view), view)
+
+    def _raw_view(self, split: str) -> View:
+        return self.views[SPLITS.index(split)]
 
     def _images_of(self, view: View) -> ImageSet:
         return self.images(view.split).first(view.images)
 
     # ------------------------------------------------------------ CSG of pools
 
-    def pool(self, split: str, size: int) -> Tensor:
+    @property
+    def shuffled_pools(self) -> list[tuple[str, int]]:
+        """The pools that are measured with shuffled labels too: those that compare the splits."""
+        return [(split, size) for split, size in self.pools if size == self.common_pool]
+
+    def pool(self, split: str, size: int, *, labels: str = "own") -> Tensor:
         """Return the CSG of pools of `size` images per class, (pool draws,).
 
-        Every pool, and its samples, are another draw.
+        Every pool, and its samples, are another draw; `labels` are the images' "own" or
+        "shuffled".
         """
-        if (split, size) not in self._measured:
+        if (split, size, labels) not in self._measured:
             config, images = self.config, self.images(split)
             inputs = {
                 "images": images.checksum,
@@ -213,14 +260,15 @@ class CsgExperiment:
                 "seed": config.seed,
                 "k": config.k,
                 "samples": config.samples_per_class,
+                "labels": labels,
             }
             step = Step("csg-pools", _POOLS_VERSION, inputs)
             check = self.trainer.progress.check
-            draw = partial(draw_pools, config, images, size, check)
-            self._measured[split, size] = self.trainer.cached(step, draw)
+            draw = partial(draw_pools, config, images, size, labels, check)
+            self._measured[split, size, labels] = self.trainer.cached(step, draw)
             drawn_images = size * len(images.classes) * config.pool_draws
             self.trainer.progress.advance(drawn_images)
-        return self._measured[split, size]
+        return self._measured[split, size, labels]
 
 
 def mean_over_draws(csgs: list[CSG], name: str) -> np.ndarray:

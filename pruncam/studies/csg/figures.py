@@ -1,6 +1,6 @@
 """The figures of the CSG study."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -59,6 +59,19 @@ class Figures:
     def _ending(self, experiment: CsgExperiment) -> str:
         return made_at(self.config.profile, experiment.train.provenance)
 
+    def _images_shown(self, experiment: CsgExperiment) -> str:
+        """Return the name of the images, and of the data set that they stand in for."""
+        title, _, _ = experiment.train.provenance.partition(" (")[0].partition(": ")
+        if experiment.dataset not in self.stand_ins or title == experiment.dataset:
+            return experiment.dataset
+        return f"{title} (in the place of {experiment.dataset})"
+
+    def _draws_shown(self, experiment: CsgExperiment) -> str:
+        """Return how many draws of samples are averaged, in words."""
+        if self.config.samples_per_class < int(experiment.class_counts("train").max()):
+            return f"mean of {self.config.draws} draws of samples"
+        return "every training image is a sample, one draw"
+
     @property
     def _ending_of_all(self) -> str:
         """The end of a caption for all data sets: profile and stand-ins."""
@@ -76,11 +89,11 @@ class Figures:
         drawings = {}
         for experiment in self.experiments:
             names = experiment.train.classes
-            draws = self.csgs[experiment.dataset]
-            similarity = mean_over_draws(draws, "similarity")
+            similarity = mean_over_draws(self.csgs[experiment.dataset], "similarity")
             caption = (
-                f"Which classes of {experiment.dataset} are alike: mean of {len(draws)} draws "
-                f"({self._own_settings}). {self._ending(experiment)}"
+                f"Which classes of {self._images_shown(experiment)} are alike: "
+                f"{self._draws_shown(experiment)} ({self._own_settings}). "
+                f"{self._ending(experiment)}"
             )
             draw = partial(class_charts.similarity_of_classes, similarity, names)
             drawings[f"classes_{experiment.dataset}"] = Drawing(draw, caption)
@@ -105,9 +118,9 @@ class Figures:
             if dataset not in self.overlaps:
                 continue
             caption = (
-                f"Training images of {dataset} with the most foreign neighbours, one of a class, "
-                "and their nearest neighbours by raw pixels; classes other than the image's own in "
-                f"orange. {self._ending(experiment)}"
+                f"Training images of {self._images_shown(experiment)} with the most foreign "
+                "neighbours, one of a class, and their nearest neighbours by raw pixels; classes "
+                f"other than the image's own in orange. {self._ending(experiment)}"
             )
             draw = partial(_draw_overlap, self.overlaps[dataset])
             drawings[f"overlap_{dataset}"] = Drawing(draw, caption)
@@ -115,7 +128,7 @@ class Figures:
 
     def _settings(self) -> Drawing:
         caption = (
-            f"CSG over its value at {self._own_settings}, by k (left) and by M (right), training "
+            f"CSG/(K-1) by k (left) and by M (right), else at {self._own_settings}; training "
             f"splits; bars: sd of one draw. {self._ending_of_all}"
         )
         draw = partial(_draw_settings, self.config, self.tables["settings"])
@@ -132,10 +145,9 @@ class Figures:
     def _embeddings(self) -> Drawing:
         config = self.config
         caption = (
-            f"CSG of embeddings at k = {config.k}, M = {config.samples_per_class}, full for train, "
-            'hollow for test; bars: sd over draws and trainings; "fewer" and all t-SNE: the first '
-            f"{config.tsne_images:,} images, as CSG falls when their number grows; orange: printed "
-            "values (full: split not stated, dashed: train, dotted: test). "
+            f"CSG of embeddings at k = {config.k}, M = {config.samples_per_class} beside the "
+            'printed values; bars: sd over draws and trainings; "fewer" and all t-SNE: the first '
+            f"{config.tsne_images:,} images, as CSG falls when their number grows. "
             f"{self._ending_of_all}"
         )
         draw = partial(_draw_embeddings, config, self.tables["distances"])
@@ -156,57 +168,50 @@ def _draw_overlap(overlaps: Sequence[OverlapRow]) -> Figure:
 
 
 def _draw_settings(config: CsgConfig, settings: pd.DataFrame) -> Figure:
-    """Draw CSG relative to the study's own settings, by k and by M."""
+    """Draw CSG/(K-1) by k and by M."""
     raw = of_raw_pixels(settings)
     train = raw[raw["split"] == "train"]
     at_m = train[train["samples"] == config.samples_per_class]
     at_k = train[train["k"] == config.k]
     panels = {
-        "k, neighbours of each sample": _relative_curves(at_m, "k", config.k),
-        "M, samples of each class": _relative_curves(at_k, "samples", config.samples_per_class),
+        "k, neighbours of each sample": _curves_by_dataset(at_m, "k"),
+        "M, samples of each class": _curves_by_dataset(at_k, "samples"),
     }
-    return charts.curves(panels, ylabel="CSG, share of the study's own")
-
-
-def _relative_curves(
-    table: pd.DataFrame,
-    column: str,
-    own_value: int,
-) -> list[SpreadCurve]:
-    """Return CSG over its value at the study's own setting, a curve per data set."""
-    curves = []
-    for (dataset, part), colour in zip(_by_dataset(table), charts.COLOURS, strict=False):
-        part = part.sort_values(column)
-        base = part.loc[part[column] == own_value, "csg"].iloc[0]
-        if base > 0:
-            y, spread = part["csg"] / base, part["sd"] / base
-            curves.append(SpreadCurve(dataset, part[column], y, spread, colour))
-    return curves
-
-
-def _by_dataset(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Iterate over the data sets and their rows."""
-    yield from table.groupby("dataset", sort=False)
+    return charts.curves(panels, ylabel="CSG / (K-1)")
 
 
 def _draw_pools(pools: pd.DataFrame) -> Figure:
     """Draw CSG/(K-1) of every data set and split by the size of the pool."""
     curves = []
-    for (dataset, both), colour in zip(_by_dataset(pools), charts.COLOURS, strict=False):
-        for split in SPLITS:
-            part = both[both["split"] == split]
-            scale = part["relative"] / part["csg"].where(part["csg"] > 0)
-            curve = SpreadCurve(
-                name=dataset,
-                x=part["pool"],
-                y=part["relative"],
-                spread=part["sd"] * scale,
-                colour=colour,
-                dashed=split == "test",
-            )
-            curves.append(curve)
-    panels = {"images of a class in the pool": curves}
-    return charts.curves(panels, ylabel="CSG / (K-1)", log=True)
+    for split in SPLITS:
+        curves += _curves_by_dataset(pools[pools["split"] == split], "pool", split=split)
+    curves = sorted(curves, key=lambda curve: charts.COLOURS.index(curve.colour))
+    return charts.curves({"images of a class in the pool": curves}, ylabel="CSG / (K-1)")
+
+
+def _curves_by_dataset(
+    table: pd.DataFrame,
+    column: str,
+    *,
+    split: str = "train",
+) -> list[SpreadCurve]:
+    """Return CSG/(K-1) by another column, a curve per data set."""
+    curves = []
+    styles = zip(charts.COLOURS, charts.MARKERS, strict=True)
+    groups = table.groupby("dataset", sort=False)
+    for (dataset, part), (colour, marker) in zip(groups, styles, strict=False):
+        part = part[part["csg"] > 0].sort_values(column)  # the axis is logarithmic
+        curve = SpreadCurve(
+            name=dataset,
+            x=part[column],
+            y=part["relative"],
+            spread=part["sd"] * part["relative"] / part["csg"],
+            colour=colour,
+            marker=marker,
+            dashed=split == "test",
+        )
+        curves.append(curve)
+    return curves
 
 
 def _draw_embeddings(config: CsgConfig, distances: pd.DataFrame) -> Figure:

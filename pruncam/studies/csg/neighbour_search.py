@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pruncam import complexity
 from pruncam._core.store import Step
-from pruncam.complexity import Neighbourhoods
+from pruncam.complexity import Neighbourhoods, Neighbours
 from pruncam.datasets import ImageSet
 from pruncam.studies.cached_trainer import CachedTrainer
 from pruncam.studies.csg.embedder import Embedder, View
 
-_VERSION = 1  # raised by hand when the code of the step changes its result
+_VERSION = 2  # raised by hand when the code of the step changes its result
 
 
 def _ignore(count: int) -> None:
@@ -57,7 +58,7 @@ class NeighbourSearch:
         # Not by `trainer.cached`: this runs inside another step, whose seconds include it.
         stored = self.trainer.store.get(step, search).value
         labels = images.labels.numpy()
-        return Neighbourhoods(labels, stored["nearest"], stored.get("points"))
+        return Neighbourhoods(labels, _neighbours(stored), stored.get("points"))
 
     def _search(
         self,
@@ -76,7 +77,24 @@ class NeighbourSearch:
             k=min(self.largest_k, len(images) - 1),
             after_rows=report,
         )
-        stored = {"nearest": result.nearest.int()}
+        neighbours = result.neighbours
+        stored = {
+            "nearest": neighbours.indices.int(),
+            "tied": neighbours.tied,
+            "rows": neighbours.rows.int(),
+            "further": neighbours.further.int(),
+        }
         if result.points is not None:
             stored["points"] = result.points
         return stored
+
+
+def _neighbours(stored: dict[str, Tensor]) -> Neighbours:
+    """Return the neighbours of all points from what was stored."""
+    return Neighbours(
+        points=torch.arange(len(stored["nearest"])),
+        indices=stored["nearest"].long(),
+        tied=stored["tied"],
+        rows=stored["rows"].long(),
+        further=stored["further"].long(),
+    )

@@ -1,9 +1,10 @@
 """The tables of pools: CSG by the number of images per class, and the gap between the splits."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pruncam.statistics import Interval, mean_difference, t_interval
@@ -11,7 +12,7 @@ from pruncam.studies.csg.analysis import at_own_settings, rows_by_split
 from pruncam.studies.csg.config import CsgConfig
 from pruncam.studies.csg.experiment import SPLITS, CsgExperiment
 
-_POOL_COLUMNS = ("train_pools", "pool_draws", "left", "left_low", "left_high")
+_POOL_COLUMNS = ("train_pools", "test_pools", "left", "left_low", "left_high")
 
 
 def pools(experiments: Sequence[CsgExperiment], sets: pd.DataFrame) -> pd.DataFrame:
@@ -41,7 +42,7 @@ def _rows_of_split(
     split_row = {
         "dataset": experiment.dataset,
         "split": split,
-        "pool": _images_per_class(experiment, split),
+        "pool": experiment.images_per_class(split),
         "csg": measured.csg,
         "sd": measured.sd,
         "draws": int(measured.draws),
@@ -74,8 +75,8 @@ def gaps(
 ) -> pd.DataFrame:
     """Return by how much the test split is more complex, and how much of it pools leave.
 
-    `gap` is that of the whole splits; `left` is that of the test split and of training pools of its
-    size, if there are any. 95 % intervals are over draws of samples, and of pools (Student's and
+    `gap` is that of the whole splits; `left` is that of pools of `pool` images per class, as many
+    as the smaller split has. 95 % intervals are over draws of samples, and of pools (Student's and
     Welch's). There is only one test split: an interval without 0 means that these test images
     differ, not that test images do. `raw_draws` is the table of `analysis.of_raw_pixels`.
     """
@@ -92,7 +93,6 @@ def _gap_row(experiment: CsgExperiment, draws: pd.DataFrame) -> dict[str, Any]:
     gap = t_interval(csg["test"] - csg["train"])
     if not draws["drawn"].any():
         gap = Interval(gap.value, math.nan, math.nan)
-    size = _images_per_class(experiment, "test")
     row = {
         "dataset": experiment.dataset,
         "train": csg["train"].mean(),
@@ -100,25 +100,60 @@ def _gap_row(experiment: CsgExperiment, draws: pd.DataFrame) -> dict[str, Any]:
         "gap": gap.value,
         "gap_low": gap.low,
         "gap_high": gap.high,
-        "pool": size,
+        "pool": experiment.common_pool,
         **dict.fromkeys(_POOL_COLUMNS, math.nan),
     }
-    if ("train", size) not in experiment.pools:
+    pools = equal_pools(experiment, csg)
+    if pools is None:
         return row
-    pools = experiment.pool("train", size).numpy()
-    # If every test image is a sample, its CSG is known without a spread.
-    test = csg["test"] if draws["drawn"].all() else csg["test"][:1]
-    left = mean_difference(test, pools)
+    left = difference_of_pools(pools["test"], pools["train"])
     return row | {
-        "train_pools": pools.mean(),
-        "pool_draws": len(pools),
+        "train_pools": pools["train"].mean(),
+        "test_pools": pools["test"].mean(),
         "left": left.value,
         "left_low": left.low,
         "left_high": left.high,
     }
 
 
-def _images_per_class(experiment: CsgExperiment, split: str) -> int:
-    """Return the mean number of images per class, rounded."""
-    counts = experiment.class_counts(split).float()
-    return round(counts.mean().item())
+def equal_pools(
+    experiment: CsgExperiment,
+    whole: Mapping[str, np.ndarray],
+    *,
+    labels: str = "own",
+) -> dict[str, np.ndarray] | None:
+    """Return the CSG of both splits in pools of one size, by draw; None without such pools.
+
+    `whole` has the CSG of the whole splits by draw: one that has no more images than the other is
+    a pool itself. `labels` are the images' "own" or "shuffled".
+    """
+    size = experiment.common_pool
+    pools = {}
+    for split in SPLITS:
+        if experiment.images_per_class(split) == size:
+            pools[split] = whole[split]
+        elif (split, size) in experiment.pools:
+            pools[split] = experiment.pool(split, size, labels=labels).numpy()
+        else:
+            return None
+    return pools
+
+
+def difference_of_pools(x: np.ndarray, y: np.ndarray, confidence: float = 0.95) -> Interval:
+    """Return the mean of x minus that of y, CSGs by draw, with its interval.
+
+    If all draws of one of them agree because every image is a sample, it is known without a spread.
+    """
+    x, y = _distinct(x), _distinct(y)
+    if len(y) > 1:
+        return mean_difference(x, y, confidence=confidence)
+    return t_interval(x - y, confidence=confidence) if len(x) > 1 else _known(x[0] - y[0])
+
+
+def _distinct(values: np.ndarray) -> np.ndarray:
+    """Return the values, or one of them if they agree."""
+    return values[:1] if np.ptp(values) < 1e-9 else values
+
+
+def _known(value: float) -> Interval:
+    return Interval(float(value), float(value), float(value))

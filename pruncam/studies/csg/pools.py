@@ -13,11 +13,16 @@ from pruncam.studies.csg.embeddings import pixels
 
 
 def draw_pools(
-    config: CsgConfig, images: ImageSet, size: int, before_draw: Callable[[], None]
+    config: CsgConfig,
+    images: ImageSet,
+    size: int,
+    labels: str,
+    before_draw: Callable[[], None],
 ) -> Tensor:
     """Return the CSG of pools of `size` images per class, (pool draws,), by raw pixels.
 
-    `before_draw` is called before each; an error that it raises ends the computation.
+    `labels` are the images' "own" or "shuffled" within each pool. `before_draw` is called before
+    each; an error that it raises ends the computation.
     """
     points = pixels(images)
     values = []
@@ -25,15 +30,24 @@ def draw_pools(
         before_draw()
         seed = derive(config.seed, "pool", size, draw)
         rows = _balanced_rows(images.labels, size, seed)
+        pool_labels = images.labels[rows]
+        if labels == "shuffled":
+            pool_labels = shuffled(pool_labels, seed)
         csg = complexity.csg(
             points[rows],
-            images.labels[rows],
+            pool_labels,
             samples_per_class=config.samples_per_class,
             k=config.k,
             seed=draw_seed(config, draw),
         )
         values.append(csg.value)
     return torch.tensor(values, dtype=torch.float64)
+
+
+def shuffled(labels: Tensor, seed: int) -> Tensor:
+    """Return the labels (N,) in a random order."""
+    order = torch.randperm(len(labels), generator=generator(seed, "shuffled labels"))
+    return labels[order]
 
 
 def draw_seed(config: CsgConfig, draw: int) -> int:

@@ -1,6 +1,7 @@
-"""The draws from raw pixels of whole splits, on which the claims rest."""
+"""The draws from raw pixels of whole splits and of pools, on which the claims rest."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -12,15 +13,25 @@ SYMBOLS = {"k": "k", "samples": "M"}  # of the settings that are varied
 
 @dataclass(frozen=True)
 class RawDraws:
-    """The table of draws (`analysis.of_raw_pixels`) of a configuration."""
+    """The CSG of raw pixels by draw, with the images' own labels or with shuffled ones.
+
+    `table` has the draws of whole splits (`analysis.of_raw_pixels`), `pools` those of both splits
+    in pools of one size, by data set and split (`pool_tables.equal_pools`).
+    """
 
     config: CsgConfig
     table: pd.DataFrame
+    pools: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
 
     @property
     def datasets(self) -> list[str]:
         """The data sets, in the order of the configuration."""
         return list(dict.fromkeys(self.table["dataset"]))
+
+    @property
+    def same_data(self) -> list[str]:
+        """The data sets whose images are the paper's, re-encoded or not."""
+        return list(dict.fromkeys(self.table.loc[self.table["same_data"], "dataset"]))
 
     def own_value(self, setting: str) -> int:
         """Return the study's own value of "k" or "samples"."""
@@ -47,8 +58,11 @@ class RawDraws:
         """Return CSG of the test split minus the training split, by draw."""
         return self.values(dataset, "test") - self.values(dataset, "train")
 
+    def largest(self, dataset: str) -> int:
+        """Return the largest possible CSG of a data set of K classes, K - 1."""
+        is_dataset = self.table["dataset"] == dataset
+        return int(self.table.loc[is_dataset, "classes"].iloc[0]) - 1
+
     def relative(self, dataset: str) -> float:
         """Return CSG / (K - 1) of the training split."""
-        is_dataset = self.table["dataset"] == dataset
-        classes = self.table.loc[is_dataset, "classes"].iloc[0]
-        return self.values(dataset, "train").mean() / (classes - 1)
+        return self.values(dataset, "train").mean() / self.largest(dataset)

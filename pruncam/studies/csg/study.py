@@ -1,7 +1,10 @@
 """The phases of the CSG study."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
+
+import pandas as pd
 
 from pruncam._core.machine import Machine
 from pruncam.datasets import ImageSet, catalog
@@ -11,7 +14,7 @@ from pruncam.report.result import Drawing
 from pruncam.studies.csg import analysis, claims, class_tables, pool_tables, published
 from pruncam.studies.csg.config import RAW, CsgConfig
 from pruncam.studies.csg.embedder import View
-from pruncam.studies.csg.experiment import CsgExperiment
+from pruncam.studies.csg.experiment import SPLITS, CsgExperiment
 from pruncam.studies.csg.figures import Figures
 from pruncam.studies.csg.overlap import overlap_rows
 from pruncam.studies.csg.ranking import nearest_settings
@@ -85,7 +88,15 @@ class CsgStudy(Study[CsgConfig]):
             tasks = raw if view.embedding == RAW else embedded
             tasks.append(partial(experiment.draws, view))
         pools = [partial(e.pool, *pool) for e in self.experiments for pool in e.pools]
+        pools += [
+            partial(experiment.pool, *pool, labels="shuffled")
+            for experiment in self.experiments
+            for pool in experiment.shuffled_pools
+        ]
         self.run_in_parallel([*raw, *pools, *embedded])
+        # After the searches, which they need.
+        shuffled = [partial(e.shuffled_draws, split) for e in self.experiments for split in SPLITS]
+        self.run_in_parallel(shuffled)
         self.csgs, self.csgs_of_all, self.overlaps = {}, {}, {}
         for experiment in self.experiments:
             dataset = experiment.dataset
@@ -104,8 +115,9 @@ class CsgStudy(Study[CsgConfig]):
         config, experiments = self.config, self.experiments
         draws = analysis.draws(experiments)
         self.raw_draws = analysis.of_raw_pixels(draws)
+        self.shuffled_draws = analysis.shuffled_draws(experiments)
         settings = analysis.settings(draws)
-        sets = analysis.sets(config, settings, experiments)
+        sets = analysis.sets(config, settings, self.shuffled_draws, experiments)
         distances = published.distances(settings)
         classes = {e.dataset: e.train.classes for e in experiments}
         datasets = config.embedded or tuple(classes)
@@ -128,10 +140,21 @@ class CsgStudy(Study[CsgConfig]):
         """Return the findings on claims C3 and C7."""
         return claims.findings(
             read_statements(self.name),
-            RawDraws(self.config, self.raw_draws),
-            tables["pools"],
+            self._with_pools(self.raw_draws, "own"),
+            self._with_pools(self.shuffled_draws, "shuffled"),
             self.stand_ins,
         )
+
+    def _with_pools(self, table: pd.DataFrame, labels: str) -> RawDraws:
+        """Return draws with "own" or "shuffled" labels, beside them those of pools of one size."""
+        draws = RawDraws(self.config, table)
+        pools = {}
+        for experiment in self.experiments:
+            whole = {split: draws.values(experiment.dataset, split) for split in SPLITS}
+            equal_pools = pool_tables.equal_pools(experiment, whole, labels=labels)
+            if equal_pools is not None:
+                pools[experiment.dataset] = equal_pools
+        return replace(draws, pools=pools)
 
     def figures(self, tables: Tables) -> dict[str, Drawing]:
         """Return Figure 1 of the complexity paper, and those beyond it."""
