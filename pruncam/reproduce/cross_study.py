@@ -14,15 +14,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from pruncam import metrics
 from pruncam._core import paths
 from pruncam._core.validation import PROFILES, check_choice
-from pruncam.report import plots
 from pruncam.report.result import Drawing, Result
-from pruncam.statistics import correlation
+from pruncam.reproduce.cross_study_figures import draw_crossed, draw_same_models
+from pruncam.statistics import correlation, partial_rank_correlation
 
 SOURCES = {  # of each table: the study's tables it is made of
     "1": {"sp2ps": "1", "pe_score": "drops"},
@@ -35,7 +32,8 @@ OPTIONAL = ("same_models",)  # not reported as missing: the other tables name th
 METHODS = {"1": "ablation-cam", "2": "grad-cam", "3": "grad-cam++"}  # by table of the Sp2PS paper
 DATASET = "CIFAR-10"
 SCORES = ("sp2ps", "pe", "soft_iou")
-# The models in the PE rows of Tables 1 to 3: pruning rule and rate.
+# The models in the PE rows of Tables 1 to 3, by place: pruning rule and rate. The printed accuracy
+# drops are those of the PE-score paper's captions.
 PE_MODELS = (
     ("Weight", 0.35),
     ("SeNPIS-Faster", 0.35),
@@ -46,7 +44,6 @@ PE_MODELS = (
 )
 _NETWORKS = {"sp2ps": "plain network, weights masked", "pe_score": "VGG11, filters removed"}
 _MIN_MODELS = 5  # for a rank correlation
-_COLOURS = (plots.BLUE, plots.ORANGE, plots.GREEN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,28 +137,19 @@ def _make_table(key: str, sources: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _crossed(published: pd.DataFrame, drops: pd.DataFrame, method: str) -> pd.DataFrame:
-    """Return one of Tables 1 to 3 as the paper builds it.
+    """Return one of Tables 1 to 3 with our models of both networks.
 
-    Sp2PS is that of one network's models, PE that of another network's, both in the order of their
-    accuracy drops.
+    The Sp2PS rows have our model of the nearest accuracy drop, as the Sp2PS study chose it; the PE
+    rows have the model of the same rule and rate as the paper's.
     """
     is_chosen = (drops["dataset"] == DATASET) & (drops["method"] == method)
-    models = drops[is_chosen].set_index(["rule", "rate"])
-    available = [model for model in PE_MODELS if model in models.index]
-    rows = models.loc[available].reset_index()
-    rows = rows.sort_values("acc_drop", kind="stable", ignore_index=True)
-    ours = pd.DataFrame(
-        {
-            "pe_rule": rows["rule"],
-            "pe_rate": rows["rate"],
-            "pe_paper_acc_drop_ours": rows["acc_drop"],
-            "pe_drop_ours": rows["pe_drop"],
-            "place": range(1, len(rows) + 1),
-        }
-    )
+    models = drops[is_chosen].groupby(["rule", "rate"])[["acc_drop", "pe_drop"]].mean()
+    rows = models.reindex(list(PE_MODELS)).reset_index(names=["pe_rule", "pe_rate"])
+    rows = rows.rename(columns={"acc_drop": "pe_paper_acc_drop_ours", "pe_drop": "pe_drop_ours"})
+    rows = rows.assign(place=range(1, len(rows) + 1))
     # The column that is dropped has the PE of the Sp2PS models, which is in "same_models".
     published = published.drop(columns="pe_drop_ours")
-    return published.merge(ours, on="place", how="left")
+    return published.merge(rows, on="place", how="left")
 
 
 def _complexity_and_accuracy(
@@ -189,10 +177,17 @@ def _same_models(drops: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _agreement(same_models: pd.DataFrame) -> pd.DataFrame:
-    """Return how alike two drops rank the models, for each pair of accuracy and the scores."""
-    drops = ["acc_drop", *(f"{score}_drop" for score in SCORES)]
+    """Return how alike two drops rank the models, for each pair of accuracy, scores and SSIM.
+
+    Models that have collapsed are left out: their maps say nothing. `without_ssim` is the rank
+    correlation without what both share with SSIM, which Sp2PS and PE contain; NaN where nothing is
+    left, as when a score ranks the models exactly as SSIM does. The models have a baseline in
+    common, so no interval can be computed from their number.
+    """
+    drops = ["acc_drop", *(f"{score}_drop" for score in (*SCORES, "ssim"))]
+    working = same_models[~same_models["collapsed"]]
     rows = []
-    for (network, method), models in same_models.groupby(["network", "method"], sort=False):
+    for (network, method), models in working.groupby(["network", "method"], sort=False):
         for first, second in combinations(drops, 2):
             x, y = models[first].to_numpy(), models[second].to_numpy()
             row = {
@@ -203,9 +198,17 @@ def _agreement(same_models: pd.DataFrame) -> pd.DataFrame:
                 "and": second,
                 "spearman": _rank_correlation(x, y, "spearman"),
                 "kendall": _rank_correlation(x, y, "kendall"),
+                "without_ssim": _without_ssim(models, first, second),
             }
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _without_ssim(models: pd.DataFrame, first: str, second: str) -> float:
+    """Return the rank correlation of two drops beyond SSIM, NaN for too few models."""
+    if len(models) < _MIN_MODELS:
+        return np.nan
+    return partial_rank_correlation(models[first], models[second], models["ssim_drop"])
 
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray, kind: str) -> float:
@@ -223,93 +226,20 @@ def _drawings(profile: str, tables: Mapping[str, pd.DataFrame]) -> dict[str, Dra
     crossed = {METHODS[key]: tables[key] for key in METHODS if key in tables}
     if crossed:
         caption = (
-            "Drops of Sp2PS and PE against the accuracy drop as the Sp2PS paper compares them: "
-            "two different networks and two kinds of pruning. Dashed: printed in its Tables 1 to "
-            f"3; solid: ours, profile {profile}."
+            "Drops of Sp2PS and PE against the accuracy drop as the Sp2PS paper compares them: two "
+            "different networks and two kinds of pruning. Open: printed in its Tables 1 to 3; "
+            "filled: ours, for Sp2PS the model of the nearest accuracy drop, for PE that of the "
+            "same rule and rate. The scale ends where the printed accuracy drops do; an arrow is a "
+            f"model of ours beyond it. Profile {profile}."
         )
-        drawings["crossed"] = Drawing(partial(_draw_crossed, crossed), caption, lines=True)
+        drawings["crossed"] = Drawing(partial(draw_crossed, crossed), caption, lines=True)
     if "same_models" in tables:
         caption = (
-            "The same scores on the same models, one panel per network and CAM: here a difference "
-            f"between two curves is one between the scores. {DATASET}, profile {profile}."
+            "The same scores on the same models, one panel per network and CAM: here a distance "
+            "between two points above each other is one between the scores. Colour: score; "
+            "marker: pruning rule, open where accuracy has collapsed. "
+            f"{DATASET}, profile {profile}."
         )
-        draw = partial(_draw_same_models, tables["same_models"])
+        draw = partial(draw_same_models, tables["same_models"], SCORES)
         drawings["same models"] = Drawing(draw, caption, lines=True)
     return drawings
-
-
-def _draw_crossed(tables: Mapping[str, pd.DataFrame]) -> Figure:
-    curves = {
-        "Sp2PS": ("acc_drop", "sp2ps_drop", plots.BLUE),
-        "PE": ("pe_paper_acc_drop", "pe_drop", plots.ORANGE),
-    }
-    with plots.style():
-        figure = Figure(figsize=(3.2 * len(tables), 3.2), layout="constrained")
-        (row,) = figure.subplots(1, len(tables), squeeze=False, sharey=True)
-        for axes, (method, table) in zip(row, tables.items(), strict=True):
-            for name, (x, y, colour) in curves.items():
-                _draw_published_and_ours(
-                    axes,
-                    table,
-                    x,
-                    y,
-                    name,
-                    colour,
-                )
-            axes.set(title=method, xlabel="accuracy drop, points", ylim=(0, 102))
-            axes.grid(alpha=0.25, linewidth=0.6)
-        row[0].set_ylabel("drop of the score, %")
-        handles, labels = row[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=4)
-    return figure
-
-
-def _draw_published_and_ours(
-    axes: Axes,
-    table: pd.DataFrame,
-    x: str,
-    y: str,
-    name: str,
-    colour: str,
-) -> None:
-    (published,) = axes.plot(table[x], table[y], linestyle="--", label=f"{name}, printed")
-    (ours,) = axes.plot(table[f"{x}_ours"], table[f"{y}_ours"], label=f"{name}, ours")
-    published.set_alpha(0.6)
-    for line in (published, ours):
-        line.set(color=colour, marker="o", markersize=3.5, linewidth=1.4)
-
-
-def _draw_same_models(table: pd.DataFrame) -> Figure:
-    networks = table["network"].unique()
-    methods = table["method"].unique()
-    with plots.style():
-        size = (3.0 * len(methods), 2.6 * len(networks))
-        figure = Figure(figsize=size, layout="constrained")
-        panels = figure.subplots(len(networks), len(methods), squeeze=False, sharey=True)
-        for (row, column), axes in np.ndenumerate(panels):
-            network, method = networks[row], methods[column]
-            models = table[(table["network"] == network) & (table["method"] == method)]
-            _draw_scores(axes, models.sort_values("acc_drop", kind="stable"))
-            axes.set_title(f"{method}\n{network}")
-        for axes in panels[:, 0]:
-            axes.set_ylabel("drop of the score, %")
-        for axes in panels[-1]:
-            axes.set_xlabel("accuracy drop, points")
-        handles, labels = panels[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3)
-    return figure
-
-
-def _draw_scores(axes: Axes, models: pd.DataFrame) -> None:
-    for score, colour in zip(SCORES, _COLOURS, strict=True):
-        axes.plot(
-            models["acc_drop"],
-            models[f"{score}_drop"],
-            color=colour,
-            label=metrics.SCORES[score],
-            linewidth=1.2,
-            marker="o",
-            markersize=3,
-        )
-    axes.set_ylim(0, 102)
-    axes.grid(alpha=0.25, linewidth=0.6)

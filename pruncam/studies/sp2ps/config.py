@@ -9,6 +9,8 @@ from pruncam.studies.experiment import PLAIN_NETWORKS
 from pruncam.training import Recipe
 
 PRUNING = ("weights", "filters")
+PAPER_FINETUNING: Schedule = ((10, 0.001),)  # Sp2PS, Section 3.3, as is the batch
+PAPER_FINETUNING_BATCH = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,3 +43,9 @@ class Sp2psConfig(PruningConfig):
         if phase == "misleading":
             return Recipe(self.misleading, self.baseline_batch, optimizer="adam")
         return Recipe(self.finetuning, self.finetuning_batch, momentum=0.9)
+
+
+def has_paper_finetuning(config: PruningConfig) -> bool:
+    """Return whether models are fine-tuned by the paper's recipe, on all training images."""
+    is_same = config.finetuning == PAPER_FINETUNING
+    return is_same and config.finetuning_batch == PAPER_FINETUNING_BATCH and not config.train_images

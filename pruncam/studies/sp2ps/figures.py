@@ -5,13 +5,14 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from pruncam import cams
 from pruncam.report import plots
 from pruncam.report.result import Drawing
+from pruncam.studies.experiment import PLAIN_NETWORKS
 from pruncam.studies.figures import (
-    all_cams,
     by_rate,
     empty_cells,
     in_paper_order,
@@ -21,9 +22,10 @@ from pruncam.studies.figures import (
     score_against_rate,
 )
 from pruncam.studies.samples import Sample
-from pruncam.studies.sp2ps import diagrams
-from pruncam.studies.sp2ps.config import Sp2psConfig
+from pruncam.studies.sp2ps import diagrams, published
+from pruncam.studies.sp2ps.config import Sp2psConfig, has_paper_finetuning
 from pruncam.studies.sp2ps.experiment import L1, RANDOM
+from pruncam.studies.sp2ps.figure_images import FigureImage
 from pruncam.studies.sp2ps.shortcut import CONTROL, MISLED, UNMOVED, ShortcutSample
 
 _MAP_FIGURES = {  # the paper's numbers
@@ -50,65 +52,129 @@ _SHORTCUT_LABELS = {
 def drawings(
     config: Sp2psConfig,
     tables: Mapping[str, pd.DataFrame],
-    samples: Mapping[str, Sample],
+    images: Mapping[str, FigureImage],
     provenance: Mapping[str, str],
 ) -> dict[str, Drawing]:
     """Return all figures except that of the shortcut.
 
-    `samples` are the images shown and `provenance` describes the images, by data set.
+    `images` are those of the figures and `provenance` describes the test images, by data set.
     """
     figures = {
-        "1": _three_cams(config, samples, provenance),
+        "1": _three_cams(config, images, provenance),
         "2": Drawing(diagrams.scoring_pipeline, "How a pruned model is scored.", lines=True),
-        "3": Drawing(
-            diagrams.plain_networks,
-            "The two networks: 3x3 convolutions, BatchNorm, ReLU.",
-            lines=True,
-        ),
+        "3": _networks(config),
     }
-    for dataset, sample in samples.items():
-        ending = made_at(config.profile, provenance[dataset])
+    for dataset, image in images.items():
+        collapsed = _collapsed_text(tables["curves"], dataset)
+        ending = f"{collapsed}{made_at(config.profile, provenance[dataset])}"
         for method in config.methods:
             number = _MAP_FIGURES.get((dataset, method), f"maps {dataset} {method}")
-            figures[number] = _maps_by_rate(config, sample, method, ending)
+            figures[number] = _maps_by_rate(config, image, method, ending)
         for rule in (L1, RANDOM):
             number = _CURVE_FIGURES.get((dataset, rule), f"curves {dataset} {rule}")
-            figures[number] = _curves(tables, dataset, rule, ending)
+            figures[number] = _curves(config, tables, dataset, rule, ending)
     return in_paper_order(figures)
 
 
 def _three_cams(
-    config: Sp2psConfig, samples: Mapping[str, Sample], provenance: Mapping[str, str]
+    config: Sp2psConfig, images: Mapping[str, FigureImage], provenance: Mapping[str, str]
 ) -> Drawing:
-    """Figure 1, with the sample of the last data set."""
-    dataset, sample = list(samples.items())[-1]
-    ending = made_at(config.profile, provenance[dataset]) + sample.acknowledgement
-    caption = f"The three CAMs of one image by the unpruned network. {ending}"
-    return Drawing(partial(all_cams, sample), caption)
+    """Figure 1, with the image of the last data set."""
+    dataset, image = list(images.items())[-1]
+    ending = made_at(config.profile, provenance[dataset]) + image.sample.acknowledgement
+    caption = (
+        f"The three CAMs of {image.description} by the unpruned network, alone and over the "
+        f"image. {ending}"
+    )
+    return Drawing(partial(_draw_three_cams, image.sample), caption)
 
 
-def _maps_by_rate(config: Sp2psConfig, sample: Sample, method: str, ending: str) -> Drawing:
+def _draw_three_cams(sample: Sample) -> Figure:
+    """Draw an image, its heatmap by every CAM, and the heatmaps over the image."""
+    heatmaps = [next(iter(rules.values()))[0] for rules in sample.maps.values()]
+    titles = [cams.METHODS[method].title for method in sample.maps]
+    jet = colormaps["jet"]  # of the paper's Figure 1
+    alone = [jet(heatmap)[..., :3] for heatmap in heatmaps]
+    over_image = [overlay(sample.image, heatmap) for heatmap in heatmaps]
+    blank = np.ones((*heatmaps[0].shape, 3))
+    image = blank if sample.image is None else sample.image
+    return plots.grid(
+        [[image, *alone], [blank, *over_image]],
+        columns=["not available" if sample.image is None else sample.label, *titles],
+        labels=["heatmap", "over the image"],
+        grey=plots.first_rows(0),
+        scale=1.7,
+        empty=empty_cells([heatmaps, heatmaps]),
+    )
+
+
+def _networks(config: Sp2psConfig) -> Drawing:
+    """Figure 3, of the networks that are run."""
+    networks = [
+        (spec.size, PLAIN_NETWORKS[spec.size](width=spec.width))
+        for spec in config.datasets
+        if spec.size is not None and spec.width is not None
+    ]
+    widths = " and ".join(str(spec.width) for spec in config.datasets)
+    caption = (
+        "The networks as run: 3x3 convolutions, each with BatchNorm and ReLU. The first layers "
+        f"have {widths} filters; the paper's 128 for small and 32 for large images."
+    )
+    return Drawing(partial(diagrams.plain_networks, networks), caption, lines=True)
+
+
+def _maps_by_rate(config: Sp2psConfig, image: FigureImage, method: str, ending: str) -> Drawing:
     """Figures 4 to 9."""
     caption = (
-        f"{cams.METHODS[method].title} of test image {sample.index} (class {sample.label}) by the "
-        f"unpruned network and by models pruned at {percent(config.rates)}. "
-        f"{ending}{sample.acknowledgement}"
+        f"{cams.METHODS[method].title} of {image.description} by the unpruned network and by "
+        f"models pruned at {percent(config.rates)}. {ending}{image.sample.acknowledgement}"
     )
-    return Drawing(partial(by_rate, sample, config.rates, sample.maps[method]), caption)
+    maps = image.sample.maps[method]
+    return Drawing(partial(by_rate, image.sample, config.rates, maps), caption)
 
 
-def _curves(tables: Mapping[str, pd.DataFrame], dataset: str, rule: str, ending: str) -> Drawing:
+def _collapsed_text(curves: pd.DataFrame, dataset: str) -> str:
+    """Return at which rates accuracy has collapsed, a sentence for captions; empty if at none."""
+    is_pruned = curves["rule"].isin([L1, RANDOM])
+    is_collapsed = (curves["dataset"] == dataset) & is_pruned & curves["collapsed"]
+    by_rule = curves[is_collapsed].groupby("rule", sort=False)["rate"].unique()
+    parts = [f"with {rule} at {percent(sorted(rates))}" for rule, rates in by_rule.items()]
+    return f"Accuracy has collapsed {' and '.join(parts)}. " if parts else ""
+
+
+def _curves(
+    config: Sp2psConfig,
+    tables: Mapping[str, pd.DataFrame],
+    dataset: str,
+    rule: str,
+    ending: str,
+) -> Drawing:
     """Figures 10 to 13."""
+    recipe = "" if has_paper_finetuning(config) else " (by another recipe than the paper's)"
     caption = (
         f"Accuracy (left scale) and Sp2PS of the three CAMs on {dataset} with {rule}; bars: 95 % "
-        "intervals over images. Bands: Sp2PS of the baseline that is fine-tuned and not pruned, "
-        "all seeds and their interval; dotted: of networks with random weights. "
-        f"{ending}"
+        "intervals over images. The curves of Sp2PS start at the baseline that is fine-tuned and "
+        f"not pruned{recipe}; bands: all its seeds and their interval. Dotted: networks with "
+        "random weights or, where most of their maps are empty, maps of other images. "
+        f"{_printed_text(dataset)}{ending}"
     )
     draw = partial(
-        score_against_rate, tables, dataset, rule, ("sp2ps", "Sp2PS"), xlabel="pruning rate, %"
+        score_against_rate,
+        tables,
+        dataset,
+        rule,
+        ("sp2ps", "Sp2PS"),
+        xlabel="pruning rate, %",
+        printed={"accuracy": published.accuracy_of(dataset)},
     )
     return Drawing(draw, caption, lines=True)
+
+
+def _printed_text(dataset: str) -> str:
+    """Return what the open marker is, a sentence for the caption; empty without one."""
+    _, values = published.accuracy_of(dataset)
+    printed = " and ".join(f"{value:g} %" for value in values)
+    return f"Open marker: the paper's unpruned network, {printed}. " if values else ""
 
 
 def shortcut(config: Sp2psConfig, sample: ShortcutSample, provenance: str) -> Drawing:

@@ -1,6 +1,7 @@
 """The phases of the Sp2PS study."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -9,13 +10,16 @@ from pruncam._core.machine import Machine
 from pruncam.datasets import ImageSet, marks
 from pruncam.report.claims import Finding, read_statements
 from pruncam.report.result import Drawing
-from pruncam.studies import diagnostics, samples, score_tables
+from pruncam.studies import diagnostics, score_tables
 from pruncam.studies.cached_trainer import CachedTrainer
-from pruncam.studies.paired_scores import PairedScores
 from pruncam.studies.readings import ranking, scores_by_reading
 from pruncam.studies.sp2ps import claims, figures, published
+from pruncam.studies.sp2ps.agreement import score_agreement
 from pruncam.studies.sp2ps.config import Sp2psConfig
+from pruncam.studies.sp2ps.drop_claims import CIFAR
 from pruncam.studies.sp2ps.experiment import L1, Sp2psExperiment
+from pruncam.studies.sp2ps.figure_images import figure_image
+from pruncam.studies.sp2ps.highlights import Highlights, highlights_by_image
 from pruncam.studies.sp2ps.sensitivity import sensitivity
 from pruncam.studies.sp2ps.shortcut import Shortcut
 from pruncam.studies.study import Measurement, PruningStudy, StudyResult, Tables
@@ -70,19 +74,34 @@ class Sp2psStudy(PruningStudy[Sp2psConfig, Sp2psExperiment]):
             tables["object_hits"] = object_hits
         names = _SHOWN_CLASSES.get(experiment.dataset, ())
         shown_class = next((name for name in names if name in experiment.test.classes), "")
-        index = samples.choose_of_class(experiment, shown_class)
         return Measurement(
             rows=experiment.scores(),
+            shuffled=experiment.shuffled_scores(),
             tables=tables,
-            extras={"sample": samples.sample(experiment, index)},
+            extras={
+                "image": figure_image(experiment, shown_class),
+                "highlights": highlights_by_image(experiment),
+            },
         )
+
+    def measure(self) -> None:
+        """Measure every experiment, and what the maps of further baselines highlight."""
+        super().measure()
+        tasks = [partial(highlights_by_image, replicate) for replicate in self.replicates]
+        of_replicates = self.run_in_parallel(tasks) if tasks else []
+        by_experiment = [m.extras["highlights"] for m in self.measurements.values()]
+        trainings = [pd.concat(by_experiment, ignore_index=True)]
+        for seed in self.config.baseline_seeds:
+            pairs = zip(self.replicates, of_replicates, strict=True)
+            of_seed = [rows for replicate, rows in pairs if replicate.baseline_seed == seed]
+            trainings.append(pd.concat(of_seed, ignore_index=True))
+        self.highlights = Highlights(trainings)
 
     def tables(self) -> Tables:
         """Return the tables by name; "1" to "3" are those of the paper."""
         rows = self.rows
         models = score_tables.accuracies(self.config, rows)
-        drops = score_tables.drops(self.config, rows, models)
-        of_cifar = drops[drops["dataset"] == claims.CIFAR]
+        of_cifar = published.our_drops(self.paired_scores, CIFAR)
         printed = {
             number: published.table_beside_ours(of_cifar, method)
             for number, method in published.METHODS.items()
@@ -92,20 +111,22 @@ class Sp2psStudy(PruningStudy[Sp2psConfig, Sp2psExperiment]):
         measured = self.measured_tables()
         readings = measured["readings"]
         of_readings = published.distances(
-            readings[readings["dataset"] == claims.CIFAR],
-            models[models["dataset"] == claims.CIFAR],
+            readings[readings["dataset"] == CIFAR],
+            models[models["dataset"] == CIFAR],
         )
         costs = [diagnostics.costs(experiment, L1) for experiment in self.experiments]
         times = [diagnostics.times(experiment, L1) for experiment in self.experiments]
         return {
             **printed,
-            "published": published.numbers_beside_ours(models, printed),
+            "published": published.numbers_beside_ours(self.paired_scores, printed),
             "curves": score_tables.curves(self.config, rows, models),
             "models": models,
-            "drops": drops,
-            "controls": score_tables.controls(rows),
+            "drops": score_tables.drops(self.config, rows, models),
+            "controls": score_tables.controls(self.control_rows),
             "classes": score_tables.by_class(rows, classes),
             "correctness": score_tables.by_correctness(rows),
+            "score_agreement": score_agreement(self.paired_scores),
+            "highlights": self.highlights.table(self.config.bootstrap, self.config.seed),
             "costs": pd.concat(costs, ignore_index=True),
             "times": pd.concat(times, ignore_index=True),
             "shortcut": self.shortcut.table(),
@@ -115,18 +136,23 @@ class Sp2psStudy(PruningStudy[Sp2psConfig, Sp2psExperiment]):
         }
 
     def findings(self, tables: Tables) -> dict[str, Finding]:
-        """Return the findings on claims S1 to S11."""
-        scores = PairedScores(self.config, self.rows)
-        return claims.findings(read_statements(self.name), scores, tables["drops"])
+        """Return the findings on claims S1 to S12."""
+        statements = read_statements(self.name)
+        return claims.findings(statements, self.paired_scores, self.highlights)
 
     def figures(self, tables: Tables) -> dict[str, Drawing]:
         """Return Figures 1 to 13 and that of the shortcut."""
-        shown = {name: m.extras["sample"] for name, m in self.measurements.items()}
+        images = {name: m.extras["image"] for name, m in self.measurements.items()}
         provenance = self.shortcut.experiment.test.provenance
         return {
-            **figures.drawings(self.config, tables, shown, self.provenance()),
+            **figures.drawings(self.config, tables, images, self.provenance()),
             "shortcut": figures.shortcut(self.config, self.shortcut.sample(), provenance),
         }
+
+    @property
+    def result_name(self) -> str:
+        """The name of the study; with "-filters" if whole filters are pruned."""
+        return self.name if self.config.pruning == "weights" else f"{self.name}-filters"
 
     def stable_lines(self, tables: Tables) -> list[str]:
         """Return the numbers of models and images."""
