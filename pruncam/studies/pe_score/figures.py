@@ -17,6 +17,7 @@ from pruncam.studies.figures import (
 )
 from pruncam.studies.pe_score import diagrams
 from pruncam.studies.pe_score.config import FASTER, WEIGHT, PeScoreConfig
+from pruncam.studies.pe_score.published import printed_points
 from pruncam.studies.samples import Sample
 
 _CURVE_FIGURES = {  # the paper's numbers
@@ -54,7 +55,7 @@ def drawings(
     }
     for dataset, sample in samples.items():
         number = _MAP_FIGURES.get(dataset, f"maps {dataset}")
-        figures[number] = _maps_by_rate(config, sample, endings[dataset])
+        figures[number] = _maps_by_rate(config, tables, dataset, sample, endings[dataset])
         for rule in config.criteria:
             number = _CURVE_FIGURES.get((dataset, rule), f"curves {dataset} {rule}")
             figures[number] = _curves(tables, dataset, rule, endings[dataset])
@@ -69,14 +70,20 @@ def _three_cams(samples: Mapping[str, Sample], endings: Mapping[str, str]) -> Dr
     return Drawing(partial(all_cams, sample), caption)
 
 
-def _maps_by_rate(config: PeScoreConfig, sample: Sample, ending: str) -> Drawing:
+def _maps_by_rate(
+    config: PeScoreConfig,
+    tables: Mapping[str, pd.DataFrame],
+    dataset: str,
+    sample: Sample,
+    ending: str,
+) -> Drawing:
     """Figures 6 and 9, with SeNPIS-Faster if it is among the criteria."""
     rule = FASTER if FASTER in config.criteria else config.criteria[0]
     rows = {cams.METHODS[method].title: maps[rule] for method, maps in sample.maps.items()}
     caption = (
         f"Heatmaps of test image {sample.index} (class {sample.label}) by the unpruned network and "
-        f"with {percent(config.rates)} of every layer's filters removed by {rule}. "
-        f"{ending}{sample.acknowledgement}"
+        f"with {percent(config.rates)} of every layer's filters removed by {rule}."
+        f"{_collapse(tables, dataset, rule)} {ending}{sample.acknowledgement}"
     )
     return Drawing(partial(by_rate, sample, config.rates, rows), caption)
 
@@ -89,9 +96,11 @@ def _curves(
 ) -> Drawing:
     """Figures 4, 5, 7 and 8."""
     caption = (
-        f"Accuracy (left scale) and PE of the three CAMs on {dataset} with {rule}; bars: 95 % "
-        "intervals over images. Bands: PE of the baseline that is fine-tuned and not pruned; "
-        f"dotted: of a network with random weights. {ending}"
+        f"Accuracy (left scale) and PE of the CAMs on {dataset} with {rule}; bars: 95 % intervals "
+        "over images. Open markers: printed by the paper. Bands, and the start of the curves: PE "
+        "of the network that is fine-tuned and not pruned; dotted: of networks with random "
+        "weights, or of maps of other images where most of theirs are empty."
+        f"{_collapse(tables, dataset, rule)} {ending}"
     )
     draw = partial(
         score_against_rate,
@@ -100,5 +109,19 @@ def _curves(
         rule,
         ("pe", "PE"),
         xlabel="filters removed in every layer, %",
+        printed=printed_points(dataset, rule),
     )
     return Drawing(draw, caption, lines=True)
+
+
+def _collapse(tables: Mapping[str, pd.DataFrame], dataset: str, rule: str) -> str:
+    """Return which networks have collapsed, as a sentence after a space; empty if none has."""
+    curves = tables["curves"]
+    of_rule = curves[(curves["dataset"] == dataset) & (curves["rule"] == rule)]
+    rates = of_rule.loc[of_rule["collapsed"], "rate"].unique()
+    if len(rates) == 0:
+        return ""
+    return (
+        f" At {percent(rates)} accuracy has collapsed (to less than half of the unpruned network's "
+        "above chance): heatmaps and PE say nothing there."
+    )

@@ -9,15 +9,18 @@ from pruncam._core import paths
 from pruncam.studies.published_numbers import PublishedNumber, published_table
 
 _SOURCES = {
-    "accuracy": "PE-score, captions of Figures 4, 5, 7 and 8",
-    "pe": "Sp2PS, Tables 1-3 (PE_drop)",
+    ("CIFAR-10", "accuracy"): "PE-score, captions of Figures 4 and 5",
+    ("COVID-19", "accuracy"): "PE-score, captions of Figures 7 and 8",
+    ("CIFAR-10", "pe"): "Sp2PS, Tables 1-3 (PE_drop)",
+    ("COVID-19", "pe"): "PE-score, Section 4.3",
 }
+Points = tuple[list[float], list[float]]  # rates in %, values
 
 
 def published() -> pd.DataFrame:
     """Return the printed values by data set, criterion, rate, CAM method and quantity.
 
-    Rate 0 is the unpruned network; accuracies have no CAM method.
+    Rate 0 is the unpruned network. Accuracies have no CAM method, and of one PE it is not named.
     """
     file = paths.package_folder() / "published" / "pe_score.csv"
     return pd.read_csv(file, keep_default_na=False)
@@ -31,12 +34,34 @@ def numbers_beside_ours(curves: pd.DataFrame) -> pd.DataFrame:
                 quantity=f"{_model_name(printed)}: {_quantity(printed)}",
                 unit="%" if printed.quantity == "accuracy" else "",
                 published=printed.value,
-                source=_SOURCES[printed.quantity],
+                source=_SOURCES[printed.dataset, printed.quantity],
                 ours=_our_value(printed, curves),
             )
             for printed in published().itertuples()
         ]
     )
+
+
+def printed_points(dataset: str, criterion: str) -> dict[str, Points]:
+    """Return the printed points of a figure: accuracies as "accuracy", PE by CAM method.
+
+    The accuracies begin with the unpruned network. Quantities that are not printed are missing.
+    """
+    table = published()
+    table = table[(table["dataset"] == dataset) & table["criterion"].isin([criterion, ""])]
+    is_named = (table["quantity"] == "accuracy") | (table["method"] != "")
+    table = table[is_named].assign(name=table["method"].where(table["method"] != "", "accuracy"))
+    return {
+        name: ((100 * part["rate"]).tolist(), part["value"].tolist())
+        for name, part in table.groupby("name")
+    }
+
+
+def models_with_printed_pe() -> set[tuple[str, float]]:
+    """Return the models, as (criterion, rate), whose PE on CIFAR-10 is printed for every CAM."""
+    table = published()
+    printed = table[(table["quantity"] == "pe") & (table["method"] != "")]
+    return set(zip(printed["criterion"], printed["rate"], strict=True))
 
 
 def distances(readings: pd.DataFrame) -> pd.DataFrame:
@@ -60,7 +85,9 @@ def _model_name(printed: Any) -> str:
 
 
 def _quantity(printed: Any) -> str:
-    return f"PE, {printed.method}" if printed.method else "accuracy"
+    if printed.quantity == "accuracy":
+        return "accuracy"
+    return f"PE, {printed.method or 'nearest CAM'}"
 
 
 def _our_value(printed: Any, curves: pd.DataFrame) -> float:
@@ -73,7 +100,7 @@ def _our_value(printed: Any, curves: pd.DataFrame) -> float:
         rows = rows[rows["method"] == printed.method]
     if rows.empty:
         return math.nan
-    first = rows.iloc[0]
     if printed.quantity == "pe":
-        return first["pe"]
+        return rows.loc[(rows["pe"] - printed.value).abs().idxmin(), "pe"]
+    first = rows.iloc[0]
     return first["accuracy"] + (0 if printed.rate else first["acc_drop"])

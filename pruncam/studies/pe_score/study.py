@@ -10,8 +10,16 @@ from pruncam.profiles import DatasetSpec
 from pruncam.report.claims import Finding, read_statements
 from pruncam.report.result import Drawing
 from pruncam.studies import diagnostics, samples, score_tables
-from pruncam.studies.original_data import is_complete
-from pruncam.studies.pe_score import claims, figures, published
+from pruncam.studies.experiment import Variant
+from pruncam.studies.original_data import is_complete, is_same_dataset
+from pruncam.studies.pe_score import (
+    cited,
+    claims,
+    figures,
+    localisation,
+    map_intensity,
+    published,
+)
 from pruncam.studies.pe_score.config import PeScoreConfig
 from pruncam.studies.pe_score.experiment import PeScoreExperiment
 from pruncam.studies.pe_score.rate_selection import rate_choices
@@ -25,6 +33,7 @@ _SHOWN_CLASSES = {
     "CIFAR-10": "automobile",
     "COVID-19": "covid",
 }  # what the paper's figures show
+_LOCALISED = "CIFAR-10"  # the data set of claim P10
 _PAPER_SIZE = 224  # pixels of the images in the paper's code
 _WITHOUT_CHECKSUM = "covid19"  # a data set told by its name and number of images alone
 
@@ -63,19 +72,27 @@ class PeScoreStudy(PruningStudy[PeScoreConfig, PeScoreExperiment]):
 
     def measure_experiment(self, experiment: PeScoreExperiment) -> Measurement:
         """Return scores, an image to show, hits, marks, and the sensitivity to class and layer."""
-        pruned = [v for v in experiment.variants if v.rule in experiment.rules]
         tables = {
-            "readings": scores_by_reading(experiment, pruned, ("pe",)),
+            "readings": scores_by_reading(experiment, _models_for_readings(experiment), ("pe",)),
             "object_hits": diagnostics.object_hits(experiment),
             "marks": mark_reliance(experiment),
             "sensitivity_to_the_class": sensitivity_to_the_class(experiment),
         }
+        intensities = map_intensity.by_image(experiment)
+        if intensities is not None:
+            tables["intensity"] = map_intensity.table(intensities)
+        hits = localisation.by_image(experiment) if experiment.dataset == _LOCALISED else None
         shown_class = _SHOWN_CLASSES.get(experiment.dataset, "")
         index = samples.choose_of_class(experiment, shown_class)
         return Measurement(
             rows=experiment.scores(),
+            shuffled=experiment.shuffled_scores(),
             tables={name: table for name, table in tables.items() if table is not None},
-            extras={"sample": samples.sample(experiment, index)},
+            extras={
+                "sample": samples.sample(experiment, index),
+                "intensities": intensities,
+                "hits": hits,
+            },
         )
 
     def tables(self) -> Tables:
@@ -86,7 +103,7 @@ class PeScoreStudy(PruningStudy[PeScoreConfig, PeScoreExperiment]):
         rate_choice, images = rate_choices(self.config, curves, rows)
         classes = {e.dataset: e.test.classes for e in self.experiments}
         models_by_rate = [(e, rule) for e in self.experiments for rule in self.config.criteria]
-        costs = [diagnostics.costs(*pair) for pair in models_by_rate]
+        costs = pd.concat([diagnostics.costs(*pair) for pair in models_by_rate], ignore_index=True)
         times = [diagnostics.times(*pair) for pair in models_by_rate]
         measured = self.measured_tables()
         return {
@@ -94,12 +111,13 @@ class PeScoreStudy(PruningStudy[PeScoreConfig, PeScoreExperiment]):
             "curves": curves,
             "models": models,
             "drops": score_tables.drops(self.config, rows, models),
-            "controls": score_tables.controls(rows),
+            "controls": score_tables.controls(self.control_rows),
             "classes": score_tables.by_class(rows, classes),
             "correctness": score_tables.by_correctness(rows),
             "rate_choice": rate_choice,
             "inspect": images,
-            "costs": pd.concat(costs, ignore_index=True),
+            "costs": costs,
+            "cited": cited.cited_beside_ours(costs, models),
             "times": pd.concat(times, ignore_index=True),
             "reading_ranks": ranking(published.distances(measured["readings"])),
             **self.common_tables(),
@@ -107,8 +125,16 @@ class PeScoreStudy(PruningStudy[PeScoreConfig, PeScoreExperiment]):
         }
 
     def findings(self, tables: Tables) -> dict[str, Finding]:
-        """Return the findings on claims P1 to P8."""
-        return claims.findings(read_statements(self.name), claims.scores(self.config, self.rows))
+        """Return the findings on claims P1 to P11."""
+        measured = claims.Measured(
+            self.paired_scores, self._measured_rows("intensities"), self._measured_rows("hits")
+        )
+        return claims.findings(read_statements(self.name), measured)
+
+    def _measured_rows(self, name: str) -> pd.DataFrame | None:
+        """Return rows by image of all data sets that have them; None without any."""
+        parts = [m.extras[name] for m in self.measurements.values() if m.extras[name] is not None]
+        return pd.concat(parts, ignore_index=True) if parts else None
 
     def figures(self, tables: Tables) -> dict[str, Drawing]:
         """Return Figures 1 to 9."""
@@ -127,6 +153,18 @@ class PeScoreStudy(PruningStudy[PeScoreConfig, PeScoreExperiment]):
     def stand_ins(self) -> list[str]:
         """The paper's data sets for which other images stand in, or the same at another size."""
         return [e.dataset for e in self.experiments if not is_papers_data(e)]
+
+    @property
+    def other_images(self) -> list[str]:
+        """The paper's data sets in whose place there are images of another one."""
+        return [e.dataset for e in self.experiments if not is_same_dataset(e.dataset, e.test)]
+
+
+def _models_for_readings(experiment: PeScoreExperiment) -> list[Variant]:
+    """Return the models whose PE is printed, by which readings are ranked; all if there is none."""
+    pruned = [v for v in experiment.variants if v.rule in experiment.rules]
+    printed = published.models_with_printed_pe()
+    return [v for v in pruned if (v.rule, v.rate) in printed] or pruned
 
 
 def is_papers_data(experiment: PeScoreExperiment) -> bool:
