@@ -1,24 +1,19 @@
 """The tables of the sweeps: losses by rate, complexities, and rates that cost little."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pruncam._core.seeds import derive
-from pruncam.statistics import bootstrap_means, correlation, rank_correlation
-from pruncam.studies import score_tables
+from pruncam.datasets import ImageSet
+from pruncam.statistics import Interval, correlation, rank_correlation
 from pruncam.studies.sweeps import published
 from pruncam.studies.sweeps.config import SweepsConfig
-from pruncam.studies.sweeps.correctness import Correctness, resampled_means
 from pruncam.studies.sweeps.experiment import L1, SweepsExperiment
-from pruncam.studies.sweeps.rate_selection import (
-    crossing,
-    largest_rates,
-    safe_rate,
-)
+from pruncam.studies.sweeps.rate_selection import crossing, largest_rates, safe_rate
+from pruncam.studies.sweeps.resampling import Resampled, ResampledAccuracies, mean
 
 BEYOND = 0.3  # the rate beyond which the paper sees an effect of complexity (Section 5)
 READINGS = {  # of complexity: titles by column
@@ -28,14 +23,13 @@ READINGS = {  # of complexity: titles by column
 }
 LOSSES = {  # of accuracy: titles by column
     "acc_drop": "points",
-    "relative_loss": "share of what was above chance",
+    "relative_loss": "share of what was above guessing",
 }
 # Sources of the losses.
 OURS = "ours"
 PRINTED = "printed"
 UNFLAGGED = "printed, without the flagged cell"
 
-_MAX_SP2PS_DROP = 5.0  # points: heatmaps that lose more have moved
 _EXAMPLE_CSGS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # for which rates are chosen
 
 
@@ -43,67 +37,92 @@ def complexity(experiment: SweepsExperiment) -> pd.DataFrame:
     """Return the CSG of a data set in raw pixels, one row.
 
     `csg` is of all training images in which it is measured, `csg_equal` of as many as the data sets
-    are compared at, `csg_relative` divided by the number of classes minus one.
+    are compared at, `csg_relative` divided by the number of classes minus one. If every image is a
+    sample, nothing is drawn: there is one draw, and no standard deviation.
     """
     count = min(experiment.config.csg_pool, len(experiment.pool))
     classes = len(experiment.train.classes)
-    row: dict[str, Any] = {
+    row = {
         "dataset": experiment.dataset,
         "data": experiment.train.name,
         "classes": classes,
-        "draws": len(experiment.config.csg_seeds),
+        **_complexity_of(experiment, experiment.pool, "csg"),
+        **_complexity_of(experiment, experiment.pool.first(count), "csg_equal"),
     }
-    for name, images in {
-        "csg": experiment.pool,
-        "csg_equal": experiment.pool.first(count),
-    }.items():
-        values = np.array(experiment.complexity(images))
-        row[name] = values.mean()
-        row[f"{name}_sd"] = values.std(ddof=1) if len(values) > 1 else math.nan
-        row[f"{name}_images"] = len(images)
     row["csg_relative"] = row["csg"] / (classes - 1)
     return pd.DataFrame([row])
 
 
-def sweep(config: SweepsConfig, datasets: Collection[Correctness]) -> pd.DataFrame:
+def _complexity_of(experiment: SweepsExperiment, images: ImageSet, name: str) -> dict[str, Any]:
+    """Return mean and standard deviation over draws of a CSG, in columns that begin with `name`."""
+    values = np.array(experiment.complexity(images))
+    is_drawn = int(images.labels.bincount().max()) > experiment.config.csg_samples
+    draws = len(values) if is_drawn else 1
+    return {
+        name: values.mean(),
+        f"{name}_sd": values.std(ddof=1) if draws > 1 else math.nan,
+        f"{name}_draws": draws,
+        f"{name}_images": len(images),
+    }
+
+
+def sweep(datasets: Collection[ResampledAccuracies]) -> pd.DataFrame:
     """Return accuracy and its loss by data set, rule and rate.
 
-    Accuracy is in %, the loss in points with an interval over images. `relative_loss` is the share
-    of the baseline's accuracy above chance; NaN if there is none.
+    Accuracies are in %, with an interval each. The loss has an interval over images and trainings:
+    `acc_drop` in points, `relative_loss` as the share of the unpruned network's accuracy above
+    guessing; NaN if there is none. A model has `collapsed` if it lost more than half of that.
     """
-    rows = []
-    for correctness in datasets:
-        for rule in correctness.rules:
-            rows += _losses_of_rule(config, correctness, rule)
+    rows = [
+        _row_of_sweep(accuracies, rule, rate)
+        for accuracies in datasets
+        for rule, rate in accuracies.correctness.models
+    ]
     return pd.DataFrame(rows)
 
 
-def _losses_of_rule(
-    config: SweepsConfig,
-    correctness: Correctness,
-    rule: str,
-) -> list[dict]:
-    dataset = correctness.dataset
-    baseline = correctness.baseline_accuracy
-    above_chance = baseline - 100 * correctness.chance
-    losses = correctness.losses(rule)
-    seed = derive(config.seed, "losses", dataset, rule)
-    intervals = bootstrap_means(losses, samples=config.bootstrap, seed=seed)
-    return [
-        {
-            "dataset": dataset,
-            "rule": rule,
-            "rate": rate,
-            "images": len(losses),
-            "baseline": baseline,
-            "accuracy": baseline - loss.value,
-            "acc_drop": loss.value,
-            "low": loss.low,
-            "high": loss.high,
-            "relative_loss": loss.value / above_chance if above_chance > 0 else math.nan,
-        }
-        for rate, loss in zip(correctness.rates(rule), intervals, strict=True)
-    ]
+def _row_of_sweep(accuracies: ResampledAccuracies, rule: str, rate: float) -> dict[str, Any]:
+    accuracy = accuracies.accuracy_interval(rule, rate)
+    unpruned = accuracies.baseline_interval
+    points = accuracies.loss(rule, rate).interval
+    share = accuracies.loss(rule, rate, "relative_loss").interval
+    return {
+        "dataset": accuracies.dataset,
+        "rule": rule,
+        "rate": rate,
+        "images": accuracies.correctness.baseline.shape[1],
+        "trainings": accuracies.correctness.trainings,
+        "baseline": unpruned.value,
+        "baseline_low": unpruned.low,
+        "baseline_high": unpruned.high,
+        "accuracy": accuracy.value,
+        "accuracy_low": accuracy.low,
+        "accuracy_high": accuracy.high,
+        "acc_drop": points.value,
+        "low": points.low,
+        "high": points.high,
+        "relative_loss": share.value,
+        "relative_low": share.low,
+        "relative_high": share.high,
+        "collapsed": accuracies.is_collapsed(rule, rate),
+    }
+
+
+def mean_losses(datasets: Collection[ResampledAccuracies], rates: Sequence[float]) -> pd.DataFrame:
+    """Return the mean loss of each data set over the rates beyond 30 %, not fine-tuned.
+
+    In points (`acc_drop`) and as a share of what was above guessing (`relative_loss`), with
+    intervals; no row if there are no such rates.
+    """
+    beyond = [rate for rate in rates if rate > BEYOND]
+    rows = []
+    for accuracies in datasets if beyond else ():
+        row: dict[str, Any] = {"dataset": accuracies.dataset}
+        for measure in LOSSES:
+            loss = mean(accuracies.loss(L1, rate, measure) for rate in beyond).interval
+            row |= {measure: loss.value, f"{measure}_low": loss.low, f"{measure}_high": loss.high}
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def with_complexity(sweep: pd.DataFrame, complexity: pd.DataFrame) -> pd.DataFrame:
@@ -167,12 +186,12 @@ def _rank_correlation(x: pd.Series, y: pd.Series) -> dict[str, float]:
 
 def limits(
     config: SweepsConfig,
-    datasets: Collection[Correctness],
+    datasets: Collection[ResampledAccuracies],
     sweeps: Mapping[str, pd.DataFrame],
 ) -> pd.DataFrame:
     """Return the rate up to which each data set loses at most `max_loss` points, by source.
 
-    Ours have an interval over test images.
+    Ours have an interval over test images and trainings.
     """
     tables = [
         largest_rates(table, config.max_loss).assign(source=source)
@@ -180,20 +199,33 @@ def limits(
         if not table.empty
     ]
     rates = pd.concat(tables, ignore_index=True)
-    intervals = {(OURS, each.dataset): _limit_interval(config, each) for each in datasets}
+    unknown = Interval(math.nan, math.nan, math.nan)
+    ours = {(OURS, each.dataset): safe_up_to(each, config).interval for each in datasets}
     keys = zip(rates["source"], rates["dataset"], strict=True)
-    bounds = [intervals.get(key, (math.nan, math.nan)) for key in keys]
-    rates["low"] = [low for low, _ in bounds]
-    rates["high"] = [high for _, high in bounds]
+    intervals = [ours.get(key, unknown) for key in keys]
+    rates["low"] = [interval.low for interval in intervals]
+    rates["high"] = [interval.high for interval in intervals]
     return rates[["source", "dataset", "csg", "rate", "lost", "low", "high"]]
 
 
-def _limit_interval(config: SweepsConfig, correctness: Correctness) -> tuple[float, float]:
-    seed = derive(config.seed, "limits", correctness.dataset)
-    losses = resampled_means(correctness.losses(L1), config.bootstrap, seed)
-    rates = crossing(correctness.rates(L1), losses, config.max_loss)
-    low, high = np.quantile(rates, [0.025, 0.975])
-    return float(low), float(high)
+def safe_up_to(accuracies: ResampledAccuracies, config: SweepsConfig) -> Resampled:
+    """Return the rate up to which at most `max_loss` points are lost, not fine-tuned."""
+    return resampled_crossing(
+        config.rates,
+        [accuracies.loss(L1, rate) for rate in config.rates],
+        config.max_loss,
+    )
+
+
+def resampled_crossing(
+    rates: Sequence[float],
+    losses: Sequence[Resampled],
+    max_loss: float,
+) -> Resampled:
+    """Return the rate at which a curve first loses more than `max_loss`; see `crossing`."""
+    value = crossing(rates, [loss.value for loss in losses], max_loss)
+    samples = crossing(rates, np.stack([loss.samples for loss in losses], axis=1), max_loss)
+    return Resampled(float(value), samples)
 
 
 def rate_choices(config: SweepsConfig, sweeps: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -217,44 +249,4 @@ def rate_choices(config: SweepsConfig, sweeps: Mapping[str, pd.DataFrame]) -> pd
                     "why": choice.why,
                 }
             )
-    return pd.DataFrame(rows)
-
-
-def map_scores(
-    config: SweepsConfig,
-    rows: pd.DataFrame,
-    sweep: pd.DataFrame,
-) -> pd.DataFrame:
-    """Return the scores of the heatmaps beside the accuracy.
-
-    Scores are of the first test images, accuracies of all of them.
-    """
-    curves = score_tables.curves(config, rows, score_tables.accuracies(config, rows))
-    scores = curves.drop(columns=["accuracy", "acc_drop", "same_prediction", "seeds"])
-    keys = ["dataset", "rule", "rate"]
-    return scores.merge(sweep[[*keys, "baseline", "accuracy", "acc_drop"]], on=keys)
-
-
-def moves(config: SweepsConfig, maps: pd.DataFrame) -> pd.DataFrame:
-    """Return the rates up to which accuracy and heatmaps stay, without fine-tuning.
-
-    Accuracy stays within `max_loss` points, Sp2PS within 5. `maps` is the table of `map_scores`.
-    """
-    not_tuned = maps[maps["rule"] == L1]
-    rows = []
-    for key, part in not_tuned.groupby(["dataset", "method"], sort=False, observed=True):
-        dataset, method = key
-        curve = part.sort_values("rate")
-        sp2ps_drops = 100 * (1 - curve["sp2ps"])
-        accuracy_stays = crossing(curve["rate"], curve["acc_drop"], config.max_loss)
-        maps_stay = crossing(curve["rate"], sp2ps_drops, _MAX_SP2PS_DROP)
-        rows.append(
-            {
-                "dataset": dataset,
-                "method": method,
-                "accuracy_stays": float(accuracy_stays),
-                "maps_stay": float(maps_stay),
-                "maps_move_first": bool(maps_stay < accuracy_stays),
-            }
-        )
     return pd.DataFrame(rows)

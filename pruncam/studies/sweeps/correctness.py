@@ -1,68 +1,51 @@
-"""The test images that each model classifies correctly: accuracy, and its loss by pruning rate."""
+"""The test images that each model classifies correctly, by training of the baseline."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pruncam.statistics import resampled_sums
 from pruncam.studies.experiment import Variant
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Correctness:
-    """The images that each model of a data set classifies correctly; all models see the same."""
+    """The images that each model of a data set classifies correctly.
+
+    Arrays have shape (trainings, images): the baseline may have been trained several times, and a
+    pruned model comes from the baseline of its own row. All models see the same images.
+    """
 
     dataset: str
-    baseline: np.ndarray  # (images,) bool
-    variants: dict[Variant, np.ndarray]  # (images,) bool, of all other models
-    chance: float  # share of the most common class
+    baseline: np.ndarray  # bool
+    variants: dict[Variant, np.ndarray]  # bool, of all other models
+    guess: float  # accuracy in % of always naming the most common class
 
     @property
-    def baseline_accuracy(self) -> float:
-        """The accuracy of the unpruned network in %."""
-        return 100 * self.baseline.mean()
+    def trainings(self) -> int:
+        """The number of baselines."""
+        return len(self.baseline)
 
     @property
-    def rules(self) -> list[str]:
-        """The rules of the models, in the order of the variants."""
-        return list(dict.fromkeys(variant.rule for variant in self.variants))
+    def models(self) -> list[tuple[str, float]]:
+        """The models as (rule, rate), in the order of the variants; seeds are not told apart."""
+        return list(dict.fromkeys((variant.rule, variant.rate) for variant in self.variants))
 
-    def rates(self, rule: str) -> list[float]:
-        """Return the rates at which there are models of the rule, ascending."""
-        return sorted({variant.rate for variant in self.variants if variant.rule == rule})
-
-    def percent(self, rule: str, rate: float) -> np.ndarray:
-        """Return 100 for every correctly classified image, else 0, (images,), averaged over seeds.
-
-        Its mean is the accuracy in %.
-        """
+    def of(self, rule: str, rate: float) -> np.ndarray:
+        """Return the arrays of a rule and rate, (seeds, trainings, images)."""
         models = [
             is_correct
             for variant, is_correct in self.variants.items()
             if (variant.rule, variant.rate) == (rule, rate)
         ]
-        return 100 * np.mean(models, axis=0)
-
-    def loss(self, rule: str, rate: float) -> np.ndarray:
-        """Return every image's contribution to the loss of accuracy, (images,), in points.
-
-        Its mean is the accuracy of the baseline minus that of the pruned models.
-        """
-        return 100 * self.baseline - self.percent(rule, rate)
-
-    def losses(self, rule: str) -> np.ndarray:
-        """Return `loss` at every rate of the rule, (images, rates)."""
-        return np.stack([self.loss(rule, rate) for rate in self.rates(rule)], axis=1)
+        return np.stack(models)
 
 
-def resampled_means(
-    values: np.ndarray,
-    samples: int,
-    seed: int,
-) -> np.ndarray:
-    """Return column means of `samples` bootstrap samples of the rows.
-
-    `values` has shape (images, columns), the result (samples, columns).
-    """
-    generator = np.random.default_rng(seed)
-    return resampled_sums(values, samples, generator) / len(values)
+def joined(parts: Sequence[Correctness]) -> Correctness:
+    """Return the correctness of one data set over all trainings of its baseline."""
+    variants = {
+        variant: np.concatenate([part.variants[variant] for part in parts])
+        for variant in parts[0].variants
+    }
+    baseline = np.concatenate([part.baseline for part in parts])
+    return replace(parts[0], baseline=baseline, variants=variants)

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -25,7 +25,7 @@ from pruncam.training import predictions
 
 # Versions of the steps, raised by hand when their code changes the result.
 _CORRECTNESS_VERSION = 1
-_CSG_VERSION = 1
+_CSG_VERSION = 2
 
 L1 = "L1"  # not fine-tuned
 DROPPED = "L1, masks dropped"  # in fine-tuning: pruned weights may grow back
@@ -53,9 +53,16 @@ class SweepsExperiment(PlainExperiment):
         """The variants that are fine-tuned: all but random ones and those that are only pruned."""
         return [variant for variant in super().trained_variants if variant.rule != L1]
 
-    @property
-    def on_first_images(self) -> "SweepsExperiment":
-        """The same models with only the test images that heatmaps are computed for."""
+    def scores(self) -> pd.DataFrame:
+        """Return the scores of the first test images: heatmaps cost more than accuracies."""
+        return PlainExperiment.scores(self._on_first_images())
+
+    def shuffled_scores(self) -> pd.DataFrame:
+        """Return the scores of the same images at chance: maps of other images."""
+        return PlainExperiment.shuffled_scores(self._on_first_images())
+
+    def _on_first_images(self) -> "SweepsExperiment":
+        """Return the same models with only the test images that heatmaps are computed for."""
         experiment = dataclasses.replace(self, test=self.few_test_images())
         experiment.models.update(self.models)
         return experiment
@@ -82,16 +89,17 @@ class SweepsExperiment(PlainExperiment):
         }
 
     def correctness(self) -> Correctness:
-        """Return which test images each model classifies correctly."""
+        """Return which test images each model classifies correctly, with a single training."""
         models: dict[Variant, np.ndarray] = {}
         for group in self._groups():
             models |= self._correctness_of(group)
         labels = self.test.labels.cpu().numpy()
+        arrays = {variant: is_correct[None] for variant, is_correct in models.items()}
         return Correctness(
             dataset=self.dataset,
-            baseline=models.pop(BASELINE),
-            variants=models,
-            chance=np.bincount(labels).max() / len(labels),
+            baseline=arrays.pop(BASELINE),
+            variants=arrays,
+            guess=100 * np.bincount(labels).max() / len(labels),
         )
 
     def _correctness_of(self, group: list[Variant]) -> dict[Variant, np.ndarray]:
@@ -148,17 +156,19 @@ class SweepsExperiment(PlainExperiment):
         return values
 
     def connections(self) -> pd.DataFrame:
-        """Return how many of the pruned weights are still zero in each model."""
+        """Return how many of the pruned weights are still zero in each model.
+
+        `zero_unpruned_share` is the share of the same weights that are zero in the unpruned
+        network.
+        """
         pruned = [variant for variant in self.variants if variant.rule not in (FLOOR, CHANCE)]
         return pd.DataFrame([self._connections_of(variant) for variant in pruned])
 
     def _connections_of(self, variant: Variant) -> dict[str, Any]:
         masks = pruning.masks(self.model(_only_pruned(variant)))
-        weights = dict(self.model(variant).named_parameters())
         pruned = {name: mask == 0 for name, mask in masks.items()}
-        zeros = {name: is_pruned & (weights[name] == 0) for name, is_pruned in pruned.items()}
         count = _count(pruned.values())
-        still_zero = _count(zeros.values())
+        still_zero = _zeros(self.model(variant), pruned)
         return {
             "dataset": self.dataset,
             "rule": variant.rule,
@@ -167,6 +177,7 @@ class SweepsExperiment(PlainExperiment):
             "pruned": count,
             "still_zero": still_zero,
             "still_zero_share": still_zero / count if count else math.nan,
+            "zero_unpruned_share": _zeros(self.baseline, pruned) / count if count else math.nan,
         }
 
     def _build(self, variant: Variant) -> nn.Module:
@@ -178,6 +189,12 @@ class SweepsExperiment(PlainExperiment):
 def _count(masks: Iterable[Tensor]) -> int:
     """Return the number of true entries."""
     return sum(int(mask.sum()) for mask in masks)
+
+
+def _zeros(model: nn.Module, selected: Mapping[str, Tensor]) -> int:
+    """Return how many of the selected weights of a model are zero; `selected` are masks."""
+    weights = dict(model.named_parameters())
+    return _count(mask & (weights[name] == 0) for name, mask in selected.items())
 
 
 def _only_pruned(variant: Variant) -> Variant:

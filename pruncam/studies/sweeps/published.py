@@ -14,7 +14,7 @@ def published() -> pd.DataFrame:
     """Return the printed values by data set, rate and quantity, with source and flag.
 
     Quantities are "accuracy", "change" of accuracy and "csg", of the training set. A flag marks a
-    cell that does not fit the others.
+    cell that does not fit the others, or is printed differently elsewhere.
     """
     file = paths.package_folder() / "published" / "sweeps.csv"
     return pd.read_csv(file, keep_default_na=False)
@@ -23,23 +23,25 @@ def published() -> pd.DataFrame:
 def sweep() -> pd.DataFrame:
     """Return Table 2 as a sweep.
 
-    Columns: dataset, rate, acc_drop, flag, csg, csg_relative and relative_loss.
+    Columns: dataset, rate, accuracy, acc_drop, flag, csg, csg_relative and relative_loss.
     """
     table = published()
     changes = table[table["quantity"] == "change"]
     datasets = changes["dataset"]
     classes = datasets.map(original_datasets()["classes"])
     csg = datasets.map(_by_dataset(table, "csg"))
-    above_chance = datasets.map(_by_dataset(table, "accuracy")) - 100 / classes
+    baseline = datasets.map(_by_dataset(table, "accuracy"))
+    above_guess = baseline - 100 / classes
     return pd.DataFrame(
         {
             "dataset": datasets,
             "rate": changes["rate"],
+            "accuracy": baseline + changes["value"],
             "acc_drop": -changes["value"],
             "flag": changes["flag"],
             "csg": csg,
             "csg_relative": csg / (classes - 1),
-            "relative_loss": -changes["value"] / above_chance,
+            "relative_loss": -changes["value"] / above_guess,
         }
     )
 
@@ -48,8 +50,11 @@ def _by_dataset(table: pd.DataFrame, quantity: str) -> pd.Series:
     return table[table["quantity"] == quantity].set_index("dataset")["value"]
 
 
-def table_beside_ours(ours: pd.DataFrame) -> pd.DataFrame:
-    """Return Table 2 with our changes of accuracy; `ours` is a sweep without fine-tuning."""
+def table_beside_ours(ours: pd.DataFrame, complexity: pd.DataFrame) -> pd.DataFrame:
+    """Return Table 2 with our changes of accuracy, and the images that ours are measured on.
+
+    `ours` is a sweep without fine-tuning, `complexity` the table of complexities.
+    """
     printed = published()
     printed = printed[printed["quantity"] == "change"].rename(columns={"value": "published"})
     changes = pd.DataFrame(
@@ -62,10 +67,14 @@ def table_beside_ours(ours: pd.DataFrame) -> pd.DataFrame:
         }
     )
     table = printed.merge(changes, on=["dataset", "rate"], how="left")
-    table = table.assign(difference=table["ours"] - table["published"])
+    table = table.assign(
+        difference=table["ours"] - table["published"],
+        images=table["dataset"].map(_images_of(complexity)),
+    )
     return table[
         [
             "dataset",
+            "images",
             "rate",
             "published",
             "ours",
@@ -78,17 +87,28 @@ def table_beside_ours(ours: pd.DataFrame) -> pd.DataFrame:
 
 
 def numbers_beside_ours(ours: pd.DataFrame, complexity: pd.DataFrame) -> pd.DataFrame:
-    """Return every printed number with ours; `complexity` is the table of complexities."""
-    return published_table(
+    """Return every printed number with ours, and the images that ours is measured on.
+
+    `complexity` is the table of complexities. A flag marks what is odd about the printed number.
+    """
+    numbers = published()
+    table = published_table(
         [
             _number(
                 printed,
                 ours[ours["dataset"] == printed.dataset],
                 complexity[complexity["dataset"] == printed.dataset],
             )
-            for printed in published().itertuples()
+            for printed in numbers.itertuples()
         ]
     )
+    images = numbers["dataset"].map(_images_of(complexity))
+    return table.assign(images=images, flag=numbers["flag"])
+
+
+def _images_of(complexity: pd.DataFrame) -> pd.Series:
+    """Return the name of the images of each data set, by its name in the paper."""
+    return complexity.set_index("dataset")["data"]
 
 
 def _number(
@@ -108,7 +128,7 @@ def _number(
             source=source,
             ours=measured.get("csg", math.nan),
             sd=measured.get("csg_sd", math.nan),
-            seeds=measured.get("draws", 1),
+            seeds=measured.get("csg_draws", 1),
         )
     if printed.quantity == "accuracy":
         return PublishedNumber(
@@ -124,5 +144,5 @@ def _number(
         unit="points",
         published=value,
         source=source,
-        ours=math.nan if at_rate.empty else -at_rate["acc_drop"].iloc[0],
+        ours=math.nan if at_rate.empty else 0 - at_rate["acc_drop"].iloc[0],
     )

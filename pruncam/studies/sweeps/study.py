@@ -1,18 +1,24 @@
 """The phases of the study of pruning sweeps."""
 
+from functools import cached_property
 from typing import Any
 
+import pandas as pd
+
 from pruncam._core.machine import Machine
+from pruncam._core.seeds import derive
 from pruncam.datasets import ImageSet
 from pruncam.profiles import DatasetSpec
 from pruncam.report.claims import Finding, read_statements
 from pruncam.report.result import Drawing
 from pruncam.studies import score_tables
 from pruncam.studies.study import Measurement, PruningStudy, StudyResult, Tables
-from pruncam.studies.sweeps import analysis, claims, figures, published
+from pruncam.studies.sweeps import analysis, claims, figures, map_moves, published
 from pruncam.studies.sweeps.config import SweepsConfig
-from pruncam.studies.sweeps.correctness import Correctness
+from pruncam.studies.sweeps.correctness import Correctness, joined
 from pruncam.studies.sweeps.experiment import L1, SweepsExperiment
+from pruncam.studies.sweeps.resampling import ResampledAccuracies
+from pruncam.studies.sweeps.results import SweepResults
 
 
 class SweepsStudy(PruningStudy[SweepsConfig, SweepsExperiment]):
@@ -46,7 +52,8 @@ class SweepsStudy(PruningStudy[SweepsConfig, SweepsExperiment]):
     def measure_experiment(self, experiment: SweepsExperiment) -> Measurement:
         """Return scores, correctness, complexity, and the weights that are still zero."""
         return Measurement(
-            rows=experiment.on_first_images.scores(),
+            rows=experiment.scores(),
+            shuffled=experiment.shuffled_scores(),
             tables={
                 "complexity": analysis.complexity(experiment),
                 "connections": experiment.connections(),
@@ -54,39 +61,60 @@ class SweepsStudy(PruningStudy[SweepsConfig, SweepsExperiment]):
             extras={"correctness": experiment.correctness()},
         )
 
-    @property
-    def correctness(self) -> dict[str, Correctness]:
-        """The test images that each model classifies correctly, by data set."""
-        return {name: m.extras["correctness"] for name, m in self.measurements.items()}
+    def measure(self) -> None:
+        """Measure every experiment, and the accuracies of the further baselines' models."""
+        super().measure()
+        tasks = [replicate.correctness for replicate in self.replicates]
+        self.replicate_correctness: list[Correctness] = self.run_in_parallel(tasks) if tasks else []
+
+    @cached_property
+    def accuracies(self) -> dict[str, ResampledAccuracies]:
+        """The accuracies of all models over all trainings, by data set."""
+        parts = {name: [m.extras["correctness"]] for name, m in self.measurements.items()}
+        for correctness in self.replicate_correctness:
+            parts[correctness.dataset].append(correctness)
+        return {
+            name: ResampledAccuracies(
+                joined(of_dataset),
+                count=self.config.bootstrap,
+                seed=derive(self.config.seed, "accuracies", name),
+            )
+            for name, of_dataset in parts.items()
+        }
 
     def tables(self) -> Tables:
         """Return the tables by name; "2" is the paper's."""
         config = self.config
-        correctness = self.correctness.values()
+        accuracies = self.accuracies.values()
         measured = self.measured_tables()
-        sweep = analysis.sweep(config, correctness)
+        sweep = analysis.sweep(accuracies)
         ours = analysis.with_complexity(sweep, measured["complexity"])
-        usable = ours[~ours["dataset"].isin(list(self.too_weak))]
-        sources = analysis.by_source(usable)
+        sources = analysis.by_source(self._good_enough(ours))
         of_all_rates = {name: sources[name] for name in (analysis.OURS, analysis.PRINTED)}
-        maps = analysis.map_scores(config, self.rows, sweep)
+        moves = map_moves.moves(config, accuracies, self.paired_scores)
         return {
-            "2": published.table_beside_ours(ours),
+            "2": published.table_beside_ours(ours, measured["complexity"]),
             "published": published.numbers_beside_ours(ours, measured["complexity"]),
             "sweep": sweep,
+            "mean_losses": analysis.mean_losses(accuracies, config.rates),
             "correlations": analysis.correlations(of_all_rates),
-            "limits": analysis.limits(config, correctness, sources),
+            "limits": analysis.limits(config, accuracies, sources),
             "rate_choice": analysis.rate_choices(config, sources),
-            "maps": maps,
-            "moves": analysis.moves(config, maps),
-            "controls": score_tables.controls(self.rows),
+            "maps": map_moves.map_scores(config, self.rows, sweep),
+            "moves": moves,
+            "moves_count": map_moves.counts(self._good_enough(moves)),
+            "controls": score_tables.controls(self.control_rows),
             **self.common_tables(),
             **measured,
         }
 
+    def _good_enough(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of the data sets whose baseline is good enough for a claim."""
+        return table[~table["dataset"].isin(list(self.too_weak))]
+
     def findings(self, tables: Tables) -> dict[str, Finding]:
         """Return the findings on claims C1, C2, C4 to C6 and C7c."""
-        results = claims.SweepResults(self.config, self.correctness, tables, self.too_weak)
+        results = SweepResults(self.config, self.accuracies, tables, self.too_weak)
         return claims.findings(read_statements(self.name), results)
 
     def figures(self, tables: Tables) -> dict[str, Drawing]:

@@ -1,0 +1,62 @@
+"""How the figures of the sweeps tell data sets apart: by colour and by marker."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from pruncam.report import plots
+
+# Okabe and Ito's colours; grey and the two light ones come last.
+_COLOURS = (
+    plots.BLUE,
+    plots.ORANGE,
+    plots.GREEN,
+    plots.PURPLE,
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    plots.GREY,
+)
+_MARKERS = "os^DvPX*"
+DARK = "#444444"  # of lines that belong to no data set
+
+
+@dataclass(frozen=True)
+class Style:
+    """Colour and marker of a data set."""
+
+    colour: str
+    marker: str
+
+
+def styles(datasets: Iterable[str]) -> dict[str, Style]:
+    """Return the style of each data set, the same in all figures of a run."""
+    names = dict.fromkeys(datasets)
+    count = len(_COLOURS)
+    return {name: Style(_COLOURS[k % count], _MARKERS[k % count]) for k, name in enumerate(names)}
+
+
+def hollow_handle(label: str) -> Line2D:
+    """Return the legend entry of the points of the paper."""
+    return Line2D(
+        [],
+        [],
+        color=plots.GREY,
+        linestyle="none",
+        marker="o",
+        markerfacecolor="white",
+        markersize=6,
+        label=label,
+    )
+
+
+def legend(figure: Figure, handles: Collection[Artist], columns: int = 6) -> None:
+    """Write a legend below the panels."""
+    figure.legend(
+        handles=list(handles),
+        loc="outside lower center",
+        ncols=min(len(handles), columns),
+    )
