@@ -6,9 +6,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 
 from pruncam._core.seeds import derive
-from pruncam.statistics import Interval, bootstrap_mean, t_interval
+from pruncam.statistics import (
+    Interval,
+    crossed_means,
+    percentile_intervals,
+    proportion_interval,
+    t_interval,
+)
+from pruncam.studies.mnist_iou.chains import Chains
 from pruncam.studies.mnist_iou.config import PRUNABLE, MnistIouConfig
 
 BASE = "as configured"  # the variant of the main configuration
@@ -27,7 +35,11 @@ _BY_CORRECTNESS = (
     "empty_correct",
     "empty_incorrect",
 )
-_BY_LEVEL = (  # columns of `levels` that `by_level` averages over seeds, without a deviation
+_ACCURACIES = ("accuracy_noisy", "accuracy_clean")
+_BY_LEVEL = (  # columns of `levels` that `by_level` averages over seeds
+    "iou",
+    "iou_other_image",
+    "iou_above_chance",
     "iou_nonempty",
     "iou_other_image_nonempty",
     "heatmap_mean",
@@ -40,8 +52,10 @@ _BY_LEVEL = (  # columns of `levels` that `by_level` averages over seeds, withou
 def levels(scores: Scores) -> pd.DataFrame:
     """Return a row per variant, seed and level: density, accuracies in %, mean scores.
 
-    `..._nonempty` are means without empty maps, NaN if all are empty; `empty` and `inverted` are
-    shares of all maps. `energy` is undefined for empty maps, so both of its means are the same.
+    Accuracies come with their 95 % intervals over images (Wilson). `iou_above_chance` is the IoU
+    less that with another image. `..._nonempty` are means without empty maps, NaN if all are empty;
+    `empty` and `inverted` are shares of all maps. `energy` is undefined for empty maps, so both of
+    its means are the same.
     """
     return pd.DataFrame(
         [
@@ -58,9 +72,9 @@ def _level_row(scores: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "remaining": scores["remaining"],
         "density": scores["remaining"] / PRUNABLE,
-        "accuracy_noisy": scores["accuracy_noisy"],
-        "accuracy_clean": scores["accuracy_clean"],
+        **_accuracy_columns(scores, images=len(correct)),
         **means,
+        "iou_above_chance": means["iou"] - means["iou_other_image"],
         "pooled_iou": scores["pooled_iou"],
         "pooled_iou_nonempty": scores["pooled_iou_nonempty"],
         "heatmap_mean": scores["heatmap_mean"],
@@ -69,6 +83,16 @@ def _level_row(scores: Mapping[str, Any]) -> dict[str, Any]:
         **_means_by_correctness(scores, ~correct, "incorrect"),
         "incorrect": int((~correct).sum()),
     }
+
+
+def _accuracy_columns(scores: Mapping[str, Any], images: int) -> dict[str, float]:
+    """Return the accuracies on noisy and clean images in %, each with its interval."""
+    columns = {}
+    for name in _ACCURACIES:
+        columns[name] = scores[name]
+        interval = proportion_interval(round(scores[name] * images / 100), images)
+        columns |= {f"{name}_low": 100 * interval.low, f"{name}_high": 100 * interval.high}
+    return columns
 
 
 def _means_over_images(scores: Mapping[str, Any]) -> dict[str, float]:
@@ -97,85 +121,102 @@ def _means_by_correctness(
     }
 
 
-def by_level(config: MnistIouConfig, scores: Scores, variant: str = BASE) -> pd.DataFrame:
-    """Return what Figures 3.1 and 3.2 show, by level.
+def by_level(config: MnistIouConfig, scores: Scores, level_table: pd.DataFrame) -> pd.DataFrame:
+    """Return the means of some seeds by level, with their standard deviations (`_sd`).
 
-    Columns: means over the thesis's seeds, their standard deviations (`_sd`), an interval of the
-    IoU that resamples images, the mean IoU without empty maps, and the share of empty maps.
+    `level_table` has the rows of `levels` of one variant and these seeds. Accuracies come with a t
+    interval over seeds, within 0 and 100 %; the IoU with a bootstrap over seeds and images. With
+    the thesis's seeds, these are the values of Figures 3.1 and 3.2.
     """
-    table = rows_of(levels(scores), variant, config.seeds)
     rows = []
-    for level, group in table.groupby("level"):
+    for level, group in level_table.groupby("level"):
         # Ties can cost one seed one weight more than another: the mean represents all.
         row = {"level": level, "remaining": round(group["remaining"].mean())}
         row["density"] = group["density"].mean()
-        for name in ("accuracy_noisy", "accuracy_clean", "iou", "iou_other_image"):
+        for name in (*_ACCURACIES, *_BY_LEVEL):
             row[name] = group[name].mean()
             row[f"{name}_sd"] = group[name].std(ddof=1)
-        interval = _iou_interval(config, scores, variant, level)
+        for name in _ACCURACIES:
+            row |= _accuracy_interval(group, name)
+        of_level = [
+            scores[key][level]["iou"] for key in zip(group["variant"], group["seed"], strict=True)
+        ]
+        seed = derive(config.seeds[0], "images", level)
+        interval = _iou_interval(of_level, config.bootstrap, seed)
         row |= {"iou_low": interval.low, "iou_high": interval.high}
-        for name in _BY_LEVEL:
-            row[name] = group[name].mean()
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def by_dataset_and_level(config: MnistIouConfig, scores: Scores) -> pd.DataFrame:
-    """Return the columns of `by_level` for every data set, the main one first."""
+def _accuracy_interval(group: pd.DataFrame, name: str) -> dict[str, float]:
+    """Return the t interval over seeds of an accuracy in %; that of one seed says nothing."""
+    interval = t_interval(group[name])
+    return {f"{name}_low": max(interval.low, 0.0), f"{name}_high": min(interval.high, 100.0)}
+
+
+def by_dataset_and_level(
+    config: MnistIouConfig, scores: Scores, level_table: pd.DataFrame
+) -> pd.DataFrame:
+    """Return the columns of `by_level` of the thesis's seeds for every data set, the main first."""
     tables = []
     for dataset, variant in variants_by_dataset(config).items():
-        table = by_level(config, scores, variant)
+        table = by_level(config, scores, rows_of(level_table, variant, config.seeds))
         table.insert(0, "dataset", dataset)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
 
-def _iou_interval(config: MnistIouConfig, scores: Scores, variant: str, level: int) -> Interval:
-    """Return the interval of the mean IoU over images, each the mean of the thesis's seeds."""
-    by_seed = [scores[variant, seed][level]["iou"].numpy() for seed in config.seeds]
-    by_image = np.mean([iou.astype(float) for iou in by_seed], axis=0)
-    seed = derive(config.seeds[0], "images", level)
-    return bootstrap_mean(by_image, samples=config.bootstrap, seed=seed)
+def _iou_interval(of_seeds: Sequence[Tensor], samples: int, seed: int) -> Interval:
+    """Return the interval of the mean IoU (N,) of some seeds, which see the same N images."""
+    values = np.stack([iou.numpy().astype(float) for iou in of_seeds])
+    resampled = crossed_means(values[:, :, None], samples=samples, seed=seed)
+    return percentile_intervals([values.mean()], resampled)[0]
 
 
-def losses(config: MnistIouConfig, level_table: pd.DataFrame) -> pd.DataFrame:
+def losses(chains: Chains) -> pd.DataFrame:
     """Return the loss against level 0, by level: accuracy in points, IoU in %.
 
-    Intervals are over seeds. `iou_nonempty_loss` leaves out empty maps; `empty` is their share. The
-    table decides claim I3.
+    Intervals are over the seeds. `iou_nonempty_loss` leaves out empty maps; `empty` is their share.
+    The table of all seeds decides claim I3.
     """
-    base = rows_of(level_table, BASE, config.seeds)
-    start = base[base["level"] == 0]
+    accuracy, iou = accuracy_loss(chains), relative_loss(chains, "iou")
+    iou_nonempty = relative_loss(chains, "iou_nonempty")
+    empty = chains.scores("empty").mean(axis=0)
     rows = []
-    for level, group in base.groupby("level"):
-        differences = start["accuracy_noisy"].to_numpy() - group["accuracy_noisy"].to_numpy()
-        accuracy = t_interval(differences)
-        iou = _relative_loss(start, group, "iou")
-        rows.append(
-            {
-                "level": level,
-                "sparsity": 1 - group["density"].mean(),
-                "accuracy_loss": accuracy.value,
-                "accuracy_loss_low": accuracy.low,
-                "accuracy_loss_high": accuracy.high,
-                "iou_loss": iou.value,
-                "iou_loss_low": iou.low,
-                "iou_loss_high": iou.high,
-                "iou_nonempty_loss": _relative_loss(start, group, "iou_nonempty").value,
-                "empty": group["empty"].mean(),
-                "accuracy_within_1_point": accuracy.value <= 1,
-                "iou_within_5_percent": iou.value <= 5,
-            }
-        )
+    for level, sparsity in enumerate(chains.sparsity):
+        row = {"level": level, "sparsity": sparsity, "seeds": len(chains)}
+        row |= _interval_columns("accuracy_loss", accuracy[:, level])
+        row |= _interval_columns("iou_loss", iou[:, level])
+        row["iou_nonempty_loss"] = iou_nonempty[:, level].mean()
+        row["empty"] = empty[level]
+        row["accuracy_within_1_point"] = row["accuracy_loss"] <= 1
+        row["iou_within_5_percent"] = row["iou_loss"] <= 5
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _relative_loss(start: pd.DataFrame, now: pd.DataFrame, column: str) -> Interval:
-    """Return the loss in %; NaN if a network has empty heatmaps alone."""
-    before, after = start[column].to_numpy(), now[column].to_numpy()
-    if not before.all() or np.isnan(before).any() or np.isnan(after).any():
-        return Interval(math.nan, math.nan, math.nan)
-    return t_interval(100 * (1 - after / before))
+def accuracy_loss(chains: Chains) -> np.ndarray:
+    """Return the loss of accuracy against level 0 in points, (seeds, levels)."""
+    accuracy = chains.scores("accuracy_noisy")
+    return accuracy[:, :1] - accuracy
+
+
+def relative_loss(chains: Chains, column: str) -> np.ndarray:
+    """Return the loss of a score against level 0 in %, (seeds, levels).
+
+    NaN if a network without a score at level 0 has nothing to lose.
+    """
+    scores = chains.scores(column)
+    start = np.where(scores[:, :1] > 0, scores[:, :1], math.nan)
+    return 100 * (1 - scores / start)
+
+
+def _interval_columns(name: str, by_seed: np.ndarray) -> dict[str, float]:
+    """Return the mean over seeds with its interval; NaN if a seed has no value."""
+    interval = Interval(math.nan, math.nan, math.nan)
+    if not np.isnan(by_seed).any():
+        interval = t_interval(by_seed)
+    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
 
 def correctness(config: MnistIouConfig, level_table: pd.DataFrame) -> pd.DataFrame:

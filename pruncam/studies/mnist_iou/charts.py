@@ -1,6 +1,7 @@
 """Kinds of figure that the MNIST IoU study alone has."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -20,8 +21,25 @@ from pruncam.report.plots import (
     style,
 )
 
-Curves = Mapping[str, tuple[str, str]]  # legend and colour, by column
-_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, GREY, "#E69F00", "#56B4E9")  # of Okabe and Ito
+# The colours of Okabe and Ito, and as many markers: no curve differs by its colour alone.
+_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, GREY, "#E69F00", "#56B4E9")
+_MARKERS = "o^sDvPX"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """How a column is drawn: its name in the legend, colour and marker.
+
+    If the table has the standard deviation of the column (`..._sd`), it is drawn as a band, within
+    the range of the quantity: accuracies in % lie in [0, 100], all others in [0, 1].
+    """
+
+    label: str
+    colour: str
+    marker: str = "o"
+
+
+Curves = Mapping[str, Curve]  # by column
 
 
 def two_scales(
@@ -31,34 +49,19 @@ def two_scales(
     right: Curves,
     *,
     labels: tuple[str, str, str],
-    bands: Mapping[str, str] | None = None,
-    title: str = "",
 ) -> Figure:
     """Draw curves over one x-axis, with one scale on the left and one on the right.
 
-    `bands` maps a column to the one with its standard deviation; a band stops at 0, as no quantity
-    here is negative. `labels` are those of x, left and right axis.
+    `labels` are those of x, left and right axis.
     """
     with style():
         figure = Figure(figsize=(7.2, 3.8), layout="constrained")
         axes = figure.subplots()
         twin = axes.twinx()
         twin.spines["right"].set_visible(True)
-        handles = _draw_curves(
-            axes,
-            table,
-            x,
-            left,
-            bands or {},
-        )
-        handles += _draw_curves(
-            twin,
-            table,
-            x,
-            right,
-            bands or {},
-        )
-        axes.set(xlabel=labels[0], ylabel=labels[1], title=title)
+        handles = _draw_curves(axes, table, x, left)
+        handles += _draw_curves(twin, table, x, right)
+        axes.set(xlabel=labels[0], ylabel=labels[1])
         twin.set_ylabel(labels[2])
         axes.grid(alpha=0.25, linewidth=0.6)
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
@@ -73,13 +76,7 @@ def small_curves(
         figure = Figure(figsize=(3.5 * len(panels), 3.2), layout="constrained")
         row = figure.subplots(1, len(panels), squeeze=False)[0]
         for axes, (title, curves) in zip(row, panels.items(), strict=True):
-            handles = _draw_curves(
-                axes,
-                table,
-                x,
-                curves,
-                {},
-            )
+            handles = _draw_curves(axes, table, x, curves)
             axes.set(title=title, xlabel=xlabel)
             axes.grid(alpha=0.25, linewidth=0.6)
             if len(handles) > 1:
@@ -97,8 +94,8 @@ def panels_of_columns(
         for axes, (column, title) in zip(row, panels.items(), strict=True):
             handles = []
             for number, (label, table) in enumerate(tables.items()):
-                curve = {column: (label, _COLOURS[number])}
-                handles += _draw_curves(axes, table, x, curve, {})
+                curve = Curve(label, _COLOURS[number], _MARKERS[number])
+                handles += _draw_curves(axes, table, x, {column: curve})
             axes.set(title=title, xlabel=xlabel)
             axes.grid(alpha=0.25, linewidth=0.6)
         columns = min(len(handles), 3)
@@ -120,12 +117,21 @@ def seed_bands(
         for low, high, alpha in ((0, 1, 0.15), (0.1, 0.9, 0.3)):
             lower, upper = iou.quantile(low, axis=1), iou.quantile(high, axis=1)
             left.fill_between(levels, lower, upper, color=BLUE, alpha=alpha, linewidth=0)
-        left.plot(levels, iou.median(axis=1), color=BLUE, label=f"median of {iou.shape[1]} seeds")
+        left.plot(
+            levels,
+            iou.median(axis=1),
+            color=BLUE,
+            marker="o",
+            markersize=3.5,
+            label=f"median of {iou.shape[1]} seeds",
+        )
         left.plot(
             levels,
             iou[list(in_thesis)].mean(axis=1),
             color=ORANGE,
             linestyle="--",
+            marker="^",
+            markersize=3.5,
             label="mean of the thesis's seeds",
         )
         left.set(xlabel="pruning level", ylabel="soft IoU")
@@ -138,9 +144,11 @@ def _draw_correlations(axes: Axes, seeds: pd.DataFrame, working: float) -> None:
     """Draw the correlations of each seed as points, over all levels and over those that work."""
     columns = {"pearson_all": "all levels", "pearson_working": f"above {working:.0f} %"}
     spread = np.linspace(-0.25, 0.25, len(seeds))
+    is_thesis = seeds["in_thesis"].to_numpy(dtype=bool)
     for number, column in enumerate(columns):
-        colours = np.where(seeds["in_thesis"], ORANGE, BLUE)
-        axes.scatter(number + spread, seeds[column], c=colours, s=18)
+        for selected, colour, marker in ((~is_thesis, BLUE, "o"), (is_thesis, ORANGE, "^")):
+            x, y = number + spread[selected], seeds.loc[selected, column]
+            axes.scatter(x, y, c=colour, marker=marker, s=18)
     axes.axhline(0, color=GREY, linewidth=0.8)
     axes.set_xticks(range(len(columns)), list(columns.values()))
     axes.set(ylabel="Pearson correlation", ylim=(-1.05, 1.05), xlim=(-0.5, 1.5))
@@ -152,33 +160,98 @@ def _draw_curves(
     table: pd.DataFrame,
     x: str,
     curves: Curves,
-    bands: Mapping[str, str],
 ) -> list[Line2D]:
     """Draw a curve for each column, with its band if it has one; return the lines."""
     lines = []
-    for number, (column, (label, colour)) in enumerate(curves.items()):
+    for column, curve in curves.items():
         lines += axes.plot(
             table[x],
             table[column],
-            color=colour,
-            label=label,
+            color=curve.colour,
+            label=curve.label,
             linewidth=1.6,
-            marker="o^s"[number % 3],
+            marker=curve.marker,
             markersize=3.5,
         )
-        if column in bands:
-            spread = table[bands[column]]
-            low = (table[column] - spread).clip(lower=0)
-            high = table[column] + spread
+        if f"{column}_sd" in table:
+            spread = table[f"{column}_sd"]
+            highest = 100.0 if column.startswith("accuracy") else 1.0
             axes.fill_between(
                 table[x],
-                low,
-                high,
-                color=colour,
-                alpha=0.18,
+                (table[column] - spread).clip(lower=0),
+                (table[column] + spread).clip(upper=highest),
+                color=curve.colour,
+                alpha=0.15,
                 linewidth=0,
             )
     return lines
+
+
+def correlations_by_cut(
+    seeds: pd.DataFrame, means: Mapping[str, pd.DataFrame], *, panels: Sequence[str]
+) -> Figure:
+    """Draw correlations against the least accuracy of the levels that enter them.
+
+    Left every seed as a point, right the means of seeds with their intervals, a series per entry of
+    `means`. All tables have `cut` and `pearson`, `means` also `low` and `high`; `panels` are the
+    two titles.
+    """
+    with style():
+        figure = Figure(figsize=(8.6, 3.6), layout="constrained")
+        left, right = figure.subplots(1, 2, sharey=True)
+        cuts = sorted(seeds["cut"].unique())
+        _draw_seeds_by_cut(left, seeds, cuts)
+        _draw_means_by_cut(right, means, cuts)
+        labels = [f"> {cut:.0f}" if cut else "all" for cut in cuts]
+        for axes, title in zip((left, right), panels, strict=True):
+            axes.axhline(0, color=GREY, linewidth=0.8)
+            axes.set_xticks(range(len(cuts)), labels)
+            axes.set(title=title, xlabel="accuracy of the levels, %", ylim=(-1.05, 1.05))
+            axes.grid(axis="y", alpha=0.25, linewidth=0.6)
+        left.set_ylabel("Pearson correlation over levels")
+        left.legend(loc="lower left")
+        handles, _ = right.get_legend_handles_labels()
+        figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    return figure
+
+
+def _draw_means_by_cut(
+    axes: Axes, means: Mapping[str, pd.DataFrame], cuts: Sequence[float]
+) -> None:
+    """Draw a correlation with its interval for every series, side by side at each cut."""
+    width = 0.7 / len(means)
+    for number, (label, table) in enumerate(means.items()):
+        offset = (number - (len(means) - 1) / 2) * width
+        reach = np.abs(table[["low", "high"]].sub(table["pearson"], axis=0)).to_numpy().T
+        axes.errorbar(
+            [cuts.index(cut) + offset for cut in table["cut"]],
+            table["pearson"],
+            reach,
+            color=_COLOURS[number],
+            marker=_MARKERS[number],
+            markersize=5,
+            linestyle="none",
+            capsize=2,
+            linewidth=1,
+            label=label,
+        )
+
+
+def _draw_seeds_by_cut(axes: Axes, seeds: pd.DataFrame, cuts: Sequence[float]) -> None:
+    """Draw the correlation of every seed, side by side at each cut; the thesis's are marked."""
+    names = list(seeds["series"].unique())
+    spread = np.linspace(-0.3, 0.3, len(names))
+    x = [
+        cuts.index(cut) + spread[names.index(name)]
+        for cut, name in zip(seeds["cut"], seeds["series"], strict=True)
+    ]
+    position = pd.Series(x, index=seeds.index)
+    groups = ((True, ORANGE, "^", "the thesis's seeds"), (False, BLUE, "o", "other seeds"))
+    for in_thesis, colour, marker, label in groups:
+        selected = seeds["in_thesis"] == in_thesis
+        if selected.any():
+            points = seeds.loc[selected, "pearson"]
+            axes.scatter(position[selected], points, c=colour, marker=marker, s=16, label=label)
 
 
 def scatter(

@@ -1,166 +1,366 @@
 """Findings on the claims of the thesis.
 
-Statements, criteria and limits are in `published/claims/mnist_iou.yaml`. Intervals are over levels
-for I1, and over the seeds of the thesis for all others.
+Statements, criteria and limits are in `published/claims/mnist_iou.yaml`. Intervals are over the
+trainings, each with its chain of pruned networks.
+
+Every criterion has two references. Floor: in the place of a pruned network stands the unpruned one
+of another training. Chance: every heatmap is laid on another image, or the network guesses.
 """
 
+import dataclasses
 import math
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
-from pruncam.report.claims import Finding, Statement
-from pruncam.statistics import Interval, correlation, t_interval
-from pruncam.studies.mnist_iou.analysis import BASE, WORKING, rows_of, working
-from pruncam.studies.mnist_iou.config import MnistIouConfig
+from pruncam.report.claims import Claim, Finding, Statement
+from pruncam.statistics import Interval, proportion_interval, t_interval
+from pruncam.studies.mnist_iou.analysis import WORKING, accuracy_loss, relative_loss
+from pruncam.studies.mnist_iou.chains import (
+    ACCURACY,
+    FEWEST,
+    Chains,
+    loss_between_trainings,
+    mean_correlation,
+)
+from pruncam.studies.mnist_iou.cuts import CUTS
+from pruncam.studies.mnist_iou.significance import SIGNIFICANCE, shapiro_wilk
 
-_FEWEST = 5  # levels of a correlation
+_CONTROL = "iou_other_image"  # every heatmap laid on another image
+_BY_CHANCE = {"iou": _CONTROL, "iou_above_chance": None}  # None: chance is zero by definition
+_OUTCOMES = {"reproduced": "met", "not reproduced": "not met"}
 
 
-def findings(
-    statements: dict[str, Statement],
-    config: MnistIouConfig,
-    by_level: pd.DataFrame,
-    level_table: pd.DataFrame,
-    losses: pd.DataFrame,
-) -> dict[str, Finding]:
-    """Return the findings on claims I1 to I4, from the tables of `analysis`."""
-    base = rows_of(level_table, BASE, config.seeds)
-    return {
-        "I1": _strong_correlation(by_level),
-        "I2": _rise(statements["I2"], base),
-        "I3a": _loss(statements["I3a"], config, losses),
-        "I3b": _loss(statements["I3b"], config, losses),
-        "I4a": _change_of_heatmaps(statements["I4a"], base),
-        "I4b": _change_of_heatmaps(statements["I4b"], base),
-        "I4c": _rise_on_other_image(statements["I4c"], base),
+def findings(statements: Mapping[str, Statement], chains: Chains) -> dict[str, Finding]:
+    """Return the findings on claims I1 to I5 from the chains of two or more seeds.
+
+    A single training is no evidence: nothing is tested.
+    """
+    if len(chains) < 2:
+        reason = "a single training says nothing about the next"
+        return dict.fromkeys(statements, _untested(reason))
+    functions: dict[str, Callable[[Statement, Chains], Finding]] = {
+        "I1": _correlation,
+        "I1b": _correlation_of_working,
+        "I1c": _correlation,
+        "I1d": _correlation,
+        "I2": _rise,
+        "I3a": _loss_of_accuracy,
+        "I3b": _loss_of_iou,
+        "I3c": _kept_above_chance,
+        "I4a": _change_of_heatmaps,
+        "I4b": _change_of_heatmaps,
+        "I4c": _rise_on_other_image,
+        "I5": _not_normal,
     }
+    return {name: functions[name](statement, chains) for name, statement in statements.items()}
 
 
-def _strong_correlation(by_level: pd.DataFrame) -> Finding:
-    """I1: mean IoU and mean accuracy correlate over the levels."""
-    levels = len(by_level)
-    if levels < _FEWEST:
-        return Finding(estimate=None, evidence=f"{levels} levels are too few", points=levels)
-    pearson = correlation(by_level["iou"], by_level["accuracy_noisy"])
-    spearman = correlation(by_level["iou"], by_level["accuracy_noisy"], "spearman")
-    estimate = Interval(pearson.value, pearson.low, pearson.high)
-    evidence = (
-        f"Pearson {estimate.text()} over {levels} levels "
-        f"(df {pearson.df}, p {_p_value_text(pearson.p_value)}); Spearman {spearman.value:.2f}"
-    )
+def with_thesis_seeds(
+    found: Mapping[str, Finding], of_thesis: Mapping[str, Finding], seeds: int
+) -> dict[str, Finding]:
+    """Return findings whose evidence also has the estimate from the thesis's seeds alone."""
+    result = {}
+    for name, finding in found.items():
+        estimate = of_thesis[name].estimate
+        text = "not tested" if estimate is None else estimate.text()
+        evidence = f"{finding.evidence}; the thesis's {seeds} seeds alone: {text}"
+        result[name] = dataclasses.replace(finding, evidence=evidence)
+    return result
+
+
+def estimates(
+    statements: Mapping[str, Statement], series: Mapping[str, Mapping[str, Finding]]
+) -> pd.DataFrame:
+    """Return a row per claim and series of trainings: the estimate and what it says.
+
+    `series` maps names, such as "MNIST, all seeds", to findings. `outcome`: whether the criterion
+    is "met", "not met", "undecided" or "not tested here".
+    """
+    rows = []
+    for name, statement in statements.items():
+        for title, found in series.items():
+            finding = found[name]
+            estimate = finding.estimate or Interval(math.nan, math.nan, math.nan)
+            verdict = Claim(statement=statement, finding=finding).verdict
+            rows.append(
+                {
+                    "claim": name,
+                    "series": title,
+                    "trainings": finding.trainings,
+                    "value": estimate.value,
+                    "low": estimate.low,
+                    "high": estimate.high,
+                    "relation": statement.relation,
+                    "limit": statement.limit,
+                    "outcome": _OUTCOMES.get(verdict, verdict),
+                    "at_floor": finding.at_floor,
+                    "at_chance": finding.at_chance,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _untested(reason: str, trainings: int = 1) -> Finding:
+    return Finding(estimate=None, evidence=reason, points=trainings, trainings=trainings)
+
+
+def _tested(
+    estimate: Interval,
+    evidence: str,
+    trainings: int,
+    *,
+    floor: float,
+    chance: float,
+) -> Finding:
+    """Return a finding whose interval is over trainings."""
     return Finding(
-        estimate=estimate, evidence=evidence + _correlation_of_working(by_level), points=levels
+        estimate=estimate,
+        evidence=evidence,
+        points=trainings,
+        trainings=trainings,
+        at_floor=floor,
+        at_chance=chance,
     )
 
 
-def _correlation_of_working(by_level: pd.DataFrame) -> str:
-    """Return the correlations over the levels that still work, in words."""
-    table = working(by_level)
-    if len(table) < _FEWEST:
-        return ""
-    pearson = correlation(table["iou"], table["accuracy_noisy"]).value
-    spearman = correlation(table["iou"], table["accuracy_noisy"], "spearman").value
-    return (
-        f"; over the {len(table)} levels above {WORKING:.0f} % accuracy "
-        f"{pearson:.2f} and {spearman:.2f}"
+def _correlation(statement: Statement, chains: Chains) -> Finding:
+    """I1, I1c, I1d: a score and accuracy correlate over all levels."""
+    column, method = statement.parameters["column"], statement.parameters["method"]
+    by_seed = chains.correlations(column, method)
+    estimate = mean_correlation(by_seed)
+    count = int((~np.isnan(by_seed)).sum())
+    if count < 2:
+        return _untested(f"{count} seeds have {FEWEST} levels of different IoU", len(chains))
+    of_means = chains.correlation_of_means(column, method)
+    low, high = np.nanmin(by_seed), np.nanmax(by_seed)
+    chance = _correlation_by_chance(chains, column, method)
+    evidence = (
+        f"{method.capitalize()} {estimate.text(2)}, single seeds {low:.2f} to {high:.2f}, of the "
+        f"seeds' means {of_means:.2f}; with another image {chance:.2f}"
+    )
+    return _tested(
+        estimate,
+        evidence,
+        count,
+        floor=chains.correlation_of_unpruned(column, method),
+        chance=chance,
     )
 
 
-def _rise(statement: Statement, base: pd.DataFrame) -> Finding:
+def _correlation_by_chance(
+    chains: Chains,
+    column: str,
+    method: str,
+    above: float = 0.0,
+) -> float:
+    """Return the mean correlation where every heatmap is laid on another image.
+
+    Of a score above chance nothing remains then, and without a score there is no correlation: 0.
+    """
+    control = _BY_CHANCE[column]
+    if control is None:
+        return 0.0
+    value = mean_correlation(chains.correlations(control, method, above)).value
+    return 0.0 if math.isnan(value) else value
+
+
+def _correlation_of_working(statement: Statement, chains: Chains) -> Finding:
+    """I1b: IoU and accuracy correlate among networks that work, wherever one cuts."""
+    column, method = statement.parameters["column"], statement.parameters["method"]
+    cuts = [cut - chains.lowered for cut in CUTS if cut]
+    by_cut = {cut: mean_correlation(chains.correlations(column, method, cut)) for cut in cuts}
+    defined = {cut: bound for cut, bound in by_cut.items() if not math.isnan(bound.low)}
+    main_cut = WORKING - chains.lowered
+    if main_cut not in defined:
+        reason = f"fewer than two seeds have {FEWEST} levels above {main_cut:.0f} % accuracy"
+        return _untested(reason, len(chains))
+    low = min(bound.low for bound in defined.values())
+    high = max(bound.high for bound in defined.values())
+    texts = [f"{cut:.0f} %: {bound.text(2)}" for cut, bound in defined.items()]
+    chance = _correlation_by_chance(chains, column, method, main_cut)
+    evidence = f"{', '.join(texts)}; above {main_cut:.0f} % with another image {chance:.2f}"
+    count = int((~np.isnan(chains.correlations(column, method, main_cut))).sum())
+    return _tested(
+        Interval(defined[main_cut].value, low, high),
+        evidence,
+        count,
+        floor=chains.correlation_of_unpruned(column, method),
+        chance=chance,
+    )
+
+
+def _rise(statement: Statement, chains: Chains) -> Finding:
     """I2: IoU rises over the first levels."""
-    change = _change(base, statement)
-    if change is None:
-        return _too_few_levels(statement, base)
     before, after = statement.parameters["levels"]
-    means = base.groupby("level")["iou"].mean()
+    if after > chains.last_level:
+        return _too_few_levels(statement, chains)
+    change = t_interval(chains.change("iou", before, after))
+    means = chains.scores("iou").mean(axis=0)
+    control = chains.scores(_CONTROL)[:, before] - chains.scores("iou")[:, before]
     evidence = (
         f"change {change.text()}, from {means[before]:.3f} to {means[after]:.3f}; "
-        f"highest at level {means.idxmax()}"
+        f"highest at level {means.argmax()}"
     )
-    return Finding(estimate=change, evidence=evidence, points=_seeds(base))
+    return _tested(
+        change,
+        evidence,
+        len(chains),
+        floor=0.0,  # the differences between trainings cancel over all pairs
+        chance=float(control.mean()),
+    )
 
 
-def _loss(statement: Statement, config: MnistIouConfig, losses: pd.DataFrame) -> Finding:
-    """I3: a sparse network loses nothing; judged at the first level that is sparse enough."""
-    points = len(config.seeds)
-    column = statement.parameters["column"]
-    quantity, unit = statement.parameters["quantity"], statement.parameters["unit"]
-    sparse = losses[losses["sparsity"] >= statement.parameters["sparsity"]]
-    if sparse.empty:
-        return Finding(estimate=None, evidence="no network is that sparse", points=points)
-    first = sparse.iloc[0]
-    if math.isnan(first[column]):
-        evidence = f"there is no {quantity} at level 0 to lose"
-        return Finding(estimate=None, evidence=evidence, points=points)
-    estimate = Interval(first[column], first[f"{column}_low"], first[f"{column}_high"])
-    is_within = (losses[column] <= statement.limit).cummin()
-    last_within = losses[is_within].iloc[-1]
+def _loss_of_accuracy(statement: Statement, chains: Chains) -> Finding:
+    """I3a: a sparse network loses no accuracy; judged at the first level that is sparse enough."""
+    to_guessing = chains.scores(ACCURACY)[:, 0].mean() - chains.guessing
+    finding = _loss(statement, chains, accuracy_loss(chains), "points")
+    # The losses from one training to another cancel over all pairs.
+    return dataclasses.replace(finding, at_floor=0.0, at_chance=float(to_guessing))
+
+
+def _loss_of_iou(statement: Statement, chains: Chains) -> Finding:
+    """I3b: a sparse network loses no IoU."""
+    losses = relative_loss(chains, "iou")
+    if np.isnan(losses).any():
+        return _untested("there is no IoU at level 0 to lose", len(chains))
+    start, control = chains.scores("iou")[:, 0], chains.scores(_CONTROL)[:, 0]
+    finding = _loss(statement, chains, losses, "%")
+    return dataclasses.replace(
+        finding,
+        at_floor=loss_between_trainings(start),
+        at_chance=float(np.mean(100 * (1 - control / start))),
+    )
+
+
+def _loss(
+    statement: Statement,
+    chains: Chains,
+    losses: np.ndarray,
+    unit: str,
+) -> Finding:
+    """Return the finding on losses (seeds, levels) at the first level of a sparsity."""
+    level = _sparse_level(statement, chains)
+    if level is None:
+        return _untested("no network is that sparse", len(chains))
+    sparsity = chains.sparsity
+    estimate = t_interval(losses[:, level])
+    is_beyond = losses.mean(axis=0) > statement.limit
+    last_within = int(is_beyond.argmax()) - 1 if is_beyond.any() else chains.last_level
     evidence = (
-        f"loss {estimate.text(2)} {unit} at level {first['level']:.0f} "
-        f"({first['sparsity']:.2%} sparse); within {statement.limit:g} {unit} "
-        f"up to level {last_within['level']:.0f} ({last_within['sparsity']:.1%})"
+        f"loss {estimate.text(2)} {unit} at level {level} ({sparsity[level]:.2%} sparse); within "
+        f"{statement.limit:g} {unit} up to level {last_within} ({sparsity[last_within]:.1%})"
     )
-    return Finding(estimate=estimate, evidence=evidence, points=points)
+    count = len(chains)
+    return Finding(estimate=estimate, evidence=evidence, points=count, trainings=count)
 
 
-def _change_of_heatmaps(statement: Statement, base: pd.DataFrame) -> Finding:
+def _kept_above_chance(statement: Statement, chains: Chains) -> Finding:
+    """I3c: a sparse network keeps the part of its IoU that depends on the image."""
+    level = _sparse_level(statement, chains)
+    if level is None:
+        return _untested("no network is that sparse", len(chains))
+    above_chance = chains.scores("iou_above_chance")
+    start = t_interval(above_chance[:, 0])
+    if not start.low > 0:
+        reason = f"IoU is not shown to be above chance at level 0 ({start.text()})"
+        return _untested(reason, len(chains))
+    share = statement.parameters["kept"]
+    estimate = t_interval(above_chance[:, level] - share * above_chance[:, 0])
+    evidence = (
+        f"IoU above chance {start.text()} at level 0, {above_chance[:, level].mean():.3f} at level "
+        f"{level}; minus {share:.0%} of the former {estimate.text()}"
+    )
+    return _tested(
+        estimate,
+        evidence,
+        len(chains),
+        floor=(1 - share) * start.value,
+        chance=-share * start.value,
+    )
+
+
+def _sparse_level(statement: Statement, chains: Chains) -> int | None:
+    """Return the first level of the statement's sparsity; None if no network is that sparse."""
+    is_sparse = chains.sparsity >= statement.parameters["sparsity"]
+    return int(is_sparse.argmax()) if is_sparse.any() else None
+
+
+def _change_of_heatmaps(statement: Statement, chains: Chains) -> Finding:
     """I4a, I4b: sparse networks' heatmaps are blurrier, early ones more often inverted."""
-    change = _change(base, statement)
-    if change is None:
-        return _too_few_levels(statement, base)
     column = statement.parameters["column"]
-    means = base.groupby("level")[column].mean()
-    levels = sorted(statement.parameters["levels"])
-    values = ", ".join(f"{means[level]:.3f} at level {level}" for level in levels)
-    evidence = f"{values}; change {change.text()}"
-    return Finding(estimate=change, evidence=evidence, points=_seeds(base))
-
-
-def _rise_on_other_image(statement: Statement, base: pd.DataFrame) -> Finding:
-    """I4c: the share of the rise that remains if every heatmap is laid on another image."""
-    rise = _change(base, statement)
-    if rise is None:
-        return _too_few_levels(statement, base)
     before, after = statement.parameters["levels"]
+    if max(before, after) > chains.last_level:
+        return _too_few_levels(statement, chains)
+    change = t_interval(chains.change(column, before, after))
+    means = chains.scores(column).mean(axis=0)
+    values = [f"{means[level]:.3f} at level {level}" for level in sorted((before, after))]
+    return _tested(
+        change,
+        f"{', '.join(values)}; change {change.text()}",
+        len(chains),
+        floor=0.0,  # the differences between trainings cancel over all pairs
+        chance=0.0,  # of heatmaps that do not depend on the level
+    )
+
+
+def _rise_on_other_image(statement: Statement, chains: Chains) -> Finding:
+    """I4c: more than half of the rise remains if every heatmap is laid on another image."""
+    before, after = statement.parameters["levels"]
+    if after > chains.last_level:
+        return _too_few_levels(statement, chains)
+    own = chains.change("iou", before, after)
+    rise = t_interval(own)
     if not rise.low > 0:
-        evidence = f"no rise of IoU from level {before} to {after} is shown (change {rise.text()})"
-        return Finding(estimate=None, evidence=evidence, points=_seeds(base))
-    on_other_image = _changes(base, "iou_other_image", before, after)
-    on_own_image = _changes(base, "iou", before, after)
-    share = on_other_image / on_own_image
-    estimate = t_interval(share.to_numpy())
-    evidence = f"laid on another image, {estimate.text()} of the rise is still there"
-    return Finding(estimate=estimate, evidence=evidence, points=_seeds(base))
+        reason = f"no rise of IoU from level {before} to {after} is shown (change {rise.text()})"
+        return _untested(reason, len(chains))
+    control = chains.change(_CONTROL, before, after)
+    estimate = t_interval(control - own / 2)
+    share = control.mean() / own.mean()
+    evidence = (
+        f"IoU rises by {rise.text()}, laid on another image by {control.mean():.3f} "
+        f"({share:.0%} of that); the latter minus half of the former {estimate.text()}"
+    )
+    return _tested(
+        estimate,
+        evidence,
+        len(chains),
+        floor=0.0,  # without pruning nothing rises
+        chance=float((control - control / 2).mean()),
+    )
 
 
-def _change(base: pd.DataFrame, statement: Statement) -> Interval | None:
-    """Return the change of a mean score between two levels; None if there are too few levels."""
-    before, after = statement.parameters["levels"]
-    if max(before, after) > base["level"].max():
-        return None
-    changes = _changes(base, statement.parameters["column"], before, after)
-    return t_interval(changes.to_numpy())
+def _not_normal(statement: Statement, chains: Chains) -> Finding:
+    """I5: Shapiro and Wilk's test rejects normality of both series in most seeds."""
+    scores = ("iou", ACCURACY)
+    p_values = [
+        [shapiro_wilk(series)[1] for series in pair]
+        for pair in zip(*(chains.scores(score) for score in scores), strict=True)
+    ]
+    if np.isnan(p_values).any():
+        return _untested("a series is constant or has fewer than three levels", len(chains))
+    is_rejected = np.array(p_values) <= SIGNIFICANCE
+    rejected = int(is_rejected.all(axis=1).sum())
+    means = [shapiro_wilk(chains.scores(score).mean(axis=0)) for score in scores]
+    texts = [f"W {w:.2f} (p {_p_value_text(p_value)})" for w, p_value in means]
+    evidence = (
+        f"both rejected in {rejected} of {len(chains)} seeds; of the seeds' means {texts[0]} for "
+        f"IoU and {texts[1]} for accuracy"
+    )
+    return _tested(
+        proportion_interval(rejected, len(chains)),
+        evidence,
+        len(chains),
+        # The share of normal samples that the test rejects, with pruning or without.
+        floor=SIGNIFICANCE,
+        chance=SIGNIFICANCE,
+    )
 
 
-def _changes(
-    base: pd.DataFrame,
-    column: str,
-    before: int,
-    after: int,
-) -> pd.Series:
-    """Return the change of a score between two levels, by seed."""
-    by_level = base.pivot_table(index="seed", columns="level", values=column)
-    return by_level[after] - by_level[before]
-
-
-def _too_few_levels(statement: Statement, base: pd.DataFrame) -> Finding:
-    levels = max(statement.parameters["levels"])
-    evidence = f"the study has fewer than {levels} levels"
-    return Finding(estimate=None, evidence=evidence, points=_seeds(base))
-
-
-def _seeds(base: pd.DataFrame) -> int:
-    return base["seed"].nunique()
+def _too_few_levels(statement: Statement, chains: Chains) -> Finding:
+    levels: Sequence[int] = statement.parameters["levels"]
+    return _untested(f"the study has fewer than {max(levels)} levels", len(chains))
 
 
 def _p_value_text(value: float) -> str:

@@ -50,7 +50,7 @@ class MnistIouConfig:
     more_datasets: tuple[str, ...]  # studied in the same way, each with `seeds`
     method: str  # CAM method
     target_layer: str
-    bootstrap: int  # bootstrap resamples of the images
+    bootstrap: int  # bootstrap resamples of seeds and images
     profile: str = "custom"
 
     def __post_init__(self):
@@ -110,7 +110,12 @@ class MnistIouConfig:
         return Inputs(noise=self.noise, mean=self.mean, std=self.std)
 
     def recipe(self, phase: str) -> Recipe:
-        """Return the recipe of "pretraining" or "retraining"."""
+        """Return the recipe of "pretraining" or "retraining".
+
+        The update is PyTorch's: v <- momentum * v + gradient + weight_decay * w, then
+        w <- w - rate * v. Eq. 2.3 of the thesis prints both terms with a minus before them: weight
+        decay would then make weights grow, and momentum would work against past gradients.
+        """
         schedule = getattr(self, phase)
         return Recipe(schedule, self.batch_size, self.momentum, self.weight_decay)
 

@@ -1,13 +1,16 @@
 """The tables that correlate fit and accuracy: Table 3.1, by seed, by score, by reading."""
 
+import itertools
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pruncam.statistics import METHODS, correlation
+from pruncam.statistics import METHODS, Interval, correlation, t_interval
 from pruncam.studies.mnist_iou.analysis import BASE, WORKING, rows_of, variants_by_dataset, working
+from pruncam.studies.mnist_iou.chains import FEWEST, Chains, mean_correlation
 from pruncam.studies.mnist_iou.config import MnistIouConfig
 from pruncam.studies.mnist_iou.published import printed_values
 from pruncam.studies.mnist_iou.readings import Means, is_configured
@@ -21,37 +24,36 @@ FIT_TITLES = {
     "iou_other_image": "soft IoU with another image (control)",
     "empty": "share of empty heatmaps",
 }
+OF_THESIS = "mean of the thesis's seeds"  # series of Table 3.1
+OF_ALL = "mean of all seeds"
 PUBLISHED_ROW = {  # of Table 3.1, the one correlation that the thesis prints
-    "series": "mean of the seeds",
+    "series": OF_THESIS,
     "accuracy": "accuracy_noisy",
     "over": "all levels",
     "method": "pearson",
 }
+_SPANS = {"all levels": 0.0, f"accuracy above {WORKING:.0f} %": WORKING}
 _SHOWN_LEVELS = (0, 6, 10, 17)  # of the table by score
-_FEWEST = 5  # points of a correlation
 _CUT = 8.0  # points of accuracy that a level of any data set may lose and still work
 _SUMMARIZED = ["iou", "iou_nonempty", "empty", "accuracy_noisy"]
 
 
-def table_3_1(
-    config: MnistIouConfig, by_level: pd.DataFrame, level_table: pd.DataFrame
-) -> pd.DataFrame:
+def table_3_1(config: MnistIouConfig, level_table: pd.DataFrame) -> pd.DataFrame:
     """Return the correlations of IoU and accuracy over levels (thesis, Table 3.1).
 
-    Those of the means of the seeds, and of each seed alone; over all levels, and over those that
-    still work.
+    Those of the means of the thesis's seeds, of all seeds, and of each seed alone; over all levels,
+    and over those that still work. `p_value` is computed as in the thesis, as if the nested levels
+    were independent points; it is too small. For means, `single_seed` is the mean of the
+    correlations of the single seeds, with its interval over the seeds.
     """
-    series = {"mean of the seeds": by_level}
-    for seed in config.all_seeds:
-        series[f"seed {seed}"] = rows_of(level_table, BASE, [seed])
-    rows = [
-        {"series": name, "accuracy": accuracy, "over": over, "method": method}
-        | _correlation_columns(part, accuracy, method)
-        for name, table in series.items()
-        for accuracy in ("accuracy_noisy", "accuracy_clean")
-        for over, part in _spans(table, accuracy).items()
-        for method in METHODS
-    ]
+    series = {OF_THESIS: config.seeds}
+    if config.more_seeds:
+        series[OF_ALL] = config.all_seeds
+    series |= {f"seed {seed}": (seed,) for seed in config.all_seeds}
+    rows = []
+    for name, seeds in series.items():
+        chains = Chains(rows_of(level_table, BASE, seeds))
+        rows += [{"series": name} | row for row in _correlation_rows(chains)]
     table = pd.DataFrame(rows)
     is_equal = table[list(PUBLISHED_ROW)] == list(PUBLISHED_ROW.values())
     is_published = is_equal.all(axis=1)
@@ -61,30 +63,55 @@ def table_3_1(
     return table
 
 
-def _spans(table: pd.DataFrame, accuracy: str) -> dict[str, pd.DataFrame]:
-    above = f"accuracy above {WORKING:.0f} %"
-    return {"all levels": table, above: working(table, accuracy)}
+def _correlation_rows(chains: Chains) -> list[dict[str, Any]]:
+    """Return the rows of Table 3.1 of one series: by accuracy, levels and method."""
+    choices = itertools.product(("accuracy_noisy", "accuracy_clean"), _SPANS.items(), METHODS)
+    rows = []
+    for accuracy, (over, cut), method in choices:
+        row: dict[str, Any] = {"accuracy": accuracy, "over": over, "method": method}
+        row |= _correlation_of_means(chains, accuracy, cut, method)
+        single = Interval(math.nan, math.nan, math.nan)
+        if len(chains) > 1:
+            of_seeds = chains.correlations("iou", method, cut, accuracy)
+            single = mean_correlation(of_seeds)
+        rows.append(row | _interval_columns("single_seed", single))
+    return rows
 
 
-def _correlation_columns(
-    table: pd.DataFrame,
+def _correlation_of_means(
+    chains: Chains,
     accuracy: str,
+    cut: float,
     method: str,
-) -> dict[str, Any]:
-    columns = ("value", "low", "high", "p_value", "df")
-    points = {"points": len(table)}
-    if len(table) < _FEWEST:
-        return points | dict.fromkeys(columns, math.nan)
-    result = correlation(table["iou"], table[accuracy], method)
-    return points | {column: getattr(result, column) for column in columns}
+) -> dict[str, float]:
+    """Return the correlation of the means of the chains, with its p-value; NaN if undefined."""
+    means = pd.DataFrame({name: chains.scores(name).mean(axis=0) for name in ("iou", accuracy)})
+    means = means[means[accuracy] > cut]
+    points = {"points": len(means)}
+    if len(means) < FEWEST:
+        return points | dict.fromkeys(("value", "p_value", "df"), math.nan)
+    result = correlation(means["iou"], means[accuracy], method)
+    return points | {"value": result.value, "p_value": result.p_value, "df": result.df}
+
+
+def _interval_columns(name: str, interval: Interval) -> dict[str, float]:
+    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
 
 def by_seed(config: MnistIouConfig, level_table: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per seed: does the correlation of one seed mean anything?"""
+    """Return a row per seed: does the correlation of one seed mean anything?
+
+    The interval of the accuracy is over images.
+    """
     rows = []
     for seed in config.all_seeds:
+        of_seed = rows_of(level_table, BASE, [seed])
         row = {"seed": seed, "in_thesis": seed in config.seeds}
-        rows.append(row | _summary(rows_of(level_table, BASE, [seed])))
+        row |= _summary(of_seed)
+        unpruned = of_seed[of_seed["level"] == 0].iloc[0]
+        row["accuracy_level_0_low"] = unpruned["accuracy_noisy_low"]
+        row["accuracy_level_0_high"] = unpruned["accuracy_noisy_high"]
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -112,9 +139,9 @@ def by_fit_score(config: MnistIouConfig, level_table: pd.DataFrame) -> pd.DataFr
     """Return a row per way to score the fit of heatmap and image.
 
     Columns: the value at some levels, with and without empty maps, and the correlation with
-    accuracy. The last row is the share of empty maps.
+    accuracy; means of all seeds. The last row is the share of empty maps.
     """
-    base = rows_of(level_table, BASE, config.seeds)
+    base = rows_of(level_table, BASE, config.all_seeds)
     means = base.groupby("level").mean(numeric_only=True).reset_index()
     no_values = pd.Series(math.nan, index=means.index)
     listed = [level for level in _SHOWN_LEVELS if level < len(means)]
@@ -144,8 +171,7 @@ def sensitivity(config: MnistIouConfig, level_table: pd.DataFrame, readings: Mea
         title = reading.title
         if not reading.explains_label:
             title = f"target layer: {reading.layer} ({reading.title})"
-        levels = [means for seed in config.seeds for means in of_seeds[seed]]
-        tables[title] = _with_iou(base, pd.DataFrame(levels, index=base.index))
+        tables[title] = with_reading(config, base, of_seeds)
     pooled = base.assign(
         iou=base["pooled_iou"],
         iou_nonempty=base["pooled_iou_nonempty"],
@@ -162,12 +188,23 @@ def sensitivity(config: MnistIouConfig, level_table: pd.DataFrame, readings: Mea
     return pd.DataFrame(rows)
 
 
-def _with_iou(base: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
-    """Return `base` with the IoU, and the share of empty maps, of another reading."""
+def with_reading(
+    config: MnistIouConfig,
+    base: pd.DataFrame,
+    of_seeds: Mapping[int, Sequence[Mapping[str, float]]],
+) -> pd.DataFrame:
+    """Return the levels of the thesis's seeds with the IoU and empty maps of another reading.
+
+    Scores on other images were not measured there: NaN.
+    """
+    levels = [means for seed in config.seeds for means in of_seeds[seed]]
+    other = pd.DataFrame(levels, index=base.index)
     return base.assign(
         iou=other["iou"],
         iou_nonempty=other["iou_nonempty"],
         empty=other["empty"],
+        iou_other_image=math.nan,
+        iou_above_chance=math.nan,
     )
 
 
@@ -181,19 +218,23 @@ def by_dataset(config: MnistIouConfig, level_table: pd.DataFrame) -> pd.DataFram
     """Return a row per data set: accuracy, IoU and their correlation; means of the thesis's seeds.
 
     A level works if it loses at most `cut` points of accuracy against level 0: 90 % on MNIST is
-    about that, and other data sets may start lower.
+    about that, and other data sets may start lower. `single_seed` is the mean of the correlations
+    of the single seeds over all levels. Intervals are over the seeds.
     """
     rows = []
     for dataset, variant in variants_by_dataset(config).items():
-        table = rows_of(level_table, variant, config.seeds)
-        means = _means(table)
+        chains = Chains(rows_of(level_table, variant, config.seeds))
+        means = _means(chains.levels)
         accuracy = means["accuracy_noisy"]
         works = means[accuracy >= accuracy.iloc[0] - _CUT]
-        row = {"dataset": dataset, "seeds": table["seed"].nunique()}
+        row = {"dataset": dataset, "seeds": len(chains)}
         row |= _summary(means)
         row["pearson_working"] = _pearson(works)
         row["working_levels"] = len(works)
         row["cut"] = _CUT
+        row |= _interval_columns("single_seed", mean_correlation(chains.correlations()))
+        at_start = t_interval(chains.scores("accuracy_noisy")[:, 0])
+        row |= _interval_columns("accuracy_level_0", at_start)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -201,6 +242,6 @@ def by_dataset(config: MnistIouConfig, level_table: pd.DataFrame) -> pd.DataFram
 def _pearson(table: pd.DataFrame, column: str = "iou") -> float:
     """Return the correlation with accuracy; NaN over fewer than 5 levels."""
     pairs = table[[column, "accuracy_noisy"]].dropna()  # a level of empty maps has no energy
-    if len(pairs) < _FEWEST:
+    if len(pairs) < FEWEST:
         return math.nan
     return correlation(pairs[column], pairs["accuracy_noisy"]).value

@@ -1,5 +1,6 @@
 """The figures of the MNIST IoU study, by the thesis's numbers, and those beyond it."""
 
+import math
 from collections.abc import Mapping
 from functools import partial
 
@@ -11,14 +12,17 @@ from pruncam.report.result import Drawing
 from pruncam.studies.figures import made_at
 from pruncam.studies.mnist_iou import charts, diagrams
 from pruncam.studies.mnist_iou.analysis import BASE, WORKING, rows_of, working
+from pruncam.studies.mnist_iou.chains import Chains, mean_correlation
+from pruncam.studies.mnist_iou.charts import Curve
 from pruncam.studies.mnist_iou.config import MnistIouConfig
+from pruncam.studies.mnist_iou.cuts import ALL_SEEDS, THESIS_SEEDS
 from pruncam.studies.mnist_iou.samples import DigitSample, DigitSamples
 
 _LATE = 10  # the level of Figure 4.1
 _GALLERY_LEVELS = (0, 5, 8, 10, 12, 15, 17, 20)
 _ACCURACY = {
-    "accuracy_noisy": ("accuracy on noisy images", plots.BLUE),
-    "accuracy_clean": ("on clean images", plots.GREEN),
+    "accuracy_noisy": Curve("accuracy on noisy images", plots.BLUE, "o"),
+    "accuracy_clean": Curve("on clean images", plots.GREEN, "^"),
 }
 _INVERTED = (
     "The first test image whose heatmap is inverted at level 0 (weaker on the digit than around it)"
@@ -27,20 +31,19 @@ _NONE_INVERTED = (
     "The first 8 of the test images, as no heatmap is inverted at level 0 (weaker on the digit "
     "than around it)"
 )
-_IOU = {"iou": ("IoU of heatmap and image", plots.ORANGE)}
-_BANDS = {"accuracy_noisy": "accuracy_noisy_sd", "iou": "iou_sd"}
+_IOU = {"iou": Curve("IoU of heatmap and image", plots.ORANGE, "s")}
 _CONTROL_PANELS = {
     "soft IoU": {
-        "iou": ("own image", plots.ORANGE),
-        "iou_other_image": ("another image", plots.GREY),
+        "iou": Curve("own image", plots.ORANGE, "s"),
+        "iou_other_image": Curve("another image", plots.GREY, "o"),
     },
     "all heatmap pixels": {
-        "heatmap_mean": ("mean", plots.GREEN),
-        "heatmap_std": ("standard deviation", plots.PURPLE),
+        "heatmap_mean": Curve("mean", plots.GREEN, "o"),
+        "heatmap_std": Curve("standard deviation", plots.PURPLE, "^"),
     },
     "share of heatmaps": {
-        "inverted": ("inverted", plots.BLUE),
-        "empty": ("empty", plots.GREY),
+        "inverted": Curve("inverted", plots.BLUE, "o"),
+        "empty": Curve("empty", plots.GREY, "^"),
     },
 }
 
@@ -75,10 +78,11 @@ def drawings(
         figures["4.1"] = _triptych(samples.inverted, _LATE, caption)
     figures["4.2"] = _triptych(samples.inverted, 0, f"{inverted}, at level 0. {ending}")
     first_seed = rows_of(levels, BASE, config.seeds[:1])
-    figures["scatter"] = _scatter(by_level, ending)
-    figures["control"] = _control(by_level, ending)
+    figures["scatter"] = _scatter(config, by_level, levels, ending)
+    figures["control"] = _control(config, tables["figure_control"], ending)
     figures["gallery"] = _gallery(first_seed, samples.by_class, config.seeds[0], ending)
-    figures["readings"] = _readings(tables["readings"], ending)
+    figures["readings"] = _readings(config, tables["readings"], ending)
+    figures["cuts"] = _cuts(config, tables["cuts"], ending)
     if config.more_seeds:
         figures["seeds"] = _seeds(config, levels, tables["seeds"], ending)
     if config.other_datasets:
@@ -131,9 +135,7 @@ def _curves(
     ending: str,
 ) -> dict[str, Drawing]:
     """Return Figures 3.1 and 3.2."""
-    bands = (
-        f"Means of {len(config.seeds)} seeds, bands one standard deviation, not below 0. {ending}"
-    )
+    bands = f"Means of {len(config.seeds)} seeds, bands one standard deviation. {ending}"
     return {
         "3.1": Drawing(
             partial(_draw_over_levels, by_level),
@@ -156,7 +158,6 @@ def _draw_over_levels(by_level: pd.DataFrame) -> Figure:
         _ACCURACY,
         _IOU,
         labels=labels,
-        bands=_BANDS,
     )
     step = 2 if len(by_level) > 14 else 1
     labelled = by_level.iloc[::step]
@@ -174,26 +175,37 @@ def _draw_over_density(by_level: pd.DataFrame) -> Figure:
         _ACCURACY,
         _IOU,
         labels=labels,
-        bands=_BANDS,
     )
 
 
-def _scatter(by_level: pd.DataFrame, ending: str) -> Drawing:
+def _scatter(
+    config: MnistIouConfig,
+    by_level: pd.DataFrame,
+    levels: pd.DataFrame,
+    ending: str,
+) -> Drawing:
     caption = (
         "IoU against accuracy, a point per level. Left all levels, right those that still work: "
-        f"a few points at chance level can make any correlation. {ending}"
+        "a few points at chance level can make any correlation. In the corner, the correlations of "
+        f"these means of {len(config.seeds)} seeds (r, and by rank) and the mean of the "
+        f"correlations of {len(config.all_seeds)} single seeds with its 95 % interval. {ending}"
     )
-    return Drawing(partial(_draw_scatter, by_level), caption, lines=True)
+    chains = Chains(rows_of(levels, BASE, config.all_seeds))
+    return Drawing(partial(_draw_scatter, by_level, chains), caption, lines=True)
 
 
-def _draw_scatter(by_level: pd.DataFrame) -> Figure:
-    panels = {"all levels": by_level}
+def _draw_scatter(by_level: pd.DataFrame, chains: Chains) -> Figure:
+    panels = {"all levels": (by_level, 0.0)}
     working_levels = working(by_level)
     if len(working_levels):
-        panels[f"accuracy above {WORKING:.0f} %"] = working_levels
-    notes = {title: _note(table) for title, table in panels.items() if len(table) >= 5}
+        panels[f"accuracy above {WORKING:.0f} %"] = (working_levels, WORKING)
+    notes = {
+        title: _note(table, chains, cut)
+        for title, (table, cut) in panels.items()
+        if len(table) >= 5
+    }
     return charts.scatter(
-        panels,
+        {title: table for title, (table, _) in panels.items()},
         "accuracy_noisy",
         "iou",
         labels=("accuracy on noisy images, %", "soft IoU"),
@@ -202,17 +214,22 @@ def _draw_scatter(by_level: pd.DataFrame) -> Figure:
     )
 
 
-def _note(table: pd.DataFrame) -> str:
+def _note(table: pd.DataFrame, chains: Chains, cut: float) -> str:
     """Return the correlations of IoU and accuracy, in words."""
     pearson = table["iou"].corr(table["accuracy_noisy"])
     spearman = table["iou"].corr(table["accuracy_noisy"], method="spearman")
-    return f"r = {pearson:.2f}, n = {len(table)}\nrank: {spearman:.2f}"
+    single = mean_correlation(chains.correlations(above=cut))
+    note = f"r = {pearson:.2f}, n = {len(table)}\nby rank: {spearman:.2f}"
+    if math.isnan(single.low):
+        return note
+    return f"{note}\nsingle seeds: {single.text(2)}"
 
 
-def _control(by_level: pd.DataFrame, ending: str) -> Drawing:
+def _control(config: MnistIouConfig, by_level: pd.DataFrame, ending: str) -> Drawing:
     caption = (
         "Other things that change with pruning: IoU with the heatmap's own image and with another "
-        f"one, mean and spread of the heatmap, shares of inverted and empty heatmaps. {ending}"
+        "one, mean and spread of the heatmap, shares of inverted and empty heatmaps. Means of "
+        f"{len(config.all_seeds)} seeds, bands one standard deviation. {ending}"
     )
     draw = partial(charts.small_curves, _CONTROL_PANELS, by_level, "level", xlabel="pruning level")
     return Drawing(draw, caption, lines=True)
@@ -228,8 +245,8 @@ def _gallery(
     caption = (
         "One digit of each class and its heatmap as the network gets sparser: the share of weights "
         "that is left, and of the test images that it gets right. Each heatmap is scaled to its "
-        f"own maximum; one without positive evidence is empty. Levels at which all of them are "
-        f"empty are left out. Seed {seed}. {ending}"
+        "own maximum; one without positive evidence is empty. Levels at which all of them are "
+        f"empty are left out. Accuracies with a 95 % interval over images. Seed {seed}. {ending}"
     )
     return Drawing(partial(_draw_gallery, levels, samples), caption)
 
@@ -243,7 +260,10 @@ def _draw_gallery(levels: pd.DataFrame, samples: list[DigitSample]) -> Figure:
         if row.level > 0 and all(plots.is_empty(heatmap) for heatmap in maps):
             continue
         rows.append(maps)
-        left, right = f"{100 * row.density:.3g} % left", f"{row.accuracy_noisy:.0f} % right"
+        reach = (row.accuracy_noisy_high - row.accuracy_noisy_low) / 2
+        left = f"{100 * row.density:.3g} % left"
+        digits = 0 if reach >= 1 else 1
+        right = f"{row.accuracy_noisy:.{digits}f} ± {reach:.{digits}f} % right"
         labels.append(f"level {row.level}\n{left}\n{right}")
     columns = [sample.label for sample in samples]
     return plots.grid(
@@ -254,12 +274,12 @@ def _draw_gallery(levels: pd.DataFrame, samples: list[DigitSample]) -> Figure:
     )
 
 
-def _readings(table: pd.DataFrame, ending: str) -> Drawing:
+def _readings(config: MnistIouConfig, table: pd.DataFrame, ending: str) -> Drawing:
     """Return a figure of the IoU, its part without empty maps, and their share, by target layer."""
     caption = (
         "The same networks, read at each output of their two convolutions: mean IoU of heatmap and "
         "image, IoU with the heatmap of the unpruned network, share of empty heatmaps. Means of "
-        f"the thesis's seeds. {ending}"
+        f"{len(config.seeds)} seeds, bands one standard deviation. {ending}"
     )
     return Drawing(partial(_draw_readings, table), caption, lines=True)
 
@@ -273,6 +293,32 @@ def _draw_readings(table: pd.DataFrame) -> Figure:
     return charts.panels_of_columns(by_layer, _READING_PANELS, "level", xlabel="pruning level")
 
 
+def _cuts(config: MnistIouConfig, table: pd.DataFrame, ending: str) -> Drawing:
+    """Return a figure of the correlation of IoU and accuracy by cut, seed and layer."""
+    caption = (
+        "One correlation? That of IoU and accuracy over the levels above an accuracy. Left every "
+        "seed alone; right the mean of the seeds with its 95 % interval, for all seeds and for the "
+        f"thesis's, and for other target layers. Cuts with fewer than 5 levels are left out. "
+        f"{ending}"
+    )
+    return Drawing(partial(_draw_cuts, config, table), caption, lines=True)
+
+
+def _draw_cuts(config: MnistIouConfig, table: pd.DataFrame) -> Figure:
+    is_seed = table["series"].str.startswith("seed ")
+    at_layer = table["layer"] == config.target_layer
+    seeds = table[is_seed & at_layer]
+    of_thesis = [f"seed {seed}" for seed in config.seeds]
+    seeds = seeds.assign(in_thesis=seeds["series"].isin(of_thesis))
+    of_all = table[table["series"] == ALL_SEEDS]
+    by_layer = table[table["series"] == THESIS_SEEDS].groupby("layer", sort=False)
+    means = {f"{layer}, {len(config.seeds)} seeds": part for layer, part in by_layer}
+    if len(of_all):
+        means[f"{config.target_layer}, {len(config.all_seeds)} seeds"] = of_all
+    panels = (f"maps read at {config.target_layer}, single seeds", "means of seeds")
+    return charts.correlations_by_cut(seeds, means, panels=panels)
+
+
 def _seeds(
     config: MnistIouConfig,
     levels: pd.DataFrame,
@@ -284,7 +330,7 @@ def _seeds(
         f"What a seed is worth: {count} seeds, of which the thesis has {len(config.seeds)}. Left, "
         "IoU by level: all seeds (light), the middle 80 % (dark), their median, and the mean of "
         "the thesis's seeds (dashed). Right, the correlation of IoU and accuracy of each seed, "
-        f"those of the thesis in orange. {ending}"
+        f"those of the thesis as triangles. {ending}"
     )
     base = rows_of(levels, BASE, config.all_seeds)
     iou = base.pivot_table(index="level", columns="seed", values="iou")
@@ -294,9 +340,9 @@ def _seeds(
 
 def _datasets(table: pd.DataFrame, ending: str) -> Drawing:
     caption = (
-        "The same network, training and pruning on other images, with the thesis's seeds. The IoU "
-        "of two data sets cannot be compared: larger objects overlap more with any heatmap (table "
-        f"sanity). {ending}"
+        "The same network, training and pruning on other images, with the thesis's seeds; bands "
+        "one standard deviation. The IoU of two data sets cannot be compared: larger objects "
+        f"overlap more with any heatmap (table sanity). {ending}"
     )
     by_dataset = {str(name): part for name, part in table.groupby("dataset", sort=False)}
     draw = partial(

@@ -1,4 +1,8 @@
-"""The scores of every level of a run: accuracies, and how well heatmaps fit the digits."""
+"""The scores of every level of a run: accuracies, and how well heatmaps fit the digits.
+
+Section 2.1.4 of the thesis says that Grad-CAM++ uses the gradients of all classes. Its Eq. 2.6, the
+paper of Grad-CAM++ and the library that the thesis uses have those of one class, as here.
+"""
 
 from dataclasses import dataclass
 from functools import partial

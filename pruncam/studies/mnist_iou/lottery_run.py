@@ -1,4 +1,10 @@
-"""The models of one seed: pretrained, then pruned, rewound and retrained level by level."""
+"""The models of one seed: pretrained, then pruned, rewound and retrained level by level.
+
+The thesis prints its pruning rule in another way than its text describes it. As printed, Algorithm
+2.1 prunes only positive weights (`W > 0`), below a threshold that shrinks by a fifth at every
+iteration. The text says that a fifth of the remaining weights is pruned, by magnitude; so does the
+library that it uses (OpenLTH), and so do we (`pruning.lottery_step`).
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field

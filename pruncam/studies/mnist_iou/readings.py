@@ -125,11 +125,15 @@ def _mean(values: Tensor) -> float:
 
 
 def by_level(config: MnistIouConfig, means: Means) -> pd.DataFrame:
-    """Return the scores of `level_means` by reading and level, means of the thesis's seeds."""
+    """Return the scores of `level_means` by reading and level, means of the thesis's seeds.
+
+    With the standard deviations over these seeds (`..._sd`).
+    """
     tables = []
     for reading, of_seeds in means.items():
         seeds = pd.concat([pd.DataFrame(of_seeds[seed]) for seed in config.seeds])
-        table = seeds.groupby(level=0).mean()
+        levels = seeds.groupby(level=0)
+        table = levels.mean().join(levels.std(ddof=1).add_suffix("_sd"))
         table.insert(0, "reading", reading.title)
         table.insert(1, "layer", reading.layer)
         table.insert(2, "configured", is_configured(config, reading))

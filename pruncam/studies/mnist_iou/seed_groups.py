@@ -10,11 +10,11 @@ import pandas as pd
 
 from pruncam._core.seeds import derive
 from pruncam.studies.mnist_iou.analysis import BASE, WORKING, rows_of
+from pruncam.studies.mnist_iou.chains import over_levels
 from pruncam.studies.mnist_iou.config import MnistIouConfig
 
 _SIZES = (1, 3, 10)  # seeds in a group
 _MOST = 2000  # groups of a size; drawn at random if there are more
-_FEWEST = 5  # levels of a correlation
 _RISE = (0, 6)  # levels of claim I2
 _SPARSITY = 0.98  # of claim I3
 
@@ -59,12 +59,10 @@ class _SeedScores:
         rows = list(group)
         iou = self.iou[rows].mean(axis=0)
         accuracy = self.accuracy[rows].mean(axis=0)
-        works = accuracy > WORKING
         results = {
-            "Pearson correlation, all levels": _pearson(iou, accuracy),
-            f"Pearson correlation, levels above {WORKING:.0f} %": _pearson(
-                iou[works],
-                accuracy[works],
+            "Pearson correlation, all levels": over_levels(iou, accuracy),
+            f"Pearson correlation, levels above {WORKING:.0f} %": over_levels(
+                iou, accuracy, above=WORKING
             ),
             "accuracy at level 0, %": accuracy[0],
             "IoU at level 0": iou[0],
@@ -120,10 +118,3 @@ def _distribution(values: pd.Series) -> dict[str, float]:
 
 def _loss(before: float, after: float) -> float:
     return 100 * (1 - after / before) if before else math.nan
-
-
-def _pearson(x: np.ndarray, y: np.ndarray) -> float:
-    """Return the correlation; NaN over few levels or where a score is constant."""
-    if len(x) < _FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return math.nan
-    return float(np.corrcoef(x, y)[0, 1])

@@ -1,7 +1,7 @@
 """The phases of the MNIST IoU study."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import pandas as pd
@@ -10,20 +10,23 @@ from pruncam import networks
 from pruncam._core.executor import run_tasks
 from pruncam._core.machine import Machine
 from pruncam.datasets import ImageSet, catalog
-from pruncam.report.claims import Finding, read_statements
+from pruncam.report.claims import Finding, Statement, read_statements
 from pruncam.report.result import Drawing
 from pruncam.studies.cached_trainer import CachedTrainer
 from pruncam.studies.mnist_iou import (
     analysis,
     claims,
     correlations,
+    cuts,
     figures,
     network_scale,
     published,
     readings,
     seed_groups,
+    significance,
 )
 from pruncam.studies.mnist_iou.analysis import BASE, dataset_variant
+from pruncam.studies.mnist_iou.chains import ACCURACY, Chains
 from pruncam.studies.mnist_iou.config import MnistIouConfig
 from pruncam.studies.mnist_iou.level_scores import LevelScorer
 from pruncam.studies.mnist_iou.lottery_run import LotteryRun
@@ -123,30 +126,74 @@ class MnistIouStudy(Study[MnistIouConfig]):
 
     def tables(self) -> Tables:
         """Return the tables by name; "3_1" is the thesis's, "figure_3_1" the values of a figure."""
-        config = self.config
-        levels = analysis.levels(self.scores)
-        by_level = analysis.by_level(config, self.scores)
+        config, levels = self.config, self.levels
+        of_thesis, of_all = (
+            analysis.rows_of(levels, BASE, seeds) for seeds in (config.seeds, config.all_seeds)
+        )
+        by_level = analysis.by_level(config, self.scores, of_thesis)
         by_reading = readings.by_level(config, self.readings)
         tables = {
             "scale": network_scale.table(self._runs_by_dataset, levels),
             "published": published.numbers_beside_ours(config, by_level, levels, self.samples),
-            "3_1": correlations.table_3_1(config, by_level, levels),
             "figure_3_1": by_level,
-            "losses": analysis.losses(config, levels),
+            "figure_control": analysis.by_level(config, self.scores, of_all),
+            "losses": analysis.losses(self.chains(config.dataset, config.all_seeds)),
             "correctness": analysis.correctness(config, levels),
-            "fits": correlations.by_fit_score(config, levels),
-            "seeds": correlations.by_seed(config, levels),
-            "seed_groups": seed_groups.table(config, levels),
-            "sensitivity": correlations.sensitivity(config, levels, self.readings),
+            **self._correlation_tables(),
             "readings": by_reading,
             "reading_ranks": readings.ranks(by_reading),
             "levels": levels,
             "sanity": self._sanity_checks(),
+            "estimates": self._estimates(),
         }
         if config.other_datasets:
             tables["datasets"] = correlations.by_dataset(config, levels)
-            tables["figure_datasets"] = analysis.by_dataset_and_level(config, self.scores)
+            tables["figure_datasets"] = analysis.by_dataset_and_level(config, self.scores, levels)
         return tables
+
+    def _correlation_tables(self) -> Tables:
+        """Return the tables on the correlation of IoU and accuracy."""
+        config, levels = self.config, self.levels
+        return {
+            "3_1": correlations.table_3_1(config, levels),
+            "cuts": cuts.table(config, levels, self.readings),
+            "normality": significance.normality(config, levels),
+            "chain_permutation": significance.chain_permutation(config, levels),
+            "fits": correlations.by_fit_score(config, levels),
+            "seeds": correlations.by_seed(config, levels),
+            "seed_groups": seed_groups.table(config, levels),
+            "sensitivity": correlations.sensitivity(config, levels, self.readings),
+        }
+
+    @cached_property
+    def levels(self) -> pd.DataFrame:
+        """The mean scores of every level of every run."""
+        return analysis.levels(self.scores)
+
+    def chains(self, dataset: str, seeds: Sequence[int]) -> Chains:
+        """Return the chains of some seeds on a data set under the main configuration."""
+        variant = analysis.variants_by_dataset(self.config)[dataset]
+        labels = self.images[dataset][1].labels
+        guessing = 100 * int(labels.bincount().max()) / len(labels)
+        lowered = self._accuracy(BASE) - self._accuracy(variant)
+        return Chains(analysis.rows_of(self.levels, variant, seeds), guessing, lowered)
+
+    def _accuracy(self, variant: str) -> float:
+        """Return the mean accuracy at level 0 of the thesis's seeds on noisy images in %."""
+        rows = analysis.rows_of(self.levels, variant, self.config.seeds)
+        return rows.loc[rows["level"] == 0, ACCURACY].mean()
+
+    def _estimates(self) -> pd.DataFrame:
+        """Return the estimates of all claims by data set and group of seeds."""
+        config = self.config
+        series = {}
+        for dataset in self._runs_by_dataset:
+            groups = cuts.series_of(config) if dataset == config.dataset else {}
+            groups = groups or {cuts.THESIS_SEEDS: config.seeds}
+            for title, seeds in groups.items():
+                chains = self.chains(dataset, seeds)
+                series[f"{dataset}, {title}"] = claims.findings(self._statements, chains)
+        return claims.estimates(self._statements, series)
 
     @property
     def _runs_by_dataset(self) -> dict[str, list[LotteryRun]]:
@@ -166,15 +213,24 @@ class MnistIouStudy(Study[MnistIouConfig]):
             table[f"iou_{run.config.dataset}"] = checks["iou"]
         return table
 
+    @property
+    def _statements(self) -> dict[str, Statement]:
+        return read_statements(self.name)
+
     def findings(self, tables: Tables) -> dict[str, Finding]:
-        """Return the findings on claims I1 to I4."""
-        return claims.findings(
-            read_statements(self.name),
-            self.config,
-            by_level=tables["figure_3_1"],
-            level_table=tables["levels"],
-            losses=tables["losses"],
-        )
+        """Return the findings on claims I1 to I5 from all seeds; the thesis's beside them."""
+        config = self.config
+        found = claims.findings(self._statements, self.chains(config.dataset, config.all_seeds))
+        if not config.more_seeds:
+            return found
+        of_thesis = claims.findings(self._statements, self.chains(config.dataset, config.seeds))
+        return claims.with_thesis_seeds(found, of_thesis, len(config.seeds))
+
+    @property
+    def baseline_accuracy(self) -> dict[str, float]:
+        """The mean accuracy of all seeds at level 0 on noisy images in %."""
+        chains = self.chains(self.config.dataset, self.config.all_seeds)
+        return {_DATASET: float(chains.scores(ACCURACY)[:, 0].mean())}
 
     def figures(self, tables: Tables) -> dict[str, Drawing]:
         """Return the thesis's figures, and those beyond it."""
