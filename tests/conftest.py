@@ -77,7 +77,10 @@ def run_study(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def quick(run_study):
-    """The whole quick profile: half a minute on two cores."""
+    """The whole quick profile: half a minute on two cores.
+
+    `make test` has a fresh cache, from which the notebook then takes the same steps.
+    """
     from pruncam.studies import mnist_iou
 
-    return run_study(mnist_iou.configure("quick"))
+    return run_study(mnist_iou.configure("quick"), cache=os.environ.get("PRUNCAM_CACHE"))

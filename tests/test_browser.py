@@ -43,7 +43,6 @@ FOLDERS = {  # of JupyterLab and of the package, below a temporary folder
     "IPYTHONDIR": "ipython",
     "JUPYTERLAB_SETTINGS_DIR": "settings",
     "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
-    "PRUNCAM_CACHE": "cache",
     "PRUNCAM_FIGURES": "figures",
 }
 
