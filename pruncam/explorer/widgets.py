@@ -86,7 +86,7 @@ class Controls:
     def _on_source(self, change: Any) -> None:
         if self._is_filling:
             return
-        self._status.value = drawing.status_html("Reading the images and models of this data set …")
+        self._status.value = drawing.status_html("Reading images and models of this data set …")
         try:
             self._fill(self.explorer.first_selection(change["new"]))
         except _ERRORS as error:

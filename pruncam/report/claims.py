@@ -21,7 +21,7 @@ VERDICTS = (
     "fails on stand-in",
 )
 _ON_STAND_IN = {"reproduced": "holds on stand-in", "not reproduced": "fails on stand-in"}
-_COLUMNS = (
+TEXT_COLUMNS = (
     "claim",
     "sentence",
     "source",
@@ -30,6 +30,9 @@ _COLUMNS = (
     "criterion",
     "relation",
     "limit",
+)
+_COLUMNS = (
+    *TEXT_COLUMNS,
     "value",
     "low",
     "high",

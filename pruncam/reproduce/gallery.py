@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pruncam.report.claims import TEXT_COLUMNS
+
 _PROFILES = ("paper", "overnight", "laptop")  # in this order; `laptop` is no longer run
 _FACTS = {  # heading of a manifest's entry
     "profile": "profile",
@@ -15,16 +17,6 @@ _FACTS = {  # heading of a manifest's entry
     "wall_seconds": "wall time of the run that wrote this",  # short if stored steps were reused
     "git": "git revision",
 }
-_CLAIM_COLUMNS = (
-    "claim",
-    "sentence",
-    "source",
-    "verdict",
-    "evidence",
-    "criterion",
-    "relation",
-    "limit",
-)
 _PUBLISHED_COLUMNS = ("quantity", "paper", "ours", "difference", "source")
 # Columns of the table "scale": those of the run, each with the paper's beside it where it has one.
 _SCALE_COLUMNS = {
@@ -154,8 +146,8 @@ def _claims(path: Path) -> Iterator[str]:
     rows = _read_csv(path)
     if rows:
         yield "### Claims\n"
-        cells = [[row.get(name, "") for name in _CLAIM_COLUMNS] for row in rows]
-        yield from _table(_CLAIM_COLUMNS, cells)
+        cells = [[row.get(name, "") for name in TEXT_COLUMNS] for row in rows]
+        yield from _table(TEXT_COLUMNS, cells)
 
 
 def _published(path: Path) -> Iterator[str]:
