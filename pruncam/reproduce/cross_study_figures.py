@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pruncam import metrics
+from pruncam import cams, metrics
 from pruncam.report import plots
 
 _COLOURS = (plots.BLUE, plots.ORANGE, plots.GREEN)
@@ -28,7 +28,7 @@ def draw_crossed(tables: Mapping[str, pd.DataFrame]) -> Figure:
         for axes, (method, table) in zip(row, tables.items(), strict=True):
             for name, columns in _CROSSED.items():
                 _draw_published_and_ours(axes, table, name, columns)
-            axes.set(title=method, xlabel="accuracy drop, points")
+            axes.set(title=cams.METHODS[method].title, xlabel="accuracy drop, points")
             axes.set(xlim=(-0.5, _LARGEST_DROP), ylim=(0, 102))
             axes.grid(alpha=0.25, linewidth=0.6)
         row[0].set_ylabel("drop of the score, %")
@@ -73,7 +73,7 @@ def draw_same_models(table: pd.DataFrame, scores: Sequence[str]) -> Figure:
             network, method = networks[row], methods[column]
             models = table[(table["network"] == network) & (table["method"] == method)]
             _draw_models(axes, models, colours, markers)
-            axes.set_title(f"{method}\n{network}")
+            axes.set_title(f"{cams.METHODS[method].title}\n{network}")
         for axes in panels[:, 0]:
             axes.set_ylabel("drop of the score, %")
         for axes in panels[-1]:
