@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import json
 import sys
 import types
 import typing
@@ -27,7 +28,7 @@ class Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    0: success; 1: a notebook or a check failed; 2: wrong usage or unsuitable input;
+    0: success; 1: a notebook, a check or a gate failed; 2: wrong usage or unsuitable input;
     130: interrupted. `arguments` are those after the program's name, by default those of the
     process.
     """
@@ -112,13 +113,19 @@ def _add_compare_options(parser: Parser) -> None:
 def _compare(options: dict[str, Any]) -> int:
     from pruncam import comparison
 
-    page = comparison.command(
+    command_options = make_record(comparison.CommandOptions, options)
+    outcome = comparison.command(
         make_record(comparison.Files, options),
         make_record(comparison.Settings, options),
-        make_record(comparison.CommandOptions, options),
+        command_options,
     )
-    print(f"the report is {page}")
-    return 0
+    if command_options.json:
+        print(json.dumps(outcome.as_json(), indent=2, allow_nan=False))
+    else:
+        print(f"the report is {outcome.page}")
+    for failure in outcome.failures or ():
+        print(f"pruncam: failed: {failure}", file=sys.stderr)
+    return outcome.exit_status
 
 
 def _notebooks(_: dict[str, Any]) -> int:
@@ -164,16 +171,27 @@ def add_dataclass_options(parser: OptionGroup, record_class: type) -> None:
 
     The type, the default and whether the option is required come from the field. Its metadata hold
     "help" and, optionally, "metavar" and "option": the option's name, if it is not the field's.
-    A field that holds a sequence takes several values, and its option may be repeated. An option
-    that is not given is absent from the parsed arguments, so that the dataclass's default applies.
+    A field that holds a sequence takes several values, and its option may be repeated; one that
+    holds a bool, False by default, takes none. An option that is not given is absent from the
+    parsed arguments, so that the dataclass's default applies.
     """
     hints = typing.get_type_hints(record_class)
     for field in dataclasses.fields(record_class):
         if "help" not in field.metadata:
             continue
         value_type, is_sequence = _value_type(hints[field.name])
+        name = field.metadata.get("option", f"--{field.name.replace('_', '-')}")
+        if value_type is bool:
+            parser.add_argument(
+                name,
+                action="store_true",
+                dest=field.name,
+                default=argparse.SUPPRESS,
+                help=_help_text(field),
+            )
+            continue
         parser.add_argument(
-            field.metadata.get("option", f"--{field.name.replace('_', '-')}"),
+            name,
             action="extend" if is_sequence else "store",
             dest=field.name,
             type=value_type,
@@ -212,7 +230,7 @@ def _is_required(field: dataclasses.Field) -> bool:
 
 def _help_text(field: dataclasses.Field) -> str:
     text = field.metadata["help"]
-    if not _is_required(field) and field.default not in (None, ()):
+    if not _is_required(field) and field.default not in (None, (), False):
         value = field.default
         default = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
         text = f"{text} (default: {default})"

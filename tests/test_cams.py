@@ -1,5 +1,6 @@
 """Heatmaps against the pytorch-grad-cam library and maps by hand, and side effects of a call."""
 
+import collections
 import copy
 import dataclasses
 import re
@@ -297,6 +298,21 @@ def test_grad_cam_plusplus_of_one_convolution_by_hand(engine):
 
 
 @pytest.mark.parametrize("engine", cams.ENGINES)
+def test_hires_cam_and_layer_cam_by_hand(engine):
+    # Channels are those of the image, gradients 1, 1, 1, 1 and 2, 0, 0, -5.
+    # HiResCAM: 0 + 2, 1 + 0, 0 + 0, 0 - 5; LayerCAM leaves the negative gradient out.
+    model = nn.Sequential(nn.Conv2d(2, 2, 1), nn.Flatten(), nn.Linear(8, 1))
+    set_weights(model, [1, 0, 0, 1], [0, 0], [1, 1, 1, 1, 2, 0, 0, -5], [0])
+    images = torch.tensor([[[[0.0, 1.0], [0.0, 2.0]], [[1.0, 0.0], [1.0, 1.0]]]])
+    for method, expected in (
+        ("hires-cam", [[1.0, 0.5], [0.0, 0.0]]),
+        ("layer-cam", [[1.0, 0.5], [0.0, 1.0]]),
+    ):
+        maps = cams.heatmaps(model, images, method=method, engine=engine)
+        torch.testing.assert_close(maps, torch.tensor([expected]), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("engine", cams.ENGINES)
 def test_ablation_cam_after_a_relu_by_hand(engine):
     # The smallest activation is 0. The logit of 1.5 loses 1 without channel 1, and 0.5 without
     # channel 2.
@@ -363,15 +379,13 @@ def test_resize_equals_opencv(size):
 
 @pytest.mark.parametrize(("engine", "method"), ENGINE_METHODS)
 @pytest.mark.parametrize(
-    "case", ["1x1 activation", "constant activation", "no positive evidence", "all channels dead"]
+    "case", ["constant activation", "no positive evidence", "all channels dead"]
 )
 def test_a_map_without_contrast_is_all_zero(case, method, engine):
     model = nn.Sequential(
         nn.Conv2d(1, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 3)
     )
     images = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    if case == "1x1 activation":
-        images = images[..., :3, :3]
     if case == "constant activation":
         nn.init.zeros_(model[0].weight)
         nn.init.ones_(model[0].bias)
@@ -412,43 +426,44 @@ def test_the_methods_are_listed_by_name_with_title_and_colour():
     assert len(set(colours)) == len(colours)
 
 
-def layer_cam_weights(layer):
-    """Return a weight per activation: the positive gradients (Jiang et al. 2021)."""
-    return layer.gradients.relu()
+def xgrad_cam_weights(layer):
+    """Return a weight per channel: the gradients' mean, weighted by activation (Fu et al. 2020)."""
+    sums = layer.activations.sum(dim=(2, 3))
+    return (layer.gradients * layer.activations).sum(dim=(2, 3)) / (sums + 1e-7)
 
 
 @pytest.fixture
-def layer_cam(monkeypatch):
+def xgrad_cam(monkeypatch):
     """A new method: one function and one entry."""
     method = CamMethod(
-        name="layer-cam",
-        title="LayerCAM",
-        colour="#56B4E9",
-        weights=layer_cam_weights,
+        name="xgrad-cam",
+        title="XGrad-CAM",
+        colour="#E69F00",
+        weights=xgrad_cam_weights,
         needs_gradients=True,
-        reference=partial(reference.library_method, "LayerCAM"),
+        reference=partial(reference.library_method, "XGradCAM"),
     )
     monkeypatch.setitem(cams.METHODS, method.name, method)
     return method
 
 
 @pytest.mark.parametrize("network", ["mnist", "resnet18"])
-def test_a_new_method_is_one_function_and_one_entry(networks, network, layer_cam):
+def test_a_new_method_is_one_function_and_one_entry(networks, network, xgrad_cam):
     model, images = networks[network]
-    maps = cams.heatmaps(model, images, method="layer-cam")
-    library = cams.heatmaps(model, images, method="layer-cam", engine="grad-cam")
+    maps = cams.heatmaps(model, images, method="xgrad-cam")
+    library = cams.heatmaps(model, images, method="xgrad-cam", engine="grad-cam")
     assert (maps - library).abs().max() < TOLERANCE
-    explanation = cams.explain(model, images, methods=["layer-cam", "grad-cam"])
-    assert torch.equal(explanation.maps["layer-cam"], maps)
+    explanation = cams.explain(model, images, methods=["xgrad-cam", "grad-cam"])
+    assert torch.equal(explanation.maps["xgrad-cam"], maps)
 
 
-def test_a_method_that_the_library_lacks_needs_the_fast_engine(networks, layer_cam, monkeypatch):
+def test_a_method_that_the_library_lacks_needs_the_fast_engine(networks, xgrad_cam, monkeypatch):
     model, images = networks["mnist"]
-    method = dataclasses.replace(layer_cam, reference=None)
+    method = dataclasses.replace(xgrad_cam, reference=None)
     monkeypatch.setitem(cams.METHODS, method.name, method)
-    assert cams.heatmaps(model, images, method="layer-cam").max() > 0.9
-    with pytest.raises(ValueError, match="does not have 'layer-cam': use engine='fast'"):
-        cams.heatmaps(model, images, method="layer-cam", engine="grad-cam")
+    assert cams.heatmaps(model, images, method="xgrad-cam").max() > 0.9
+    with pytest.raises(ValueError, match="does not have 'xgrad-cam': use engine='fast'"):
+        cams.heatmaps(model, images, method="xgrad-cam", engine="grad-cam")
 
 
 # ----------------------------------------------------------------------------------------- one pass
@@ -710,6 +725,215 @@ def test_a_bfloat16_model_gives_the_maps_of_its_rounded_numbers(networks, method
     assert (maps - cams.heatmaps(model, images, method=method)).abs().mean() < 0.05
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("method", GRADIENT_METHODS)
+def test_a_half_precision_model_has_the_maps_of_the_library(networks, method, dtype):
+    model, images = networks["small_vgg"]
+    model = copy.deepcopy(model).to(dtype)
+    ours = cams.heatmaps(model, images, method=method)
+    library = cams.heatmaps(model, images, method=method, engine="grad-cam")
+    assert ours.amax() > 0.9
+    assert (ours - library).abs().max() < TOLERANCE
+
+
+# ------------------------------------------------------------------------- models in any condition
+
+
+CONDITIONS = {
+    "compiled": lambda model: torch.compile(model, backend="eager"),
+    "compiled in place": lambda model: model.compile(backend="eager") or model,
+    "compiled in part": lambda model: with_compiled_part(model),
+    "data parallel": nn.DataParallel,
+    "data parallel, compiled": lambda model: torch.compile(nn.DataParallel(model), backend="eager"),
+    "channels last": lambda model: model.to(memory_format=torch.channels_last),
+    "frozen": lambda model: model.requires_grad_(False),
+    "in train mode": lambda model: model.train(),
+    "hooked": lambda model: with_hooks(model),
+}
+
+
+def with_compiled_part(model):
+    model.layer4 = torch.compile(model.layer4, backend="eager")
+    return model
+
+
+def with_hooks(model):
+    model.layer4.register_forward_hook(lambda module, inputs, output: output.clone())
+    model.layer2.register_forward_pre_hook(lambda module, inputs: None)
+    model.layer3.register_full_backward_hook(lambda module, inputs, outputs: None)
+    return model
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_a_model_in_any_condition_has_the_maps_of_the_plain_model(networks, condition):
+    plain, images = networks["resnet18"]
+    expected = cams.explain(plain, images[:2], methods=GRADIENT_METHODS, engine="grad-cam")
+    model = CONDITIONS[condition](copy.deepcopy(plain))
+    if "compiled" in condition:
+        with torch.no_grad():
+            model(images[:2])  # compiled code that has run calls no hook of a layer
+    result = cams.explain(model, images[:2], methods=GRADIENT_METHODS)
+    for method in GRADIENT_METHODS:
+        assert (result.maps[method] - expected.maps[method]).abs().max() < TOLERANCE
+
+
+def test_a_layer_has_one_name_whatever_the_model_is_wrapped_in(networks):
+    plain, images = networks["resnet18"]
+    names = ("layer3.0", "module.layer3.0", "_orig_mod.layer3.0", "module._orig_mod.layer3.0")
+    model = nn.DataParallel(copy.deepcopy(plain))
+    assert cams.default_layer(model, images[:1]) == cams.default_layer(plain, images[:1])
+    expected = cams.heatmaps(plain, images[:1], method="grad-cam", target_layer="layer3.0")
+    for name in names:
+        maps = cams.heatmaps(model, images[:1], method="grad-cam", target_layer=name)
+        assert torch.equal(maps, expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 40, 64), (3, 64, 36), (1, 33, 33), (4, 30, 50)])
+def test_grey_wide_and_high_images_have_the_maps_of_the_library(shape):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        convolution = nn.Conv2d(shape[0], 6, 3, stride=2)
+        model = nn.Sequential(
+            convolution, nn.ReLU(), nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(54, 4)
+        )
+        images = torch.rand(1, *shape)
+    for method in LIBRARY_METHODS:
+        ours = cams.heatmaps(model, images, method=method, target_layer="1")
+        library = cams.heatmaps(model, images, method=method, target_layer="1", engine="grad-cam")
+        assert ours.shape == (1, *shape[1:])
+        assert (ours - library).abs().max() < TOLERANCE
+
+
+def test_weights_of_inference_mode_and_torchscript_are_refused(networks):
+    with torch.inference_mode():
+        model = mnist_net()
+    with pytest.raises(ValueError, match="created in torch.inference_mode.* outside of it"):
+        cams.heatmaps(model, IMAGES, method="grad-cam")
+    script = torch.jit.trace(mnist_net(), IMAGES[:1])
+    with pytest.raises(TypeError, match="TorchScript model cannot be read: pass the torch.nn.Mod"):
+        cams.heatmaps(script, IMAGES, method="grad-cam")
+
+
+# --------------------------------------------------------------------- outputs that are not logits
+
+
+@dataclasses.dataclass
+class Prediction:
+    """What some models return: their logits among other things."""
+
+    loss: object
+    logits: torch.Tensor
+
+
+TwoHeads = collections.namedtuple("TwoHeads", "main auxiliary")
+
+
+def parts(kind):
+    """Return a forward pass whose logits are one part of its output."""
+
+    def forward(model, images):
+        logits = head(model, model.conv(images).relu())
+        return kind(logits)
+
+    return forward
+
+
+OUTPUTS = {
+    "tuple": (lambda z: (z, z.square()), 0, 0),
+    "second": (lambda z: (z[0], z), 1, 1),
+    "dict": (lambda z: {"features": z[:, :, None], "logits": z}, "logits", "logits"),
+    "dataclass": (lambda z: Prediction(None, z), "logits", "logits"),
+    "named tuple": (lambda z: TwoHeads(z, z + 1), "main", "main"),
+    "function": (lambda z: (z, z), lambda value: value[0], 0),
+    "attribute": (lambda z: TwoHeads(z, z + 1), 0, "main"),
+}
+
+
+@pytest.mark.parametrize("engine", cams.ENGINES)
+@pytest.mark.parametrize("kind", OUTPUTS)
+def test_output_selects_the_logits(kind, engine):
+    returned, output, suggested = OUTPUTS[kind]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        plain = Uses(parts(lambda z: z)).eval()
+    model = copy.deepcopy(plain)
+    model.function = parts(returned)
+    options = {"methods": LIBRARY_METHODS, "target_layer": "conv"}
+    expected = cams.explain(plain, IMAGES, **options, engine=engine)
+    result = cams.explain(model, IMAGES, **options, output=output, engine=engine)
+    assert torch.equal(result.logits, expected.logits)
+    for method in LIBRARY_METHODS:
+        torch.testing.assert_close(result.maps[method], expected.maps[method], atol=1e-6, rtol=0)
+    default = cams.heatmaps(model, IMAGES, method="grad-cam", output=output)
+    assert torch.equal(default, cams.heatmaps(plain, IMAGES, method="grad-cam"))
+    message = rf"logits of shape \(N, classes\), got .* for one image: pass output={suggested!r} to"
+    with pytest.raises(ValueError, match=message):
+        cams.heatmaps(model, IMAGES, method="grad-cam")
+
+
+@pytest.mark.parametrize(
+    ("output", "error", "message"),
+    [
+        (
+            "logit",
+            ValueError,
+            r"output='logit' does not fit the model, .* dict with 'logits' \(1, 10",
+        ),
+        (3, ValueError, "output=3 does not fit the model, which returns dict"),
+        (2.5, TypeError, "output must be a position, a key or attribute, or a function"),
+        (lambda value: value["logits"][0], ValueError, r"logits of shape .*, got \(10,\)"),
+        (lambda value: value["logits"].argmax(1, True), ValueError, "floating-point logits, got"),
+    ],
+)
+def test_an_output_that_does_not_exist_is_refused(output, error, message):
+    model = Uses(parts(lambda z: {"logits": z}))
+    with pytest.raises(error, match=message) as caught:
+        cams.heatmaps(model, IMAGES, method="grad-cam", output=output)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_single_logit_has_no_probabilities_unless_both_classes_are_explained():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 1)
+        )
+    result = cams.explain(model, IMAGES, methods=["grad-cam"], target_layer="1")
+    with pytest.raises(ValueError, match="a single logit, .* pass output=cams.two_classes"):
+        _ = result.probabilities
+    both = cams.explain(
+        model, IMAGES, methods=["grad-cam"], target_layer="1", output=cams.two_classes
+    )
+    positive = result.logits[:, 0].sigmoid()
+    torch.testing.assert_close(both.probabilities, torch.stack([1 - positive, positive], 1))
+    assert torch.equal(both.targets, (result.logits[:, 0] > 0).long())
+
+
+@pytest.mark.parametrize("target", [0, 1])
+def test_both_classes_of_a_single_logit_have_the_maps_of_the_library(networks, target):
+    from pytorch_grad_cam import GradCAM
+    from pytorch_grad_cam.utils.model_targets import BinaryClassifierOutputTarget
+
+    small, images = copy.deepcopy(networks["small_vgg"][0]), networks["small_vgg"][1][:4]
+    model = nn.Sequential(small, nn.Linear(10, 1)).eval()
+    targets = [BinaryClassifierOutputTarget(target)] * 4
+    with GradCAM(model, [small[0][10]]) as cam:
+        expected = torch.from_numpy(cam(input_tensor=images, targets=targets))
+    options = {"target_layer": small[0][10], "output": cams.two_classes, "targets": [target] * 4}
+    ours = cams.heatmaps(model, images, method="grad-cam", **options)
+    assert ours.amax() > 0.9
+    assert (ours - expected).abs().max() < TOLERANCE
+
+
+def test_probabilities_are_the_softmax_unless_the_model_ends_in_one(networks):
+    model, images = networks["mnist"]
+    plain = cams.explain(model, images, methods=["grad-cam"])
+    torch.testing.assert_close(plain.probabilities, plain.logits.softmax(1))
+    for last in (nn.Softmax(1), nn.LogSoftmax(1)):
+        ended = cams.explain(nn.Sequential(model, last), images, methods=["grad-cam"])
+        torch.testing.assert_close(ended.probabilities, plain.logits.softmax(1))
+
+
 # --------------------------------------------------------------------------- side effects of a call
 
 
@@ -865,7 +1089,6 @@ def test_an_invalid_argument_is_refused_in_one_sentence(arguments, error, messag
     ("function", "layer", "message"),
     [
         (lambda m, x: m.conv(x), None, r"logits of shape \(N, classes\), got \(1, 2, 26, 26\)"),
-        (lambda m, x: {"logits": head(m, m.conv(x))}, None, "got dict for one image"),
         (
             lambda m, x: head(m, m.conv(x)),
             "spare",

@@ -1,6 +1,8 @@
 """Removed filters against zeroed ones, known counts and built networks; VGG11."""
 
+import ast
 import copy
+import re
 import sys
 
 import pytest
@@ -482,19 +484,137 @@ def test_weights_that_are_no_numbers_cannot_be_ranked(value):
         pruning.remove_filters(model, 0.5, example_input=images()[:1])
 
 
-def test_grouped_convolutions_and_pytorchs_masks_are_refused():
-    model = nn.Sequential(
-        nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=2), nn.Flatten(), nn.Linear(8 * 784, 2)
-    )
-    with pytest.raises(
-        ValueError,
-        match="1 is a convolution in 2 groups: filters can only be removed from ordinary",
-    ):
-        pruning.remove_filters(model, 0.5, example_input=images()[:1])
+def test_pytorchs_masks_are_refused():
     model = vgg()
     prune.l1_unstructured(model.features[0], "weight", 0.5)
     with pytest.raises(ValueError, match="torch.nn.utils.prune holds the weights of 'features.0'"):
         pruning.remove_filters(model, 0.5, example_input=images()[:1])
+
+
+# ---------------------------------------------------------------- what cannot be removed
+
+
+class Between(nn.Module):
+    """A convolution, something that `use` does to its maps, another convolution, FC layers."""
+
+    def __init__(self, use, channels=8, inputs=8, **parts):
+        super().__init__()
+        torch.manual_seed(0)
+        self.a = nn.Conv2d(3, channels, 3, padding=1)
+        self.b = nn.Conv2d(inputs, 6, 3, padding=1)
+        self.hidden, self.fc = nn.Linear(6, 10), nn.Linear(10, 3)
+        self.use = use
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def forward(self, x):
+        x = F.relu(self.b(self.use(self, self.a(x))))
+        return self.fc(F.relu(self.hidden(x.mean((2, 3)))))
+
+
+def gated(net, x):
+    x = F.relu(x)
+    return x * torch.sigmoid(net.gate(x))
+
+
+def chunked(net, x):
+    first, second = F.relu(x).chunk(2, dim=1)
+    return torch.cat([first, F.relu(net.half(second))], dim=1)
+
+
+def sliced(net, x):
+    return F.relu(x)[:, 4:]
+
+
+FAULTY = {
+    "GroupNorm of two groups": lambda: Between(
+        lambda net, x: F.relu(net.norm(x)), norm=nn.GroupNorm(2, 8)
+    ),
+    "GroupNorm of one group": lambda: Between(
+        lambda net, x: F.relu(net.norm(x)), norm=nn.GroupNorm(1, 8)
+    ),
+    "ChannelShuffle": lambda: Between(
+        lambda net, x: net.shuffle(F.relu(x)), shuffle=nn.ChannelShuffle(2)
+    ),
+    "PixelShuffle": lambda: Between(
+        lambda net, x: F.pixel_shuffle(F.relu(x), 2), channels=8, inputs=2
+    ),
+    "sigmoid": lambda: Between(lambda net, x: torch.sigmoid(x)),
+    "attention gate": lambda: Between(gated, gate=nn.Conv2d(8, 1, 1)),
+    "chunk": lambda: Between(chunked, half=nn.Conv2d(4, 4, 1)),
+    "GLU": lambda: Between(lambda net, x: F.glu(x, dim=1), inputs=4),
+    "numbered slice": lambda: Between(sliced, inputs=4),
+    "grouped convolution": lambda: Between(
+        lambda net, x: net.grouped(F.relu(x)), grouped=nn.Conv2d(8, 8, 3, padding=1, groups=2)
+    ),
+    "weight_norm": lambda: Between(
+        lambda net, x: net.normed(F.relu(x)),
+        normed=nn.utils.parametrizations.weight_norm(nn.Conv2d(8, 8, 3, padding=1)),
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:torch_pruning")
+@pytest.mark.parametrize("name", FAULTY)
+def test_layers_whose_filters_cannot_be_removed_are_named_and_may_stay_whole(name):
+    model, x = FAULTY[name]().eval(), torch.randn(2, 3, 8, 8)
+    with pytest.raises(ValueError, match="filters of some layers cannot be removed") as caught:
+        pruning.remove_filters(model, 0.5, example_input=x[:1])
+    named = ast.literal_eval(re.search(r"ignored_layers=(\[.*\])", str(caught.value))[1])
+    assert named and len(set(named)) == len(named) and set(named) <= set(weighty(model))
+    assert "hidden" not in named and "\n" not in str(caught.value)
+    arguments = {"example_input": x[:1], "ignored_layers": named}
+    small = pruning.remove_filters(model, 0.5, **arguments)
+    assert small.hidden.out_features == 5
+    expected = zeroed(model, importances(model, 0.5, **arguments), 0.5)(x)
+    torch.testing.assert_close(small(x), expected, rtol=0, atol=1e-5)
+
+
+def test_a_flatten_after_a_permutation_is_not_cut_in_silence():
+    class Permuted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.fc = nn.Conv2d(3, 6, 3, padding=1), nn.Linear(24, 3)
+
+        def forward(self, x):
+            return self.fc(F.adaptive_avg_pool2d(self.a(x), 2).permute(0, 2, 3, 1).flatten(1))
+
+    message = r"not those of zeroed filters .* with ignored_layers=\['a'\]"
+    with pytest.raises(ValueError, match=message):
+        pruning.remove_filters(Permuted(), 0.5, example_input=torch.randn(1, 3, 8, 8))
+
+
+def test_a_branch_scaled_to_almost_nothing_is_checked_too():
+    """As a ConvNeXt's before training: a wrong cut would change the output by a millionth."""
+    model = Between(lambda net, x: F.relu(x)).eval()
+    model.use = lambda net, x: 1e-6 * torch.sigmoid(x)
+    with pytest.raises(ValueError, match=r"ignored_layers=\['a'\]"):
+        pruning.remove_filters(model, 0.5, example_input=torch.randn(1, 3, 8, 8))
+
+
+def test_senpis_refuses_the_same_layers_before_it_ranks_any():
+    model, x = FAULTY["GroupNorm of two groups"](), torch.randn(2, 3, 8, 8)
+    arguments = {"importance": "senpis-faster", "batch": (x, torch.tensor([0, 1]))}
+    with pytest.raises(ValueError, match=r"ignored_layers=\['a'\]"):
+        pruning.remove_filters(model, 0.5, example_input=x, **arguments)
+    small = pruning.remove_filters(model, 0.5, example_input=x, ignored_layers=["a"], **arguments)
+    assert (small.a.out_channels, small.b.out_channels) == (8, 3)
+
+
+def test_a_rate_of_zero_has_nothing_to_refuse():
+    model = FAULTY["grouped convolution"]()
+    assert pruning.remove_filters(model, 0, example_input=torch.randn(1, 3, 8, 8)).a.out_channels
+
+
+def test_networks_that_torch_pruning_cannot_follow_are_refused_in_a_sentence():
+    model = torchvision.models.shufflenet_v2_x0_5(num_classes=3)
+    with pytest.raises(ValueError, match="cannot follow the forward pass of ShuffleNetV2"):
+        pruning.remove_filters(model, 0.5, example_input=torch.randn(1, 3, 32, 32))
+
+
+def test_ignored_layers_must_exist():
+    with pytest.raises(ValueError, match="names 'feature.0', .* did you mean features.0"):
+        pruning.remove_filters(vgg(), 0.5, example_input=images()[:1], ignored_layers=["feature.0"])
 
 
 def test_a_missing_library_is_named(monkeypatch):

@@ -1,6 +1,7 @@
 """Pruning: exact counts, comparison with PyTorch, and masks through copies, files and training."""
 
 import copy
+import io
 import math
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.utils import prune
 
 from pruncam import pruning
@@ -372,6 +374,78 @@ def test_two_forward_passes_may_precede_one_backward_pass(pruned):
     assert all(parameter.grad is not None for parameter in pruned.parameters())
 
 
+class UsesWeightsItself(nn.Module):
+    """A convolution and two FC layers whose weights are used without a call of the layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3)
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x):
+        tokens = F.conv2d(x, self.conv.weight, self.conv.bias).flatten(2).transpose(1, 2)
+        features = self.attention(tokens, tokens, tokens)[0].mean(1)
+        return F.linear(F.normalize(features, dim=1), F.normalize(self.head.weight, dim=1))
+
+
+def revived(model):
+    """Return how many pruned weights are not zero."""
+    pairs = ((model.get_parameter(name), mask) for name, mask in pruning.masks(model).items())
+    return sum(int((weight[mask == 0] != 0).sum()) for weight, mask in pairs)
+
+
+def from_a_file(model):
+    file = io.BytesIO()
+    torch.save(model, file)
+    file.seek(0)
+    return torch.load(file, weights_only=False)
+
+
+@pytest.mark.parametrize("make", [lambda model: model, copy.deepcopy, from_a_file])
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW])
+def test_masks_hold_where_weights_are_used_without_a_call_of_their_layer(make, optimizer):
+    torch.manual_seed(0)
+    model = make(pruning.global_unstructured(UsesWeightsItself(), 0.5))
+    assert set(pruning.masks(model)) == {
+        "conv.weight",
+        "attention.out_proj.weight",
+        "head.weight",
+    }
+    steps = optimizer(model.parameters(), lr=0.1)
+    before = weights(model)
+    for _ in range(2):
+        model(torch.randn(5, 1, 6, 6)).square().sum().backward()
+        steps.step()
+        assert revived(model) == 0 and pruning.sparsity(model) == 0.5
+    assert (weights(model) != before).any(), "nothing was trained"
+
+
+def test_momentum_from_before_the_mask_revives_no_weight():
+    torch.manual_seed(0)
+    model = UsesWeightsItself()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    model(torch.randn(5, 1, 6, 6)).square().sum().backward()
+    optimizer.step()
+    pruning.attach_masks(model, {"head.weight": torch.zeros(3, 4)})
+    optimizer.step()
+    assert revived(model) == 0
+
+
+def test_states_hold_no_revived_weights(pruned):
+    dense = {name: torch.ones_like(value) for name, value in small_net().state_dict().items()}
+    pruned.load_state_dict(dense, strict=False)
+    assert revived(pruned) == 0
+    pruned[0].weight.data.add_(1)  # by hand, which no optimizer's hook sees
+    assert (pruned.state_dict()["0.weight"][pruning.masks(pruned)["0.weight"] == 0] == 0).all()
+
+
+def test_an_optimizer_leaves_models_without_masks_alone(pruned):
+    free = pruning.drop_masks(pruned)
+    train_without_knowing_of_masks(free)
+    assert pruning.sparsity(free) < 0.05
+
+
 def test_copies_keep_their_masks_and_share_nothing(pruned):
     copied = copy.deepcopy(pruned)
     before = state(pruned)
@@ -493,8 +567,8 @@ def test_a_state_that_is_no_cut_of_the_network_is_refused_and_leaves_it_whole(ch
 def test_what_cannot_be_cut_is_refused():
     with pytest.raises(ValueError, match="'1.weight' has the shape"):
         pruning.load_state(
-            nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3)),
-            nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(2)).state_dict(),
+            nn.Sequential(nn.Linear(4, 3), nn.Bilinear(3, 3, 2)),
+            nn.Sequential(nn.Linear(4, 3), nn.Bilinear(2, 3, 2)).state_dict(),
         )
     grouped = [nn.Sequential(nn.Conv2d(4, n, 1, groups=2), nn.Conv2d(n, 2, 1)) for n in (8, 6)]
     with pytest.raises(ValueError, match="'0.weight' has the shape"):
@@ -542,7 +616,9 @@ def test_sparsity_counts_zeros_of_conv_and_fc_weights_and_no_biases():
     assert pruning.sparsity(model) == 2 / 5
     pruning.attach_masks(model, {"0.weight": torch.tensor([[1, 0, 1, 1, 1]])})
     assert pruning.sparsity(model) == 3 / 5
-    model[0].weight.data[0, 1] = 9.0  # as an optimizer's step leaves it
+    model[0].weight.data[0, 1] = 9.0  # by hand, which no hook sees
+    assert pruning.sparsity(model) == 2 / 5, "it counts the weights as they are"
+    model(torch.zeros(1, 5))
     assert pruning.sparsity(model) == 3 / 5
 
 

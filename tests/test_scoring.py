@@ -167,7 +167,7 @@ def test_several_models_give_what_each_gives_alone_and_the_baseline_runs_once(ba
     )
     together = scoring.score_many(baseline, others, digits, **CAM)
     handle.remove()
-    assert sum(passed) == 40 + 1, "the baseline saw more than the images and one to find its layers"
+    assert sum(passed) == 40 + 2, "once for the images, and one image each for layers and outputs"
     assert together["model"].cat.categories.tolist() == ["80 %", "20 %"]
     for name, model in others.items():
         part = together[together["model"] == name].drop(columns="model").reset_index(drop=True)
@@ -391,7 +391,7 @@ def partly_empty():
     images[2:] = 0.5
     models = {"same": last_weights(0.5, 0.0), "blind": last_weights(-0.5, 0.0)}
     labels = torch.tensor([0, 1, 1, 1])
-    return scoring.score_many(models["same"], models, images, labels, **CAM)
+    return scoring.score_many(last_weights(0.5, 0.0), models, images, labels, **CAM)
 
 
 def test_rows_say_which_maps_are_empty(partly_empty):
@@ -449,7 +449,7 @@ def test_the_controls_carry_their_empty_maps(partly_empty):
 def test_a_custom_map_that_is_constant_is_empty():
     model, images = last_weights(0.5, 0.0), torch.rand(2, 1, 8, 8)
     constant = {"grey": lambda model, images, layer, targets: torch.full((2, 8, 8), 0.5)}
-    rows = scoring.score(model, model, images, methods=["grad-cam"], custom_methods=constant)
+    rows = scoring.score(model, copy.deepcopy(model), images, custom_methods=constant, **CAM)
     empty = rows.groupby("method", observed=True)["pruned_empty"].all()
     assert empty.to_dict() == {"grad-cam": False, "grey": True}
 
@@ -493,6 +493,56 @@ def test_the_chance_level_scores_the_random_controls(baseline, digits):
     one = scoring.random_control(baseline, 6)
     assert torch.equal(one.conv1.weight, models["random weights 6"].conv1.weight)
     assert not torch.equal(one.conv1.weight, models["random weights 5"].conv1.weight)
+
+
+def test_shuffled_maps_are_compared_with_those_of_another_image_each(baseline, digits):
+    images = digits.images.float() / 255
+    maps = heatmaps(baseline, images, method="grad-cam")
+    with_maps = ~cams.is_empty(maps)  # empty maps are all alike
+    maps = maps[with_maps]
+    rows = scoring.shuffled_level(baseline, images[with_maps], seed=3, **CAM)
+    assert rows["model"].unique().tolist() == ["maps of other images"]
+    assert rows["image"].tolist() == list(range(len(maps)))
+    distances = []
+    for image, row in enumerate(rows.itertuples()):
+        here = maps[image].expand_as(maps)
+        pairs = torch.stack([metrics.ssim(here, maps), metrics.soft_iou(here, maps)])
+        distances.append((pairs - torch.tensor([[row.ssim], [row.soft_iou]])).abs().sum(0))
+    cost = torch.stack(distances).fill_diagonal_(torch.inf)  # no map is compared with itself
+    assert (cost < 1e-5).any(dim=1).all()
+    # Alike maps may stand for each other, but every map is used once.
+    assignment = linear_sum_assignment(cost.clamp(max=10))
+    assert cost[assignment].max() < 1e-5
+
+
+def test_shuffled_maps_leave_predictions_and_confidences_of_the_image(baseline, digits):
+    rows = scoring.shuffled_level(baseline, digits, seed=3, **CAM)
+    unchanged = scoring.score(baseline, copy.deepcopy(baseline), digits, **CAM)
+    columns = ["label", "baseline_prediction", "pruned_prediction", "baseline_confidence"]
+    pd.testing.assert_frame_equal(rows[columns], unchanged[columns])
+    assert (rows["confidence_variation"] == 0).all()
+    assert rows["sp2ps"].mean() < unchanged["sp2ps"].mean() - 0.2
+
+
+def test_two_images_exchange_their_maps(baseline, digits):
+    pair = digits.first(2)
+    rows = scoring.shuffled_level(baseline, pair, seed=0, **CAM)
+    x = heatmaps(baseline, pair.images.float() / 255, method="grad-cam")
+    assert rows["ssim"].tolist() == pytest.approx(metrics.ssim(x, x.flip(0)).tolist(), abs=1e-5)
+    assert rows["iou"].tolist() == pytest.approx(metrics.iou(x, x.flip(0)).tolist(), abs=1e-5)
+
+
+def test_the_seed_alone_decides_which_maps_are_shuffled(baseline, digits):
+    rows = scoring.shuffled_level(baseline, digits, seed=3, **CAM)
+    in_batches = scoring.shuffled_level(baseline, digits, seed=3, batch_size=7, **CAM)
+    assert_same(rows, in_batches)
+    other = scoring.shuffled_level(baseline, digits, seed=4, **CAM)
+    assert not np.allclose(rows["ssim"], other["ssim"])
+
+
+def test_one_image_has_no_other_to_be_compared_with(baseline, digits):
+    with pytest.raises(ValueError, match="shuffled maps need two images or more, got fewer"):
+        scoring.shuffled_level(baseline, digits.first(1), seed=0, **CAM)
 
 
 def test_fine_tuned_controls_are_trained_one_by_one_or_by_another_map(baseline):
@@ -547,142 +597,144 @@ def test_a_layer_that_cannot_draw_new_weights_is_named():
 # ---------------------------------------------------------------- what is refused
 
 NET = networks.mnist_net()
+SAME = copy.deepcopy(NET)
+SMALL = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(9, 2))
 X = torch.rand(4, 1, 28, 28)
 REFUSED = {
     "a tensor of another shape": (
-        (NET, NET, X[0]),
+        (NET, SAME, X[0]),
         {},
         ValueError,
         "images must be a tensor \\(N, C, H, W\\)",
     ),
-    "no image": ((NET, NET, X[:0]), {}, ValueError, "not empty, got \\(0, 1, 28, 28\\)"),
+    "no image": ((NET, SAME, X[:0]), {}, ValueError, "not empty, got \\(0, 1, 28, 28\\)"),
     "a pair instead of two arguments": (
-        (NET, NET, (X, torch.zeros(4))),
+        (NET, SAME, (X, torch.zeros(4))),
         {},
         TypeError,
         "are two arguments, got",
     ),
-    "an array": ((NET, NET, X.numpy()), {}, TypeError, "got ndarray: use torch.as_tensor"),
+    "an array": ((NET, SAME, X.numpy()), {}, TypeError, "got ndarray: use torch.as_tensor"),
     "labels that are words": (
-        (NET, NET, X, "abcd"),
+        (NET, SAME, X, "abcd"),
         {},
         TypeError,
         "labels must be class indices, got 'abcd'",
     ),
     "labels below 0": (
-        (NET, NET, X, torch.tensor([0, 1, -1, 2])),
+        (NET, SAME, X, torch.tensor([0, 1, -1, 2])),
         {},
         ValueError,
         "class indices from 0, got -1",
     ),
     "labels beyond the classes, unasked": (
-        (NET, NET, X, torch.full((4,), 100)),
+        (NET, SAME, X, torch.full((4,), 100)),
         {},
         ValueError,
         "labels must be classes 0 to 9 of the models, got 100",
     ),
     "a method instead of a list": (
-        (NET, NET, X),
+        (NET, SAME, X),
         {"methods": "grad-cam"},
         ValueError,
         "methods must be a list of",
     ),
     "no method": (
-        (NET, NET, X),
+        (NET, SAME, X),
         {"methods": None},
         ValueError,
         "methods must be a list of one or more",
     ),
     "a method twice": (
-        (NET, NET, X),
+        (NET, SAME, X),
         {"methods": ["grad-cam"] * 2},
         ValueError,
         "methods must be different",
     ),
     "an unknown option": (
-        (NET, NET, X),
+        (NET, SAME, X),
         {"method": "grad-cam"},
         TypeError,
         "unknown option method: choose",
     ),
     "a loader without the labels that are needed": (
-        (NET, NET, [X]),
+        (NET, SAME, [X]),
         {"target_class": "label"},
         ValueError,
         "target_class='label' requires labels",
     ),
-    "an empty loader": ((NET, NET, []), {}, ValueError, "there is no image to score"),
+    "an empty loader": ((NET, SAME, []), {}, ValueError, "there is no image to score"),
     "a batch of something else": (
-        (NET, NET, [("a", "b")]),
+        (NET, SAME, [("a", "b")]),
         {},
         ValueError,
         "batch 0 must be images .* got str",
     ),
-    "a number": ((NET, NET, 5), {}, TypeError, "images must be a tensor .* got int"),
+    "a number": ((NET, SAME, 5), {}, TypeError, "images must be a tensor .* got int"),
     "labels of another length": (
-        (NET, NET, X, torch.zeros(3).long()),
+        (NET, SAME, X, torch.zeros(3).long()),
         {},
         ValueError,
         "4 images, got .*\\(3,\\)",
     ),
     "labels that are no indices": (
-        (NET, NET, X, torch.zeros(4)),
+        (NET, SAME, X, torch.zeros(4)),
         {},
         ValueError,
         "one class index .* torch.float32",
     ),
     "labels beside a loader": (
-        (NET, NET, [X], torch.zeros(4).long()),
+        (NET, SAME, [X], torch.zeros(4).long()),
         {},
         TypeError,
         "labels go with a tensor",
     ),
     "labels beyond the classes": (
-        (NET, NET, X, torch.full((4,), 10)),
+        (NET, SAME, X, torch.full((4,), 10)),
         {"confidence_class": "label"},
         ValueError,
         "labels must be classes 0 to 9",
     ),
     "no labels to take the class from": (
-        (NET, NET, X),
+        (NET, SAME, X),
         {"target_class": "label"},
         ValueError,
         "target_class='label' requires labels",
     ),
     "no labels to take the confidence from": (
-        (NET, NET, X),
+        (NET, SAME, X),
         {"confidence_class": "label"},
         ValueError,
         "confidence_class='label' requires labels",
     ),
     "an unknown class": (
-        (NET, NET, X),
+        (NET, SAME, X),
         {"target_class": "true"},
         ValueError,
         "unknown target class 'true'",
     ),
     "an unknown confidence": (
-        (NET, NET, X),
+        (NET, SAME, X),
         {"confidence_class": "x"},
         ValueError,
         "unknown confidence class 'x'",
     ),
-    "an unknown method": ((NET, NET, X), {"methods": ["cam"]}, ValueError, "'cam'"),
-    "an unknown layer": ((NET, NET, X), {"target_layer": "conv9"}, ValueError, "no layer 'conv9'"),
+    "an unknown method": ((NET, SAME, X), {"methods": ["cam"]}, ValueError, "'cam'"),
+    "an unknown layer": ((NET, SAME, X), {"target_layer": "conv9"}, ValueError, "no layer 'conv9'"),
     "a layer object": (
-        (NET, NET, X),
+        (NET, SAME, X),
         {"target_layer": NET.conv1},
         TypeError,
         "target_layer must be a dotted name",
     ),
     "a transform that is none": (
-        (NET, NET, X),
+        (NET, SAME, X),
         {"transform": 3},
         TypeError,
         "transform must be a function",
     ),
     "a transform that loses images": (
-        (NET, NET, X),
+        (NET, SAME, X),
         {"transform": lambda x: x[:2]},
         ValueError,
         "transform must give a batch of as many images",
@@ -700,7 +752,7 @@ REFUSED = {
         "pruned must be a torch.nn.Module, got dict",
     ),
     "images too small for SSIM": (
-        (*[nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(9, 2))] * 2, X[..., :5, :5]),
+        (SMALL, copy.deepcopy(SMALL), X[..., :5, :5]),
         {},
         ValueError,
         "7",
@@ -711,7 +763,7 @@ REFUSED = {
         ValueError,
         "the same classes, got 10 and 2",
     ),
-    "images that are not finite": ((NET, NET, X * math.nan), {}, ValueError, "finite"),
+    "images that are not finite": ((NET, SAME, X * math.nan), {}, ValueError, "finite"),
 }
 
 
@@ -739,18 +791,18 @@ def test_folders_that_do_not_hold_classes_of_pictures_are_refused(tmp_path):
     with pytest.raises(
         DataError, match="nowhere does not exist: give a folder, zip or tar of images"
     ):
-        scoring.score(NET, NET, tmp_path / "nowhere", **CAM)
+        scoring.score(NET, SAME, tmp_path / "nowhere", **CAM)
     (tmp_path / "a").mkdir()
     with pytest.raises(
-        DataError, match="holds no images: it must have one sub-folder for each class"
+        DataError, match="holds no images .*: it must have one sub-folder for each class"
     ):
-        scoring.score(NET, NET, str(tmp_path), **CAM)
+        scoring.score(NET, SAME, str(tmp_path), **CAM)
     for k, size in enumerate((28, 30)):
         Image.new("RGB", (size, size)).save(tmp_path / "a" / f"{k}.png")
     with pytest.raises(
         ValueError, match="must have one size, got 28x28 and 30x30 .*a/1.png.: pass DataLoader"
     ):
-        scoring.score(NET, NET, tmp_path, **CAM)
+        scoring.score(NET, SAME, tmp_path, **CAM)
 
 
 def test_a_picture_that_cannot_be_read_is_named(tmp_path):
@@ -759,9 +811,9 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(
         DataError, match=r"a.0.png cannot be read as an image .*: repair, replace or remove it"
     ):
-        scoring.score(NET, NET, tmp_path, **CAM)
+        scoring.score(NET, SAME, tmp_path, **CAM)
     with pytest.raises(DataError, match="path of the image folder is empty"):
-        scoring.score(NET, NET, "", **CAM)
+        scoring.score(NET, SAME, "", **CAM)
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_fine_tuned(baseline, digits):
@@ -831,53 +883,3 @@ def test_a_summary_needs_rows_and_counts_that_fit(rows):
         scoring.summarize(rows.assign(label=1.5))
     with pytest.raises(ValueError, match="seed must be at least 0, got -1"):
         scoring.summarize(rows, seed=-1)
-
-
-def test_shuffled_maps_are_compared_with_those_of_another_image_each(baseline, digits):
-    images = digits.images.float() / 255
-    maps = heatmaps(baseline, images, method="grad-cam")
-    with_maps = ~cams.is_empty(maps)  # empty maps are all alike
-    maps = maps[with_maps]
-    rows = scoring.shuffled_level(baseline, images[with_maps], seed=3, **CAM)
-    assert rows["model"].unique().tolist() == ["maps of other images"]
-    assert rows["image"].tolist() == list(range(len(maps)))
-    distances = []
-    for image, row in enumerate(rows.itertuples()):
-        here = maps[image].expand_as(maps)
-        pairs = torch.stack([metrics.ssim(here, maps), metrics.soft_iou(here, maps)])
-        distances.append((pairs - torch.tensor([[row.ssim], [row.soft_iou]])).abs().sum(0))
-    cost = torch.stack(distances).fill_diagonal_(torch.inf)  # no map is compared with itself
-    assert (cost < 1e-5).any(dim=1).all()
-    # Alike maps may stand for each other, but every map is used once.
-    assignment = linear_sum_assignment(cost.clamp(max=10))
-    assert cost[assignment].max() < 1e-5
-
-
-def test_shuffled_maps_leave_predictions_and_confidences_of_the_image(baseline, digits):
-    rows = scoring.shuffled_level(baseline, digits, seed=3, **CAM)
-    unchanged = scoring.score(baseline, copy.deepcopy(baseline), digits, **CAM)
-    columns = ["label", "baseline_prediction", "pruned_prediction", "baseline_confidence"]
-    pd.testing.assert_frame_equal(rows[columns], unchanged[columns])
-    assert (rows["confidence_variation"] == 0).all()
-    assert rows["sp2ps"].mean() < unchanged["sp2ps"].mean() - 0.2
-
-
-def test_two_images_exchange_their_maps(baseline, digits):
-    pair = digits.first(2)
-    rows = scoring.shuffled_level(baseline, pair, seed=0, **CAM)
-    x = heatmaps(baseline, pair.images.float() / 255, method="grad-cam")
-    assert rows["ssim"].tolist() == pytest.approx(metrics.ssim(x, x.flip(0)).tolist(), abs=1e-5)
-    assert rows["iou"].tolist() == pytest.approx(metrics.iou(x, x.flip(0)).tolist(), abs=1e-5)
-
-
-def test_the_seed_alone_decides_which_maps_are_shuffled(baseline, digits):
-    rows = scoring.shuffled_level(baseline, digits, seed=3, **CAM)
-    in_batches = scoring.shuffled_level(baseline, digits, seed=3, batch_size=7, **CAM)
-    assert_same(rows, in_batches)
-    other = scoring.shuffled_level(baseline, digits, seed=4, **CAM)
-    assert not np.allclose(rows["ssim"], other["ssim"])
-
-
-def test_one_image_has_no_other_to_be_compared_with(baseline, digits):
-    with pytest.raises(ValueError, match="shuffled maps need two images or more, got fewer"):
-        scoring.shuffled_level(baseline, digits.first(1), seed=0, **CAM)

@@ -142,8 +142,10 @@ def test_a_file_that_holds_code_is_never_run(tmp_path):
 
 
 @pytest.mark.parametrize("where", ["making", "writing"])
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_a_crash_leaves_nothing(tmp_path, monkeypatch, where, error):
+@pytest.mark.parametrize("error", [RuntimeError, OSError, KeyboardInterrupt])
+def test_a_crash_leaves_nothing_and_a_full_disk_does_not_lose_the_result(
+    tmp_path, monkeypatch, where, error
+):
     def crash(*_):
         raise error
 
@@ -152,8 +154,13 @@ def test_a_crash_leaves_nothing(tmp_path, monkeypatch, where, error):
         raise error
 
     monkeypatch.setattr(torch, "save", save_half)
-    with pytest.raises(error):
-        Store(tmp_path).get(STEP, crash if where == "making" else lambda: VALUE)
+    if where == "writing" and error is not KeyboardInterrupt:
+        with pytest.warns(UserWarning, match="could not be stored in the cache"):
+            result = Store(tmp_path).get(STEP, lambda: VALUE)
+        assert result.fresh and same(result.value, VALUE)
+    else:
+        with pytest.raises(error):
+            Store(tmp_path).get(STEP, crash if where == "making" else lambda: VALUE)
     assert files(tmp_path) == []
 
 

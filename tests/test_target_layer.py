@@ -270,15 +270,6 @@ def test_images_before_the_first_convolution_are_no_feature_map():
         cams.default_layer(model, torch.rand(1, 3, 9, 9))
 
 
-def test_the_tokens_of_a_vision_transformer_are_refused():
-    model = torchvision.models.VisionTransformer(16, 8, 1, 2, 12, 24, num_classes=3)
-    image = torch.rand(1, 3, 16, 16)
-    with pytest.raises(ValueError, match=r"are tokens, .*: pass target_layer='conv_proj' to"):
-        cams.heatmaps(model, image, method="grad-cam")
-    maps = cams.heatmaps(model, image, method="grad-cam++", target_layer="conv_proj")
-    assert maps.shape == (1, 16, 16)
-
-
 @pytest.mark.parametrize("min_cells", [0, 2.5])
 def test_the_fewest_cells_are_a_whole_number(min_cells):
     model, images = network("mnist")

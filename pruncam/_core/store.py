@@ -17,6 +17,7 @@ import torch
 from pruncam._core.paths import cache_folder
 
 _DAMAGED = "{name} in the cache cannot be read ({reason}) and is recomputed"
+_NOT_STORED = "{name} could not be stored in the cache ({reason}): the next run computes it again"
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Store:
 
         Results are tensors, numbers, strings, and lists and dicts of them. Concurrent runs may
         compute the same step; the last one to finish wins. A damaged file is recomputed, with a
-        warning.
+        warning. A result that cannot be stored, such as on a full disk, is returned with a warning.
         """
         path = self.path(step)
         stored = read_checked(path)
@@ -77,7 +78,10 @@ class Store:
         value = make()
         seconds = time.perf_counter() - start
         content = {"value": value, "seconds": seconds}
-        write_atomically(path, lambda temporary: torch.save(content, temporary))
+        try:
+            write_atomically(path, lambda temporary: torch.save(content, temporary))
+        except (OSError, RuntimeError) as error:  # torch.save raises either on a full disk
+            warnings.warn(_NOT_STORED.format(name=path.name, reason=error), stacklevel=2)
         return StoredResult(value, seconds, fresh=True)
 
 

@@ -29,6 +29,25 @@ ADAPTIVE_POOLS = (
 )
 POOLS_2D = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 
+# Layers whose input and output, if of four dimensions, are (N, C, h, w).
+CHANNELS_FIRST_LAYERS = (
+    nn.Conv2d,
+    nn.ConvTranspose2d,
+    nn.BatchNorm2d,
+    nn.SyncBatchNorm,
+    nn.InstanceNorm2d,
+    nn.GroupNorm,
+    *POOLS_2D,
+    nn.LPPool2d,
+    nn.Dropout2d,
+    nn.Upsample,
+    nn.PixelShuffle,
+    nn.PixelUnshuffle,
+    nn.ZeroPad2d,
+    nn.ReflectionPad2d,
+    nn.ReplicationPad2d,
+)
+
 # Elementwise activations that map 0 to 0, and those that do not.
 ZERO_PRESERVING_ACTIVATIONS = (
     nn.ReLU,

@@ -6,8 +6,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from pruncam._core.validation import check_model
+from pruncam._nn.logits_graph import LogitsGraph
+from pruncam._nn.outputs import Output, check_logits_shape, select_output
+from pruncam._nn.wrappers import run_eagerly, unwrapped
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,10 @@ class LayerCall:
     `name` is the module's dotted name ("" for the model itself), `input_shape` and `output_shape`
     are the shapes of its first input and its output (None if that is not a tensor), `bytes_held`
     is the size of its input and output tensors. Calls whose outputs are the same tensor with the
-    same values, such as a container and its last layer, have the same `output_number`.
+    same values, such as a container and its last layer, have the same `output_number`; a call
+    whose first input is the output of an earlier call has that number as its `input_number`.
+    `edge` and `input_edge` are the places of its output and first input in the autograd graph, if
+    there is one.
     """
 
     name: str
@@ -26,6 +33,9 @@ class LayerCall:
     bytes_held: int
     input_shape: torch.Size | None = None
     output_number: int = -1
+    input_number: int = -1
+    edge: GradientEdge | None = None
+    input_edge: GradientEdge | None = None
 
     @property
     def map_size(self) -> tuple[int, int]:
@@ -42,10 +52,14 @@ class LayerCall:
 
 @dataclass(frozen=True)
 class ForwardProfile:
-    """The module calls of one forward pass, in order of completion, and the logits."""
+    """The module calls of one forward pass, in order of completion, and the logits.
+
+    `graph` says how the logits depend on the outputs of the calls, if that was asked for.
+    """
 
     calls: list[LayerCall]
     logits: Tensor
+    graph: LogitsGraph | None = None
 
     def first_call(self, module: nn.Module) -> int:
         """Return the position in `calls` of the first call of `module`.
@@ -86,46 +100,96 @@ class ForwardProfile:
         return {name: size for size, name in names.items()}
 
 
-def profile_forward(model: nn.Module, images: Tensor) -> ForwardProfile:
+def profile_forward(
+    model: nn.Module,
+    images: Tensor,
+    *,
+    output: Output | None = None,
+    graph: bool = False,
+) -> ForwardProfile:
     """Run `model` in eval mode on `images` (N, C, H, W) and record every module call.
 
     The images are moved to the device and floating-point type of the model, which is left
-    unchanged. Raises ValueError if the model cannot process the images or does not return logits
-    of shape (N, classes).
+    unchanged. A model in `DataParallel` or `torch.compile` is recorded without its wrapper.
+    `output` selects the logits if the model returns more. With `graph`, the pass keeps its autograd
+    graph. Raises ValueError if the model cannot process the images or does not return logits of
+    shape (N, classes).
     """
     check_model(model)
-    names = {module: name for name, module in model.named_modules()}
-    calls: list[LayerCall] = []
-    outputs: list[object] = []  # held, since the identity of a tensor ends with its life
-    numbers: dict[tuple[int, int], int] = {}
+    model = unwrapped(model)
+    _check_readable(model)
+    recorder = _Recorder(model)
+    inputs = placed_like(model, images)
+    with eval_mode(model), run_eagerly(), recorder.recording():
+        if not graph:
+            return ForwardProfile(recorder.calls, first_logits(model, inputs, output))
+        with torch.enable_grad():
+            leaf = inputs.clone().requires_grad_()
+            logits = _run(model, leaf.clone(), output)  # a leaf allows no in-place operation
+            edge = get_gradient_edge(leaf)
+    return ForwardProfile(recorder.calls, logits.detach(), LogitsGraph(logits, edge.node))
 
-    def record(module: nn.Module, inputs: tuple, output: object) -> None:
-        tensors = [value for value in (*inputs, output) if isinstance(value, Tensor)]
-        outputs.append(output)
-        # An in-place operation keeps the tensor and raises its version.
-        version = output._version if isinstance(output, Tensor) else 0
-        call = LayerCall(
-            name=names[module],
-            module=module,
-            output_shape=_shape(output),
-            bytes_held=sum(tensor.nbytes for tensor in tensors),
-            input_shape=_shape(inputs[0]) if inputs else None,
-            output_number=numbers.setdefault((id(output), version), len(numbers)),
-        )
-        calls.append(call)
 
-    with eval_mode(model):
-        handles = [module.register_forward_hook(record) for module in names]
+class _Recorder:
+    """Records the calls of all modules of a model, by hooks."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.calls: list[LayerCall] = []
+        self._names = {module: name for name, module in model.named_modules()}
+        self._outputs: list[object] = []  # held: the identity of a tensor ends with its life
+        self._numbers: dict[tuple[int, int], int] = {}
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Record the calls inside the context."""
+        handles = [module.register_forward_hook(self._record) for module in self._names]
         try:
-            logits = first_logits(model, placed_like(model, images))
+            yield
         finally:
             for handle in handles:
                 handle.remove()
-    return ForwardProfile(calls, logits)
+
+    def _record(self, module: nn.Module, inputs: tuple, output: object) -> None:
+        tensors = [value for value in (*inputs, output) if isinstance(value, Tensor)]
+        self._outputs.append(output)
+        first = inputs[0] if inputs else None
+        number = self._numbers.setdefault(_identity(output), len(self._numbers))
+        call = LayerCall(
+            name=self._names[module],
+            module=module,
+            output_shape=_shape(output),
+            bytes_held=sum(tensor.nbytes for tensor in tensors),
+            input_shape=_shape(first),
+            output_number=number,
+            input_number=self._numbers.get(_identity(first), -1),
+            edge=_gradient_edge(output),
+            input_edge=_gradient_edge(first),
+        )
+        self.calls.append(call)
+
+
+def _identity(value: object) -> tuple[int, int]:
+    """Return what tells a tensor from all others, and from itself before an in-place operation."""
+    return id(value), value._version if isinstance(value, Tensor) else 0
+
+
+def _gradient_edge(value: object) -> GradientEdge | None:
+    if isinstance(value, Tensor) and value.grad_fn is not None:
+        return get_gradient_edge(value)
+    return None
 
 
 def _shape(value: object) -> torch.Size | None:
     return value.shape if isinstance(value, Tensor) else None
+
+
+def _check_readable(model: nn.Module) -> None:
+    """Raise TypeError if the layers of a model take no hooks."""
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise TypeError(
+            "the layers of a TorchScript model cannot be read: "
+            "pass the torch.nn.Module from which it was made"
+        )
 
 
 @contextmanager
@@ -147,27 +211,31 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
-def first_logits(model: nn.Module, images: Tensor) -> Tensor:
+def first_logits(model: nn.Module, images: Tensor, output: Output | None = None) -> Tensor:
     """Return the logits (N, classes) of a few images.
 
     Raises ValueError if the model cannot process the images or returns something else.
     """
+    return _run(model, images, output)
+
+
+def _run(model: nn.Module, images: Tensor, output: Output | None) -> Tensor:
     try:
-        logits = model(images)
+        value = model(images)
     except torch.OutOfMemoryError:
         raise
-    except (RuntimeError, ValueError, IndexError, AssertionError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    except Exception as error:  # a forward pass is arbitrary code
         shape = tuple(images.shape[1:])
-        message = f"the model cannot take images of shape {shape}: {reason}"
+        message = f"the model cannot take images of shape {shape}: {_first_line(error)}"
         raise ValueError(message) from error
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(images):
-        output = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        count = "one image" if len(images) == 1 else f"{len(images)} images"
-        raise ValueError(
-            f"the model must return logits of shape (N, classes), got {output} for {count}"
-        )
+    logits = select_output(value, output)
+    check_logits_shape(logits, len(images))
     return logits
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def check_fit(model: nn.Module, images: Tensor, labels: Tensor) -> None:

@@ -5,8 +5,10 @@ one pass. Both agree with the pytorch-grad-cam library (1.5.7) to 1e-4 and leave
 unchanged.
 """
 
+from pruncam._nn.outputs import class_probabilities, two_classes
 from pruncam.cams.custom import CustomMethod, custom_heatmaps
 from pruncam.cams.explanation import Explanation, explain, heatmaps
+from pruncam.cams.faithfulness import RoadScores, road
 from pruncam.cams.layer_pass import LayerPass
 from pruncam.cams.layer_readings import readings
 from pruncam.cams.postprocess import is_empty
@@ -22,10 +24,14 @@ __all__ = [
     "CustomMethod",
     "Explanation",
     "LayerPass",
+    "RoadScores",
+    "class_probabilities",
     "custom_heatmaps",
     "default_layer",
     "explain",
     "heatmaps",
     "is_empty",
     "readings",
+    "road",
+    "two_classes",
 ]

@@ -6,6 +6,7 @@ from torch import Tensor
 from pruncam._nn.memory import rows_within
 from pruncam.cams.closed_form import ChannelwiseHead
 from pruncam.cams.layer_pass import LayerPass
+from pruncam.cams.map_layout import CHANNELS_FIRST
 from pruncam.cams.model_split import SplitForward
 
 _LIBRARY_BATCH = 32  # pytorch-grad-cam's batch size, on which its maps depend
@@ -17,12 +18,15 @@ def ablation_weights(layer: LayerPass, to_zero: bool) -> Tensor:
 
     Desai & Ramaswamy 2020, Eq. 3. An ablated channel is set to 0 if `to_zero`, as in the paper,
     else to the value that pytorch-grad-cam sets. As there, a negative logit inverts the signs. A
-    logit of 0 has no relative drop: all its weights are 0.
+    logit of 0 has no relative drop: all its weights are 0. Where the layer gives tokens, a channel
+    is ablated in the class tokens too.
+
+    Raises ValueError if the channels of the maps are none of the layer.
     """
     first = _first_ablation_value(layer.forward.activations.detach(), to_zero)
     score = _target_logits(layer.logits, layer.targets)
     head = layer.network.channelwise
-    if head is None:
+    if head is None or layer.layout != CHANNELS_FIRST:
         drop = score - _ablated_logits(layer, first)
     else:
         drop = _closed_form_drop(head, layer, first, score)
@@ -40,7 +44,7 @@ def _first_ablation_value(activations: Tensor, to_zero: bool) -> Tensor:
     0 if the smallest activation is exactly 0, else pytorch-grad-cam subtracts 1e7 from it,
     "deviating from the paper"; always 0 if `to_zero`.
     """
-    lowest = activations.amin(dim=(1, 2, 3))
+    lowest = activations.flatten(1).amin(dim=1)
     return torch.where((lowest == 0) | to_zero, 0.0, lowest - _LIBRARY_STEP)
 
 
@@ -119,7 +123,8 @@ def _features_and_losses(
 def _ablated_logits(layer: LayerPass, first: Tensor) -> Tensor:
     """Return the target logits with each channel ablated, (N, K), by running the head again."""
     forward = layer.forward
-    images, channels = forward.activations.shape[:2]
+    axis = layer.layout.axis_to_ablate
+    images, channels = len(forward.activations), forward.activations.shape[axis]
     values = _ablation_values(first, channels)
     pairs = torch.arange(images * channels, device=values.device)
     logits = []
@@ -128,8 +133,10 @@ def _ablated_logits(layer: LayerPass, first: Tensor) -> Tensor:
         channel = batch % channels
         rows = torch.arange(len(batch))
         activations = forward.activations.detach()[image]
-        activations[rows, channel] = values[image, channel][:, None, None]
+        by_channel = activations.movedim(axis, 1)  # a view
+        ablated = by_channel[rows, channel]
+        by_channel[rows, channel] = values[image, channel].view([-1] + [1] * (ablated.ndim - 1))
         extras = [extra[image] for extra in forward.extras]
-        ablated = layer.network.resume(activations, extras)
-        logits.append(_target_logits(ablated, layer.targets[image]))
+        resumed = layer.network.resume(activations, extras)
+        logits.append(_target_logits(resumed, layer.targets[image]))
     return torch.cat(logits).view(images, channels)

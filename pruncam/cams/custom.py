@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from pruncam._core.validation import short_repr
+from pruncam._nn.outputs import LogitsOf, Output
 from pruncam._nn.probe import eval_mode, placed_like
+from pruncam._nn.wrappers import run_eagerly, unwrapped
 from pruncam.cams.target_layer import batch_size_within, find_target_layer
 
 # (model, images (n, C, H, W), target layer, targets (n,) class indices)
@@ -22,26 +24,29 @@ def custom_heatmaps(
     targets: Tensor,
     target_layer: nn.Module | str | None = None,
     batch_size: int | None = None,
+    output: Output | None = None,
 ) -> dict[str, Tensor]:
     """Return the heatmaps (N, H, W) of every method by its name, float32 on the model's device.
 
-    `images`, `targets`, `target_layer` and `batch_size` are those of `cams.heatmaps`. A method
-    receives the layer as a module and the model in eval mode. Gradients and hooks that a method
-    leaves on the model stay there.
+    `images`, `targets`, `target_layer`, `batch_size` and `output` are those of `cams.heatmaps`. A
+    method receives the layer as a module and the model in eval mode. Gradients and hooks that a
+    method leaves on the model stay there.
 
     Raises ValueError if a method does not return heatmaps of its images in [0, 1].
     """
     if not methods:
         return {}
     parts: dict[str, list[Tensor]] = {name: [] for name in methods}
-    with eval_mode(model):
-        layer = find_target_layer(model, images[:1], target_layer)
+    model = unwrapped(model)
+    with eval_mode(model), run_eagerly():
+        layer = find_target_layer(model, images[:1], target_layer, output=output)
+        classifier = model if output is None else LogitsOf(model, output)
         targets = targets.to(layer.device)
         for rows in torch.arange(len(images)).split(batch_size_within(layer, batch_size)):
             batch = placed_like(model, images[rows.to(images.device)])
             classes = targets[rows.to(layer.device)]
             for name, method in methods.items():
-                maps = method(model, batch.clone(), layer.module, classes)
+                maps = method(classifier, batch.clone(), layer.module, classes)
                 parts[name].append(_checked(name, maps, batch))
     return {name: torch.cat(maps) for name, maps in parts.items()}
 

@@ -6,9 +6,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from pruncam._core.validation import check_model
+from pruncam._nn.outputs import LogitsOf, Output, class_probabilities
 from pruncam._nn.probe import eval_mode, placed_like
+from pruncam._nn.wrappers import run_eagerly, unwrapped
 from pruncam.cams import reference
 from pruncam.cams.layer_pass import LayerPass
+from pruncam.cams.map_layout import Reshape
 from pruncam.cams.model_split import HookedModel, TracedModel, split_model
 from pruncam.cams.postprocess import to_heatmaps
 from pruncam.cams.registry import METHODS, library_method
@@ -32,6 +36,15 @@ class Explanation(NamedTuple):
     logits: Tensor
     targets: Tensor
 
+    @property
+    def probabilities(self) -> Tensor:
+        """Return the class probabilities (N, classes).
+
+        They are the softmax of the logits, or the logits themselves if the model ends in a softmax.
+        Raises ValueError for a model with a single logit.
+        """
+        return class_probabilities(self.logits)
+
 
 def heatmaps(
     model: nn.Module,
@@ -42,12 +55,14 @@ def heatmaps(
     targets: Tensor | Sequence[int] | None = None,
     batch_size: int | None = None,
     engine: str = "fast",
+    reshape: Reshape | None = None,
+    output: Output | None = None,
 ) -> Tensor:
     """Return heatmaps of `images` at image size: where the model sees the explained class.
 
     Parameters
     ----------
-    model : any classifier with a convolutional layer, returning logits of shape (N, classes)
+    model : any classifier with feature maps, returning logits of shape (N, classes)
         It is evaluated in eval mode and left exactly as it was: mode, gradients, hooks, flags,
         statistics.
     images : float tensor of shape (N, C, H, W)
@@ -58,6 +73,8 @@ def heatmaps(
         channel becomes 0 only if the image's smallest activation is exactly 0; otherwise it becomes
         about (i + 1) 1e7 less than that, for channel i of every 32. "ablation-cam-zero" always uses
         the paper's 0. After a ReLU the two agree; before one they may not.
+        "hires-cam" (Draelos & Carin 2020) and "layer-cam" (Jiang et al. 2021) weight every single
+        activation by its gradient, and by its positive gradient.
         Before a ReLU, Grad-CAM++ divides by sums that may nearly vanish: there, float32 itself is
         accurate to about 1e-4.
     target_layer : module, dotted name, or None for `default_layer`
@@ -68,18 +85,26 @@ def heatmaps(
     targets : (N,) class indices, or None for the model's top class
     batch_size : images per pass; None derives it from a memory budget
     engine : "fast", or "grad-cam" to call the pytorch-grad-cam library (same maps, slower)
+    reshape : function from the output of `target_layer` to maps (N, C, h, w)
+        For a layer whose output is not (N, C, h, w), such as the tokens of a transformer. The
+        layouts of timm's and torchvision's networks are known. It may only move values, since it is
+        applied to gradients too, as the library's `reshape_transform`.
+    output : position, key or attribute, or function that selects the logits
+        For a model that returns more than its logits. `cams.two_classes` makes the logits of both
+        classes of a single one.
 
     Returns
     -------
     float32 tensor of shape (N, H, W), in [0, 1], on the model's device
-        All zero if the map is constant, 1x1 or nowhere positive, and for Ablation-CAM if the
+        All zero if the map is constant or nowhere positive, and for Ablation-CAM if the
         explained logit is exactly 0 (the library divides by it). A negative logit inverts the signs
         of Ablation-CAM's weights, as in the library.
 
     Raises
     ------
     ValueError, TypeError
-        If an argument does not fit the model, or the model gives no finite (N, classes) logits.
+        If an argument does not fit the model, or the model gives no finite (N, classes) logits;
+        if the maps of the target layer have a single cell, or an unknown layout.
     ImportError
         If engine="grad-cam" and the library is not installed.
 
@@ -101,6 +126,8 @@ def heatmaps(
         targets=targets,
         batch_size=batch_size,
         engine=engine,
+        reshape=reshape,
+        output=output,
     )
     return explanation.maps[method]
 
@@ -114,6 +141,8 @@ def explain(
     targets: Tensor | Sequence[int] | None = None,
     batch_size: int | None = None,
     engine: str = "fast",
+    reshape: Reshape | None = None,
+    output: Output | None = None,
 ) -> Explanation:
     """Return heatmaps by several methods and the logits, from one pass through the model.
 
@@ -125,16 +154,19 @@ def explain(
     check_methods(methods)
     check_engine(engine)
     check_images(images)
-    with eval_mode(model):
+    check_model(model)
+    model = unwrapped(model)
+    with eval_mode(model), run_eagerly():
         first = placed_like(model, images[:1])
-        layer = find_target_layer(model, first, target_layer)
+        layer = find_target_layer(model, first, target_layer, reshape=reshape, output=output)
+        classifier = model if output is None else LogitsOf(model, output)
         if targets is not None:
             targets = check_targets(targets, len(images), layer.classes).to(layer.device)
         explainer: _FastEngine | _LibraryEngine
         if engine == "grad-cam":
-            explainer = _LibraryEngine(model, layer, methods)
+            explainer = _LibraryEngine(classifier, layer, methods)
         else:
-            explainer = _FastEngine(model, layer, methods, first)
+            explainer = _FastEngine(classifier, layer, methods, first)
 
         def explain_rows(rows: slice) -> Explanation:
             batch = placed_like(model, images[rows])
@@ -159,6 +191,7 @@ class _FastEngine:
         self._methods = [METHODS[name] for name in methods]
         self._needs_gradients = any(method.needs_gradients for method in self._methods)
         self._bytes_per_row = layer.bytes_after
+        self._layout = layer.layout
         self._network: TracedModel | HookedModel
         if any(method.reruns_head for method in self._methods):
             self._network = split_model(model, layer.module, image)
@@ -170,7 +203,7 @@ class _FastEngine:
         forward = self._network.forward(images, self._needs_gradients)
         if targets is None:
             targets = forward.logits.detach().argmax(dim=1)
-        layer = LayerPass(self._network, forward, targets, self._bytes_per_row)
+        layer = LayerPass(self._network, forward, targets, self._bytes_per_row, self._layout)
         size = (images.shape[-2], images.shape[-1])
         maps = {}
         with torch.no_grad():
@@ -184,7 +217,7 @@ class _LibraryEngine:
     """The pytorch-grad-cam library, which runs the whole model for every method."""
 
     def __init__(self, model: nn.Module, layer: TargetLayer, methods: Collection[str]) -> None:
-        self._model, self._layer = model, layer.module
+        self._model, self._layer, self._layout = model, layer.module, layer.layout
         self._methods = {name: library_method(name) for name in methods}
 
     def explain(self, images: Tensor, targets: Tensor | None) -> Explanation:
@@ -193,10 +226,11 @@ class _LibraryEngine:
             logits = self._model(images)
         if targets is None:
             targets = logits.argmax(dim=1)
-        maps = {
-            name: reference.library_maps(method, self._model, self._layer, images, targets)
-            for name, method in self._methods.items()
-        }
+        maps = {}
+        for name, method in self._methods.items():
+            maps[name] = reference.library_maps(
+                method, self._model, self._layer, images, targets, self._layout
+            )
         return Explanation(maps, logits, targets)
 
 

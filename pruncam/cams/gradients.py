@@ -1,4 +1,4 @@
-"""Channel weights of Grad-CAM and Grad-CAM++."""
+"""Weights of the methods that need the gradients at the target layer."""
 
 import torch
 from torch import Tensor
@@ -33,6 +33,22 @@ def grad_cam_plusplus_weights(layer: LayerPass) -> Tensor:
     # alpha g = g^3 / (2 g^2 + sum(A) g^3 + 1e-6), in the library's order: the sum may cancel.
     denominator = (activation_sum * cube).add_(square.mul_(2)).add_(_EPSILON)
     return cube.div_(denominator).sum(dim=(2, 3))
+
+
+def hires_cam_weights(layer: LayerPass) -> Tensor:
+    """Return the gradient of every activation, (N, K, h, w).
+
+    HiResCAM, Draelos & Carin 2020: the map is the sum over channels of gradient times activation.
+    """
+    return layer.gradients
+
+
+def layer_cam_weights(layer: LayerPass) -> Tensor:
+    """Return the positive gradient of every activation, (N, K, h, w).
+
+    LayerCAM, Jiang et al. 2021, Eq. 6.
+    """
+    return layer.gradients.relu()
 
 
 def _channel_sums(activations: Tensor) -> Tensor:

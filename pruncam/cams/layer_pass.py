@@ -6,6 +6,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from pruncam.cams.map_layout import CHANNELS_FIRST, MapLayout
 from pruncam.cams.model_split import HookedModel, SplitForward, TracedModel
 
 
@@ -15,18 +16,20 @@ class LayerPass:
 
     `activations` and `gradients` are (N, K, h, w), `logits` (N, classes), `targets` (N,) the
     explained classes. With `network` and `forward` a method can run the layers after the target
-    layer again, on as many rows at once as `bytes_per_row` leaves room for.
+    layer again, on as many rows at once as `bytes_per_row` leaves room for; `layout` says where the
+    output of the layer, `forward.activations`, holds the maps.
     """
 
     network: TracedModel | HookedModel
     forward: SplitForward
     targets: Tensor
     bytes_per_row: int
+    layout: MapLayout = CHANNELS_FIRST
 
     @cached_property
     def activations(self) -> Tensor:
         """Return the activations, (N, K, h, w), in float32 or float64."""
-        return at_least_float32(self.forward.activations.detach())
+        return at_least_float32(self.layout.to_maps(self.forward.activations.detach()))
 
     @cached_property
     def gradients(self) -> Tensor:
@@ -44,7 +47,7 @@ class LayerPass:
             raise ValueError(
                 "the logits do not depend on the target layer: name a layer before the output"
             )
-        return at_least_float32(gradients)
+        return at_least_float32(self.layout.to_maps(gradients))
 
     @property
     def logits(self) -> Tensor:

@@ -3,14 +3,17 @@
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
-from functools import partial
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-# Returns a CAM object of the library when called with `model` and `target_layers`.
+from pruncam.cams.layer_pass import at_least_float32
+from pruncam.cams.map_layout import CHANNELS_FIRST, MapLayout
+
+# Returns a CAM object of the library when called with a layout, and with `model`, `target_layers`
+# and `reshape_transform`.
 LibraryMethod = Callable[..., Any]
 
 
@@ -19,7 +22,12 @@ def library_method(class_name: str) -> LibraryMethod:
 
     Raises ImportError if the library is not installed.
     """
-    return getattr(_library(), class_name)
+    kind = getattr(_library(), class_name)
+
+    def create(layout: MapLayout, **arguments: Any) -> Any:
+        return kind(**arguments)
+
+    return create
 
 
 def library_ablation(to_zero: bool) -> LibraryMethod:
@@ -29,6 +37,7 @@ def library_ablation(to_zero: bool) -> LibraryMethod:
     """
     _library()
     from pytorch_grad_cam import AblationCAM, AblationLayer
+    from pytorch_grad_cam.ablation_layer import AblationLayerVit
     from pytorch_grad_cam.utils.find_layers import replace_layer_recursive
 
     class Ablation(AblationCAM):
@@ -43,15 +52,28 @@ def library_ablation(to_zero: bool) -> LibraryMethod:
             finally:
                 replace_layer_recursive(self.model, self.ablation_layer, self.target_layers[0])
 
-    class ToZero(AblationLayer):
+    class ToZero:
         """The paper's rule, which the library follows only if the smallest activation is 0."""
 
         def __call__(self, x):
             images = len(self.activations)
-            self.activations[torch.arange(images), self.indices[:images]] = 0
+            by_channel = self.activations.movedim(self.channel_axis, 1)
+            by_channel[torch.arange(images), self.indices[:images]] = 0
             return self.activations
 
-    return partial(Ablation, ablation_layer=ToZero()) if to_zero else Ablation
+    class FirstToZero(ToZero, AblationLayer):
+        channel_axis = 1
+
+    class LastToZero(ToZero, AblationLayerVit):
+        channel_axis = -1
+
+    first, last = (FirstToZero, LastToZero) if to_zero else (AblationLayer, AblationLayerVit)
+
+    def create(layout: MapLayout, **arguments: Any) -> Ablation:
+        kind = first if layout.axis_to_ablate == 1 else last
+        return Ablation(ablation_layer=kind(), **arguments)
+
+    return create
 
 
 def library_maps(
@@ -60,14 +82,19 @@ def library_maps(
     layer: nn.Module,
     images: Tensor,
     targets: Tensor,
+    layout: MapLayout = CHANNELS_FIRST,
 ) -> Tensor:
     """Return the library's maps (N, H, W) of the classes `targets` (N,)."""
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
     categories = [ClassifierOutputTarget(target) for target in targets.tolist()]
+
+    def reshape(output: Tensor) -> Tensor:
+        return at_least_float32(layout.to_maps(output))  # NumPy has no bfloat16
+
     # The library prints progress bars to stderr.
     with _trainable(model), torch.enable_grad(), redirect_stderr(io.StringIO()):
-        cam = method(model=model, target_layers=[layer])
+        cam = method(layout, model=model, target_layers=[layer], reshape_transform=reshape)
         # The library keeps an alias of the activations on a CPU and a copy from a GPU. Passing on
         # a clone makes both the output of the layer itself, whatever in-place layer follows.
         shield = layer.register_forward_hook(lambda module, inputs, output: output.clone())

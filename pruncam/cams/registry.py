@@ -8,7 +8,12 @@ from torch import Tensor
 
 from pruncam.cams import reference
 from pruncam.cams.ablation import ablation_weights
-from pruncam.cams.gradients import grad_cam_plusplus_weights, grad_cam_weights
+from pruncam.cams.gradients import (
+    grad_cam_plusplus_weights,
+    grad_cam_weights,
+    hires_cam_weights,
+    layer_cam_weights,
+)
 from pruncam.cams.layer_pass import LayerPass
 from pruncam.cams.reference import LibraryMethod
 
@@ -72,6 +77,22 @@ _METHODS = (
         weights=partial(ablation_weights, to_zero=True),
         reruns_head=True,
         reference=partial(reference.library_ablation, to_zero=True),
+    ),
+    CamMethod(
+        name="hires-cam",
+        title="HiResCAM",
+        colour="#009E73",
+        weights=hires_cam_weights,
+        needs_gradients=True,
+        reference=partial(reference.library_method, "HiResCAM"),
+    ),
+    CamMethod(
+        name="layer-cam",
+        title="LayerCAM",
+        colour="#0072B2",
+        weights=layer_cam_weights,
+        needs_gradients=True,
+        reference=partial(reference.library_method, "LayerCAM"),
     ),
 )
 

@@ -1,23 +1,19 @@
 """Choice of the target layer, and of a batch size that fits the memory budget."""
 
 import difflib
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from pruncam._core.validation import check_number
+from pruncam._core.validation import check_model, check_number
 from pruncam._nn.memory import rows_within
-from pruncam._nn.operations import ADAPTIVE_POOLS
-from pruncam._nn.probe import (
-    ForwardProfile,
-    LayerCall,
-    eval_mode,
-    placed_like,
-    profile_forward,
-)
-from pruncam.cams.model_split import HookedModel
+from pruncam._nn.outputs import Output, OutputError, check_output
+from pruncam._nn.probe import ForwardProfile, LayerCall, profile_forward
+from pruncam._nn.wrappers import COMPILED, unwrapped
+from pruncam.cams.layer_choice import LayerChoice
+from pruncam.cams.map_layout import LayoutReader, MapLayout, Reshape, custom_layout
 
 # Fewest cells of the default target layer in height and in width.
 MIN_CELLS = 4
@@ -35,45 +31,113 @@ class TargetLayer:
     bytes_per_image: int
     bytes_after: int  # of the largest layer after the target layer
     device: torch.device
+    layout: MapLayout
+
+
+@dataclass(frozen=True)
+class LayerRequest:
+    """What a caller says of the target layer: the arguments of `heatmaps` of the same names."""
+
+    target_layer: nn.Module | str | None = None
+    reshape: Reshape | None = None
+    output: Output | None = None
+
+    def __post_init__(self) -> None:
+        check_output(self.output)
+        if self.reshape is not None and self.target_layer is None:
+            raise ValueError("reshape needs target_layer, the layer whose output it reshapes")
 
 
 def find_target_layer(
-    model: nn.Module, image: Tensor, target_layer: nn.Module | str | None
+    model: nn.Module,
+    image: Tensor,
+    target_layer: nn.Module | str | None,
+    *,
+    reshape: Reshape | None = None,
+    output: Output | None = None,
 ) -> TargetLayer:
     """Return the target layer: a module of `model`, its dotted name, or None for the default.
 
-    The default is `default_layer`. `image` (1, C, H, W) passes through the model once, or twice
-    for a default layer that may not be on the way to the logits. Raises TypeError or ValueError if
-    there is no such layer, if the forward pass does not apply it, or if its output is not
-    (N, C, H, W).
+    The default is `default_layer`. `reshape` and `output` are those of `heatmaps`. `image`
+    (1, C, H, W) passes through the model once. Raises TypeError or ValueError if there is no such
+    layer, if the forward pass does not apply it, or if its output has no feature maps.
     """
+    check_model(model)
+    model = unwrapped(model)
+    request = LayerRequest(target_layer, reshape, output)
     named = None if target_layer is None else _find(model, target_layer)
-    profile = profile_forward(model, image)
-    layer = last_map_layer(model, image, profile, MIN_CELLS) if named is None else named
-    position = _target_position(model, profile, layer)
+    profile = _profile(model, image, request)
+    if named is None:
+        choice = LayerChoice(model, profile, image)
+        position = choice.position(MIN_CELLS)
+        layout = choice.layouts.layout(position)
+        assert layout is not None
+    else:
+        position = _target_position(profile, named, _name_of(model, named))
+        layout = _layout(model, profile, position, image, reshape)
+    return _target_layer(profile, position, layout)
+
+
+def _profile(model: nn.Module, image: Tensor, request: LayerRequest) -> ForwardProfile:
+    _check_weights(model)
+    needs_graph = request.target_layer is None
+    try:
+        return profile_forward(model, image, output=request.output, graph=needs_graph)
+    except OutputError as error:
+        if error.part is None:
+            raise
+        raise ValueError(f"{error}: pass output={error.part!r} to select the logits") from error
+
+
+def _check_weights(model: nn.Module) -> None:
+    """Raise ValueError if a model's weights can take part in no gradient."""
+    tensors = (*model.parameters(), *model.buffers())
+    if any(tensor.is_inference() for tensor in tensors if not is_lazy(tensor)):
+        raise ValueError(
+            "the model's weights were created in torch.inference_mode, which allows no gradients: "
+            "build or load the model outside of it"
+        )
+
+
+def _target_layer(profile: ForwardProfile, position: int, layout: MapLayout) -> TargetLayer:
     target, after = profile.calls[position], profile.calls[position:]
+    assert target.output_shape is not None
+    channels, height, width = layout.map_shape(target.output_shape)[1:]
+    if height * width == 1:
+        raise ValueError(
+            f"target layer {target.name!r} has maps of a single cell for these images, which show "
+            "no place: pass larger images, or an earlier target_layer"
+        )
     largest = max(call.bytes_held for call in profile.calls)
     return TargetLayer(
-        module=layer,
+        module=target.module,
         name=target.name,
-        map_size=target.map_size,
-        channels=target.channels,
+        map_size=(height, width),
+        channels=channels,
         classes=profile.logits.shape[1],
         bytes_per_image=max(largest, _bytes_for_gradients(after)),
         bytes_after=max(call.bytes_held for call in after),
         device=profile.logits.device,
+        layout=layout,
     )
 
 
 def default_layer(model: nn.Module, image: Tensor, *, min_cells: int = MIN_CELLS) -> str:
     """Return the name of the default target layer: the last feature map of a fair size.
 
-    It is the last module of the forward pass whose output is a feature map (N, C, h, w) with `h`
-    and `w` of at least `min_cells`; if the network has none, of more than one cell. So the map is
-    read after its normalisation and activation, and after its pool if that is last. A container
-    that returns the output of its last layer, such as a ResNet's `layer4`, is named by the
-    innermost module that returns it at its first call ("layer4.1"). An activation that is a
+    It is the last module of the forward pass whose output is a feature map with a height and a
+    width of at least `min_cells`; if the network has none, of more than one cell. All that the
+    logits depend on passes through it: it is no branch of a block, and it has all channels. So the
+    map is read after its normalisation and activation, and after its pool if that is last. A
+    container that returns the output of its last layer, such as a ResNet's `layer4`, is named by
+    the innermost module that returns it at its first call ("layer4.1"). An activation that is a
     function and not a module can only be read through the block that returns it.
+
+    Maps are (N, C, h, w), or (N, h, w, C) where a layer that works on the channels shows it. In the
+    vision transformers of timm and torchvision, tokens are maps too: the last ones on whose patches
+    the logits depend, read after the normalisation of the block that reads them (of a ViT the
+    `norm1` of its last block). For the Swin transformer it is the same layer, as in
+    pytorch-grad-cam's README.
 
     `image` (1, C, H, W) passes through the model. Raises ValueError if no module gives such a map
     on the way to the logits.
@@ -87,22 +151,18 @@ def default_layer(model: nn.Module, image: Tensor, *, min_cells: int = MIN_CELLS
     >>> default_layer(model, image, min_cells=6)  # their ReLU
     'features.19'
     """
+    check_model(model)
     check_number("min_cells", min_cells, whole=True, at_least=1)
-    first = placed_like(model, image)
-    profile = profile_forward(model, first)
-    layer = last_map_layer(model, first, profile, min_cells)
-    return profile.calls[profile.first_call(layer)].name
+    model = unwrapped(model)
+    profile = _profile(model, image, LayerRequest())
+    position = LayerChoice(model, profile, image).position(min_cells)
+    return profile.calls[position].name
 
 
 def _find(model: nn.Module, target_layer: nn.Module | str) -> nn.Module:
     layers = {name: module for name, module in model.named_modules(remove_duplicate=False) if name}
     if isinstance(target_layer, str):
-        if target_layer not in layers:
-            raise ValueError(
-                f"the model has no layer {target_layer!r}: did you mean "
-                f"{', '.join(_similar_names(target_layer, list(layers)))}?"
-            )
-        return layers[target_layer]
+        return _find_by_name(layers, target_layer)
     if not isinstance(target_layer, nn.Module):
         kind = type(target_layer).__name__
         raise TypeError(f"target_layer must be a module, its dotted name or None, got {kind}")
@@ -111,117 +171,69 @@ def _find(model: nn.Module, target_layer: nn.Module | str) -> nn.Module:
     return target_layer
 
 
+def _find_by_name(layers: dict[str, nn.Module], name: str) -> nn.Module:
+    """Return a layer by its name, with or without the names of wrappers; ValueError if none."""
+    if name in layers:
+        return layers[name]
+    by_short_name = {_without_wrappers(full): module for full, module in layers.items()}
+    short = _without_wrappers(name)
+    for spelling in (short, short.removeprefix("module.")):
+        if spelling in by_short_name:
+            return by_short_name[spelling]
+    raise ValueError(
+        f"the model has no layer {name!r}: did you mean "
+        f"{', '.join(_similar_names(name, list(by_short_name)))}?"
+    )
+
+
+def _without_wrappers(name: str) -> str:
+    """Return the dotted name of a layer without the part that `torch.compile` adds."""
+    return ".".join(part for part in name.split(".") if part != COMPILED)
+
+
 def _similar_names(name: str, names: list[str]) -> list[str]:
     return difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names[-5:]
 
 
-def last_map_layer(
-    model: nn.Module,
-    image: Tensor,
-    profile: ForwardProfile,
-    min_cells: int,
-) -> nn.Module:
-    """Return the module of `default_layer`, from a profile of `model` on `image`."""
-    candidates = _map_calls(profile)
-    large = [position for position in candidates if min(_map_size(profile, position)) >= min_cells]
-    for position in reversed(large or candidates):
-        name = profile.readable_as(position)
-        if name is None:
-            continue
-        layer = model.get_submodule(name)
-        if _is_chain(model, name) or _reaches_logits(model, layer, image):
-            _reject_patches(profile, profile.first_call(layer))
-            return layer
-    raise ValueError(
-        "the model has no layer with a feature map (N, C, h, w) of more than one cell on the way "
-        "to its logits: pass larger images, or target_layer, the name of a layer"
-    )
+def _name_of(model: nn.Module, layer: nn.Module) -> str:
+    return next(name for name, module in model.named_modules() if module is layer)
 
 
-def _map_calls(profile: ForwardProfile) -> list[int]:
-    """Return the positions of the calls whose output is a feature map of more than one cell.
-
-    Images before the first convolution are none, nor is the output of the model itself.
-    """
-    convolutions = [
-        position
-        for position, call in enumerate(profile.calls)
-        if isinstance(call.module, nn.Conv2d)
-    ]
-    if not convolutions:
-        raise ValueError(
-            "the model applies no Conv2d layer: "
-            "pass target_layer, the name of a layer whose output is (N, C, H, W)"
-        )
-    return [
-        position
-        for position in range(convolutions[0], len(profile.calls))
-        if math.prod(_map_size(profile, position)) > 1 and not _enlarges(profile.calls[position])
-    ]
-
-
-def _map_size(profile: ForwardProfile, position: int) -> tuple[int, int]:
-    return profile.calls[position].map_size
-
-
-def _enlarges(call: LayerCall) -> bool:
-    """Return whether a call is an adaptive pool that does not make the map smaller.
-
-    That of torchvision's VGG repeats the cells of a smaller map.
-    """
-    if not isinstance(call.module, ADAPTIVE_POOLS) or call.input_shape is None:
-        return False
-    return math.prod(call.map_size) >= math.prod(call.input_shape[2:])
-
-
-def _is_chain(model: nn.Module, name: str) -> bool:
-    """Return whether every container of a layer passes each output on to the next layer."""
-    *containers, _ = name.split(".")
-    modules = [model]
-    for container in containers:
-        modules.append(modules[-1].get_submodule(container))
-    return all(type(module).forward is nn.Sequential.forward for module in modules)
-
-
-def _reaches_logits(model: nn.Module, layer: nn.Module, image: Tensor) -> bool:
-    """Return whether the logits depend on the output of a layer."""
-    with eval_mode(model):
-        forward = HookedModel(model, layer).forward(image, gradients=True)
-    if not forward.logits.requires_grad:
-        return False
-    with torch.enable_grad():
-        total = forward.logits.sum()
-        (gradient,) = torch.autograd.grad(total, forward.activations, allow_unused=True)
-    return gradient is not None
-
-
-def _reject_patches(profile: ForwardProfile, position: int) -> None:
-    """Raise ValueError if the last map is that of the patches of a vision transformer."""
-    call, later = profile.calls[position], profile.calls[position + 1 :]
-    convolution = call.module
-    if not isinstance(convolution, nn.Conv2d) or convolution.kernel_size != convolution.stride:
-        return
-    if any(other.output_shape is not None and len(other.output_shape) == 3 for other in later):
-        raise ValueError(
-            f"after {call.name!r} the features of the model are tokens, not maps (N, C, h, w): "
-            f"pass target_layer={call.name!r} to explain the image patches themselves"
-        )
-
-
-def _target_position(model: nn.Module, profile: ForwardProfile, layer: nn.Module) -> int:
-    """Return the position of the layer's first call; ValueError if its output is not a map."""
-    name = next(name for name, module in model.named_modules() if module is layer)
+def _target_position(profile: ForwardProfile, layer: nn.Module, name: str) -> int:
+    """Return the position of the layer's first call; ValueError if there is none, or no tensor."""
     if not any(call.module is layer for call in profile.calls):
         raise ValueError(f"target layer {name!r} is not applied in the model's forward pass")
     position = profile.first_call(layer)
     shape = profile.calls[position].output_shape
-    if shape is None or len(shape) != 4:
+    if shape is None or shape[0] != len(profile.logits):
         output = "no tensor" if shape is None else tuple(shape)
         raise ValueError(
-            f"target layer {name!r} must give (N, C, H, W) activations, got {output}: "
-            "they have no height and width"
+            f"target layer {name!r} must give one activation per image, (N, C, H, W), got {output}"
         )
     return position
+
+
+def _layout(
+    model: nn.Module,
+    profile: ForwardProfile,
+    position: int,
+    image: Tensor,
+    reshape: Reshape | None,
+) -> MapLayout:
+    """Return the layout of the output of a call; ValueError if it has no known one."""
+    call = profile.calls[position]
+    assert call.output_shape is not None
+    if reshape is not None:
+        return custom_layout(reshape, call.output_shape)
+    reader = LayoutReader(model, profile, (image.shape[-2], image.shape[-1]))
+    layout = reader.layout(position)
+    if layout is None:
+        raise ValueError(
+            f"target layer {call.name!r} must give (N, C, H, W) activations, "
+            f"got {tuple(call.output_shape)}, whose height and width are not known: "
+            "pass reshape, a function from its output to maps (N, C, H, W)"
+        )
+    return layout
 
 
 def _bytes_for_gradients(after: list[LayerCall]) -> int:

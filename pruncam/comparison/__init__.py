@@ -2,9 +2,11 @@
 
 `load` reads the files, `compare` returns a `Report`, and `example_files` writes a pair of
 checkpoints to try it on. `load_network` returns a single network with the weights of a checkpoint.
+`CompareCallback` compares a network with its baseline after every epoch of a training.
 """
 
-from pruncam.comparison.command_line import CommandOptions, command
+from pruncam.comparison.callback import CompareCallback
+from pruncam.comparison.command_line import CommandOptions, Outcome, command
 from pruncam.comparison.comparing import compare
 from pruncam.comparison.example_pair import (
     EXAMPLE_MEAN,
@@ -12,8 +14,9 @@ from pruncam.comparison.example_pair import (
     example_files,
     files_or_example,
 )
+from pruncam.comparison.files import Files, load
 from pruncam.comparison.model_spec import load_network
-from pruncam.comparison.pair import Files, Pair, load
+from pruncam.comparison.pair import Pair
 from pruncam.comparison.report import Report
 from pruncam.comparison.settings import Settings
 
@@ -21,7 +24,9 @@ __all__ = [
     "EXAMPLE_MEAN",
     "EXAMPLE_STD",
     "CommandOptions",
+    "CompareCallback",
     "Files",
+    "Outcome",
     "Pair",
     "Report",
     "Settings",

@@ -1,18 +1,20 @@
-"""The command `pruncam compare`: read two checkpoints, compare them, save the report."""
+"""The command `pruncam compare`: read two checkpoints, compare them, save and judge the report."""
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pruncam._core.machine import Machine
 from pruncam._core.validation import DEVICES
 from pruncam.comparison.comparing import compare
-from pruncam.comparison.model_spec import load_function
-from pruncam.comparison.pair import Files, load
-from pruncam.comparison.report import check_destination
+from pruncam.comparison.files import Files, load
+from pruncam.comparison.gate import read_gate
+from pruncam.comparison.model_card import step_summary
+from pruncam.comparison.report import Report, check_destination
 from pruncam.comparison.settings import Settings, option
+from pruncam.comparison.user_code import load_function
 
 
 @dataclass(frozen=True)
@@ -32,26 +34,76 @@ class CommandOptions:
         (), metavar="FILE.py:function", help="custom scores, in addition to the built-in ones"
     )
     device: str = option("auto", help=f"one of {', '.join(DEVICES)}")
+    fail_below: tuple[str, ...] = option(
+        (),
+        metavar="SCORE=NUMBER",
+        help="exit with status 1 if a mean score is below this number, such as sp2ps=0.8",
+    )
+    method: str | None = option(
+        None, metavar="CAM", help="CAM that --fail-below judges (default: every one)"
+    )
+    json: bool = option(False, help="print the result as JSON, and nothing else")
 
 
-def command(files: Files, settings: Settings, options: CommandOptions) -> Path:
-    """Compare two checkpoints, save the report, and return the path of its page.
+@dataclass(frozen=True)
+class Outcome:
+    """A saved report, its page, and why it failed the gate.
 
-    Raises what `load`, `compare` and `Report.save` raise.
+    `failures` is None without a gate, and empty if the gate is passed.
+    """
+
+    report: Report
+    page: Path
+    failures: list[str] | None
+
+    @property
+    def exit_status(self) -> int:
+        """Return 1 if the gate failed, else 0."""
+        return 1 if self.failures else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the verdict, the summary and the main tables as JSON can hold them."""
+        return {
+            "passed": None if self.failures is None else not self.failures,
+            "failures": self.failures or [],
+            "report": str(self.page),
+            **self.report.as_json(),
+        }
+
+
+def command(files: Files, settings: Settings, options: CommandOptions) -> Outcome:
+    """Compare two checkpoints, save the report and judge it.
+
+    In a GitHub workflow the report's model card is added to the summary of the step. Raises what
+    `load`, `compare` and `Report.save` raise, and ValueError for a gate that makes no sense.
     """
     folder = Path(options.out).expanduser().absolute()
     check_destination(folder)
     machine = Machine(options.device)
     custom_methods = _functions(options.custom_cam, "custom CAM")
     custom_scores = _functions(options.custom_score, "custom score")
+    gate = read_gate(options.fail_below, options.method, list(custom_scores))
+    if options.method not in (None, *settings.methods, *custom_methods):
+        settings = replace(settings, methods=(*settings.methods, options.method))
     report = compare(
-        load(files, machine=machine),
+        load(files, machine=machine, progress=True),
         settings=settings,
         custom_methods=custom_methods,
         custom_scores=custom_scores,
         machine=machine,
     )
-    return report.save(folder)
+    page = report.save(folder)
+    failures = None if gate is None else gate.judge(report.tables["summary"])
+    _add_to_step_summary(step_summary(report.model_card(), failures))
+    return Outcome(report, page, failures)
+
+
+def _add_to_step_summary(text: str) -> None:
+    """Append Markdown to the summary of a step in a GitHub workflow; elsewhere do nothing."""
+    file = os.environ.get("GITHUB_STEP_SUMMARY")
+    if file:
+        with Path(file).open("a", encoding="utf-8") as summary:
+            summary.write(f"{text}\n")
 
 
 def _functions(specs: Sequence[str], kind: str) -> dict[str, Callable[..., Any]]:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -13,18 +14,21 @@ from pruncam._core.machine import Machine
 from pruncam.cams import CustomMethod
 from pruncam.cams.target_layer import TargetLayer
 from pruncam.comparison import figures
-from pruncam.comparison.controls import fine_tuned_baselines
+from pruncam.comparison.controls import check_trainable, fine_tuned_baselines
 from pruncam.comparison.pair import Pair, check_pair
+from pruncam.comparison.preprocessing import of_network
 from pruncam.comparison.report import Report
+from pruncam.comparison.scored_parts import PartScorer
 from pruncam.comparison.settings import Normalisation, Settings
 from pruncam.comparison.summary_text import paragraphs
 from pruncam.comparison.tables import PRUNED, build_tables
 from pruncam.datasets import ImageSet
 from pruncam.datasets.image_folder import LabelledImages
+from pruncam.datasets.streamed_images import StreamedImages
 from pruncam.report import manifest
 from pruncam.scoring import CustomScore
 
-Images = ImageSet | LabelledImages
+Images = ImageSet | StreamedImages | LabelledImages
 
 
 def compare(
@@ -89,18 +93,31 @@ def _as_pair(
     if pruned is None or images is None:
         raise TypeError("pass a Pair, or a baseline, a pruned network and images")
     files = images.files if isinstance(images, LabelledImages) else None
-    train = None if train_images is None else _image_set(train_images, "train_images")
-    return Pair(baseline, pruned, _image_set(images, "images"), train, files)
+    return Pair(
+        baseline,
+        pruned,
+        images=_image_set(images, "images"),
+        train_images=None if train_images is None else _in_memory(train_images),
+        files=files,
+        preprocessing=of_network(baseline),
+    )
 
 
-def _image_set(images: Images, name: str) -> ImageSet:
+def _image_set(images: Images, name: str) -> ImageSet | StreamedImages:
     image_set = images.images if isinstance(images, LabelledImages) else images
-    if not isinstance(image_set, ImageSet):
+    if not isinstance(image_set, ImageSet | StreamedImages):
         raise TypeError(
             f"{name} must be a datasets.ImageSet or the result of datasets.image_folder.read, "
             f"got {type(images).__name__}"
         )
     return image_set
+
+
+def _in_memory(images: Images) -> ImageSet:
+    train_images = _image_set(images, "train_images")
+    if not isinstance(train_images, ImageSet):
+        raise TypeError("train_images must be in memory: read them without a limit of memory")
+    return train_images
 
 
 @dataclass(frozen=True)
@@ -138,13 +155,16 @@ class _Comparison:
     @property
     def normalisation(self) -> Normalisation:
         """Return the module that turns pixels in [0, 1] into network input."""
-        return self.settings.normalisation(self.pair.images.images.shape[1])
+        channels = self.pair.images.shape[0]
+        return self.settings.normalisation(channels, self.pair.preprocessing)
 
     def check(self) -> dict[str, TargetLayer]:
         """Return the target layers of both networks.
 
         Two images are scored, so that unsuitable arguments are rejected before any fine-tuning.
         """
+        if self.pair.train_images is not None:
+            check_trainable(self.pair.baseline)
         layers = check_pair(self.pair, self.normalisation, self.settings.target_layer)
         few = self.pair.images.first(min(2, len(self.pair.images)))
         self.score({PRUNED: self.pair.pruned}, few, progress=False)
@@ -163,18 +183,30 @@ class _Comparison:
         images: ImageSet | None = None,
         progress: bool | None = None,
     ) -> pd.DataFrame:
-        """Return the rows of `scoring.score_many` of models against the baseline."""
-        rows = scoring.score_many(
+        """Return the rows of `scoring.score_many` of models against the baseline.
+
+        Those of streamed images are stored, unless functions of the user take part in them.
+        """
+        images = self.pair.images if images is None else images
+        progress = self.progress if progress is None else progress
+        score = partial(
+            scoring.score_many,
             self.pair.baseline,
             models,
-            self.pair.images if images is None else images,
             methods=self.settings.methods,
             custom_methods=self.custom_methods,
             custom_scores=self.custom_scores,
             target_layer=self.settings.target_layer,
             transform=self.normalisation,
-            progress=self.progress if progress is None else progress,
         )
+        is_custom = bool(self.custom_methods or self.custom_scores)
+        if isinstance(images, ImageSet) or is_custom:
+            rows = score(images, progress=progress)
+        else:
+            everyone = {"baseline": self.pair.baseline, **models}
+            score_part = partial(score, progress=False)
+            scorer = PartScorer(everyone, self.normalisation, self.settings, score_part)
+            rows = scorer.rows(images, progress)
         return rows.astype({"model": str, "method": str})
 
     def describe(self, seconds: float) -> dict[str, Any]:
@@ -185,7 +217,18 @@ class _Comparison:
             self.machine,
             [images for images in sets if images is not None],
             **(self.pair.origin or {}),
+            normalisation=self._normalisation_text(),
             custom_methods=list(self.custom_methods),
             custom_scores=list(self.custom_scores),
             wall_seconds=round(seconds, 1),
         )
+
+    def _normalisation_text(self) -> str:
+        """Return the mean and std of the images, and who says so, in words."""
+        normalisation = self.normalisation
+        mean, std = normalisation.mean.flatten().tolist(), normalisation.std.flatten().tolist()
+        known = self.pair.preprocessing
+        is_known = self.settings.mean is None and known is not None
+        origin = known.origin if is_known else "the settings"
+        numbers = [", ".join(f"{value:.4g}" for value in values) for values in (mean, std)]
+        return f"mean {numbers[0]}; std {numbers[1]} ({origin})"

@@ -18,8 +18,8 @@ from pruncam.comparison.pair import Pair
 from pruncam.comparison.settings import Normalisation, Settings
 from pruncam.datasets import ImageSet
 from pruncam.scoring.controls import fine_tuned_controls
-from pruncam.studies.cached_trainer import CachedTrainer
-from pruncam.training import Inputs, has_dropout
+from pruncam.studies.cached_trainer import CachedTrainer, weights_of
+from pruncam.training import Checkpoint, Inputs, fit, has_dropout
 
 _FINE_TUNING_VERSION = 1  # raise when the code changes the result
 
@@ -58,41 +58,66 @@ class _FineTuning:
     def train(self, model: nn.Module, seed: int) -> nn.Module:
         """Return `model` with fine-tuned weights, stored or trained now."""
         network = nn.Sequential(copy.deepcopy(self.normalisation), model).to(self.trainer.device)
-        recipe = self.settings.recipe
-        train = partial(
-            self.trainer.train,
-            network,
-            self.train_images,
-            recipe,
-            Inputs(),
-            derive(seed, "own", "finetuning"),
-        )
-        self.trainer.load_or_train(self._step(network, seed), network, recipe, train)
+        step, recipe = self._step(network, seed), self.settings.recipe
+        fine_tune = partial(self._fine_tune, network, derive(seed, "own", "finetuning"))
+        self.trainer.load_or_train(step, network, recipe, fine_tune)
         return model
+
+    def _fine_tune(
+        self, network: nn.Module, seed: int, checkpoint: Checkpoint
+    ) -> dict[str, Tensor]:
+        """Return the weights of `network` after fine-tuning; frozen layers stay frozen."""
+        fit(
+            network,
+            self.train_images.images,
+            self.train_images.labels,
+            self.settings.recipe,
+            Inputs(),
+            seed=seed,
+            checkpoint=checkpoint,
+            after_epoch=self.trainer.after_epoch,
+        )
+        return weights_of(network)
 
     def _step(self, network: nn.Sequential, seed: int) -> Step:
         """Return the step with everything that the fine-tuned weights depend on."""
         settings = self.settings
         mean, std = self.normalisation.mean.flatten(), self.normalisation.std.flatten()
         # The logits distinguish networks with equal weights whose forward code differs.
-        logits = _first_logits(network, self.train_images.images)
+        logits = first_logits_of(network, self.train_images.images)
         inputs = {
-            "weights": _digest(network[1].state_dict()),
-            "logits": _digest({"first": logits}),
+            "weights": digest(network[1].state_dict()),
+            "logits": digest({"first": logits}),
             "train": self.train_images.checksum,
             "recipe": [settings.epochs, settings.learning_rate, settings.batch_size],
             "normalisation": [mean.tolist(), std.tolist()],
+            "frozen": _frozen(network),
             "seed": seed,
         }
         return Step("own-tuned", _FINE_TUNING_VERSION, inputs)
 
 
+def check_trainable(baseline: nn.Module) -> None:
+    """Raise ValueError if every layer of the baseline is frozen: it cannot be fine-tuned."""
+    if not any(parameter.requires_grad for parameter in baseline.parameters()):
+        raise ValueError(
+            "the baseline is frozen (no parameter requires gradients), so there is no noise floor "
+            "of fine-tuning: call baseline.requires_grad_(), or leave out the training images"
+        )
+
+
+def _frozen(network: nn.Module) -> list[str]:
+    """Return the names of the parameters that fine-tuning does not change."""
+    return [name for name, value in network.named_parameters() if not value.requires_grad]
+
+
 @torch.no_grad()
-def _first_logits(network: nn.Module, images: Tensor) -> Tensor:
+def first_logits_of(network: nn.Module, images: Tensor) -> Tensor:
+    """Return the logits of the first four images, uint8 (N, C, H, W)."""
     return network.eval()(images[:4].float() / 255)
 
 
-def _digest(state: Mapping[str, Tensor]) -> str:
+def digest(state: Mapping[str, Tensor]) -> str:
     """Return the SHA-256 of names, types, shapes and values."""
     digest = hashlib.sha256()
     for name, value in state.items():

@@ -13,7 +13,7 @@ from pruncam._core.executor import run_tasks
 from pruncam._core.progress import Progress
 from pruncam._core.seeds import derive
 from pruncam._core.store import write_folder_atomically
-from pruncam.comparison.pair import Files
+from pruncam.comparison.files import Files
 from pruncam.datasets import ImageSet, catalog
 from pruncam.training import Inputs, Recipe, fit
 

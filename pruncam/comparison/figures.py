@@ -16,7 +16,7 @@ from pruncam import cams, metrics
 from pruncam.cams import CustomMethod, custom_heatmaps
 from pruncam.comparison.pair import Pair
 from pruncam.comparison.settings import Normalisation, Settings
-from pruncam.comparison.titles import colour, title
+from pruncam.comparison.titles import colour, label, title
 from pruncam.report import plots
 from pruncam.report.result import Drawing
 from pruncam.scoring import EMPTY_COLUMNS
@@ -105,14 +105,15 @@ def moved_images(
     method = table["method"].iloc[0]
     chosen = table[table["method"] == method].head(MOVED_ROWS)
     index = torch.from_numpy(chosen["image"].to_numpy(dtype=np.int64))
-    images = pair.images.images[index]
+    images = pair.images.pixels(index)
     x = normalisation(images.float() / 255)
     layer = settings.target_layer
     before = _heatmaps(pair.baseline, x, method, layer, custom_methods)
     after = _heatmaps(pair.pruned, x, method, layer, custom_methods)
     colour_images = images.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu().numpy() / 255
     labels = [
-        f"{row.file[-22:]}\n{row.baseline_prediction} → {row.pruned_prediction}\n"
+        f"{label(row.file[-22:])}\n"
+        f"{label(row.baseline_prediction)} → {label(row.pruned_prediction)}\n"
         f"Sp2PS {row.sp2ps:.2f}"
         for row in chosen.itertuples()
     ]
@@ -170,7 +171,7 @@ def means_with_controls(summary: pd.DataFrame, scores: Sequence[str]) -> Figure:
             of_score = summary[summary["score"] == score].set_index("method").loc[methods]
             for position, (method, row) in enumerate(of_score.iterrows()):
                 _draw_mean(axes, position, row, colour(method, methods))
-            axes.set(title=title(score), xlim=(-0.6, len(methods) - 0.4))
+            axes.set(title=label(title(score)), xlim=(-0.6, len(methods) - 0.4))
             axes.set_xticks(range(len(methods)))
             labels = [_label(method, row) for method, row in of_score.iterrows()]
             axes.set_xticklabels(labels, rotation=30, ha="right")
@@ -182,9 +183,10 @@ def means_with_controls(summary: pd.DataFrame, scores: Sequence[str]) -> Figure:
 def _label(method: str, row: pd.Series) -> str:
     """Return the title of a CAM and, if there are any, the shares of empty maps."""
     baseline, pruned = row["baseline_empty"], row["pruned_empty"]
+    text = label(title(method))
     if not baseline and not pruned:
-        return title(method)
-    return f"{title(method)}\nempty: {100 * baseline:.0f} %, {100 * pruned:.0f} %"
+        return text
+    return f"{text}\nempty: {100 * baseline:.0f} %, {100 * pruned:.0f} %"
 
 
 def _draw_mean(axes: Axes, x: int, row: pd.Series, line_colour: str) -> None:
@@ -222,9 +224,9 @@ def distributions(images: pd.DataFrame, scores: Sequence[str]) -> Figure:
                 of_method = images[images["method"] == method]
                 is_empty = of_method[list(EMPTY_COLUMNS)].any(axis=1)
                 share = f" ({100 * is_empty.mean():.0f} % empty)" if is_empty.any() else ""
-                label = title(method) + share
-                axes.ecdf(of_method[score], color=colour(method, methods), label=label)
-            axes.set(title=title(score))
+                text = label(title(method)) + share
+                axes.ecdf(of_method[score], color=colour(method, methods), label=text)
+            axes.set(title=label(title(score)))
             axes.grid(alpha=0.25, linewidth=0.6)
             if score in metrics.SCORES:
                 axes.set_xlim(-0.02, 1.02)
@@ -255,11 +257,11 @@ def class_bars(table: pd.DataFrame) -> Figure:
                 bar_height,
                 xerr=error,
                 color=colour(method, methods),
-                label=title(method),
+                label=label(title(method)),
                 error_kw={"linewidth": 0.8},
             )
         axes.set(xlabel=title("sp2ps"), xlim=(0, 1.02))
-        axes.set_yticks(range(len(classes)), labels=list(classes))
+        axes.set_yticks(range(len(classes)), labels=list(map(label, classes)))
         axes.invert_yaxis()
         axes.grid(axis="x", alpha=0.25, linewidth=0.6)
         figure.legend(loc="outside lower center", ncols=len(methods))

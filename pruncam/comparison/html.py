@@ -178,11 +178,18 @@ def _table(table: pd.DataFrame, name: str) -> str:
 def _facts(manifest: Mapping[str, Any]) -> str:
     """Return networks, images, settings and versions as a definition list."""
     facts = {"model": manifest.get("model")}
-    for checkpoint in manifest.get("checkpoints", []):
+    names = ("baseline", "pruned network")
+    for name, checkpoint in zip(names, manifest.get("checkpoints", []), strict=False):
         size, sha256 = checkpoint["bytes"], checkpoint["sha256"]
-        facts[checkpoint["name"]] = f"{size:,} bytes, SHA-256 {sha256}"
+        verified, weights = checkpoint["verified"], checkpoint["weights"]
+        facts[name] = (
+            f"{checkpoint['name']}, {size:,} bytes, SHA-256 {sha256} ({verified}); "
+            f"weights: {weights}"
+        )
     for images in manifest["data"]:
         facts[f"{images['split']} images"] = f"{images['images']:,}: {images['provenance']}"
+    facts["resizing"] = manifest.get("resizing")
+    facts["normalisation"] = manifest.get("normalisation")
     facts |= manifest["config"]
     facts["custom methods"] = manifest["custom_methods"]
     facts["custom scores"] = manifest["custom_scores"]

@@ -1,24 +1,39 @@
-"""Build networks by name: torchvision's, pruncam's, or a function of the user."""
+"""Networks with the weights of a checkpoint."""
 
-import importlib
-import importlib.util
-import inspect
 import os
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from pruncam import networks, pruning
-from pruncam._core.validation import check_choice
-from pruncam.comparison import checkpoints
+from pruncam import pruning
+from pruncam._nn.probe import eval_mode, first_logits
+from pruncam.comparison import checkpoints, preprocessing
 from pruncam.comparison.checkpoints import Checkpoint
+from pruncam.comparison.constructor_arguments import size_arguments
+from pruncam.comparison.constructors import Constructor, find_constructor
+from pruncam.comparison.folded_weights import make_plain
+from pruncam.comparison.preprocessing import Preprocessing
+from pruncam.comparison.weight_names import NamedWeights, find_weights
 
-_PRUNCAM_NETWORKS = ("mnist_net", "cifar_net", "stl_net", "vgg11")
-_FUNCTION_SPECS = "package.module:function or FILE.py:function"
-_NETWORK_SPECS = f"torchvision:resnet18, pruncam:vgg11, {_FUNCTION_SPECS}"
+_AUXILIARY_HEADS = ("aux1.", "aux2.", "AuxLogits.")  # of torchvision's GoogLeNet and Inception
+
+
+@dataclass(frozen=True)
+class LoadedNetwork:
+    """A network with the weights of a checkpoint, in eval mode.
+
+    `weights` say where in the checkpoint its weights are; `channels` and `classes` are those of a
+    forward pass; `preprocessing` is that of its library, None if unknown.
+    """
+
+    network: nn.Module
+    weights: NamedWeights
+    channels: int
+    classes: int
+    preprocessing: Preprocessing | None
 
 
 def load_network(
@@ -28,9 +43,9 @@ def load_network(
 
     Parameters
     ----------
-    spec : name of the network, see `build`
-    checkpoint : file written by `torch.save`, see `checkpoints.read`; None: newly initialized
-        weights, and the default number of classes
+    spec : name of the network, see `constructors.find_constructor`
+    checkpoint : file of torch.save or safetensors, see `build`; None: newly initialized weights,
+        and the default number of classes
     image_size : side of the images in pixels, for networks whose layers depend on it
 
     Raises
@@ -43,117 +58,102 @@ def load_network(
     >>> sum(weight.numel() for weight in load_network("pruncam:mnist_net").parameters())
     2346
     """
+    constructor = find_constructor(spec)
     if checkpoint is None:
-        network = _create(spec, {"image_size": image_size})
-    else:
-        network = build(spec, checkpoints.read(checkpoint), image_size)
-    return network.eval()
+        return constructor.create({"image_size": image_size}).eval()
+    return build(constructor, checkpoints.read(checkpoint), (image_size, image_size)).network
 
 
-def build(spec: str, checkpoint: Checkpoint, image_size: int) -> nn.Module:
+def build(
+    constructor: Constructor,
+    checkpoint: Checkpoint,
+    image_shape: tuple[int, int],
+    location: str | None = None,
+) -> LoadedNetwork:
     """Return the network of a checkpoint, with its weights.
 
-    `spec` is "torchvision:resnet18" (or another torchvision classifier), "pruncam:vgg11", or a
-    function that returns the network, "package.module:function" or "FILE.py:function"; its code is
-    run. The number of classes is that of the checkpoint's last layer. A function is called with
-    those of `classes`, `num_classes`, `in_channels`, `image_size` and `batch_norm` that are its
-    parameters. A checkpoint with fewer filters, as left by `pruning.remove_filters`, matches too.
+    The weights may be wrapped, averaged, masked or normalised, see `weight_names` and
+    `folded_weights`. They may have fewer filters, as `pruning.remove_filters` leaves them. A
+    constructor is called with those of `num_classes` (or `classes`), `in_channels` (or `in_chans`),
+    `image_size` and `batch_norm` that are its parameters; the first two are those of the
+    checkpoint.
 
-    Raises ValueError or OSError if there is no such network or the weights do not match it.
+    Parameters
+    ----------
+    constructor : see `constructors.find_constructor`
+    checkpoint : see `checkpoints.read`
+    image_shape : height and width of the images
+    location : which of several weights to use, see `weight_names.find_weights`
+
+    Raises ValueError if the weights do not match the network, or the network cannot process such
+    images.
     """
-    facts = {
-        "classes": checkpoint.classes,
-        "num_classes": checkpoint.classes,
-        "in_channels": checkpoint.channels,
-        "image_size": image_size,
-        "batch_norm": any(name.endswith("running_mean") for name in checkpoint.state),
-    }
-    network = _create(spec, facts)
+    facts = _facts(checkpoint, image_shape)
     try:
-        return pruning.load_state(network, checkpoint.state)
+        facts |= size_arguments(constructor, checkpoint, facts)
+        network = constructor.create(facts).eval()
+        weights = find_weights(checkpoint, network.state_dict().keys(), location)
+        example = _example_input(network, image_shape)
+        state = _with_counters(weights.state, network)
+        pruning.load_state(network, state, example_input=example)
     except ValueError as error:
-        raise ValueError(f"{checkpoint.name} does not fit {spec}: {error}") from error
+        raise ValueError(f"{checkpoint.name} does not fit {constructor.spec}: {error}") from error
+    return LoadedNetwork(
+        network=make_plain(network),
+        weights=weights,
+        channels=example.shape[1],
+        classes=_logits(network, example).shape[1],
+        preprocessing=_preprocessing(constructor, network, checkpoint),
+    )
 
 
-def load_function(spec: str, kind: str) -> Callable[..., Any]:
-    """Import the function named "package.module:function" or "FILE.py:function".
+def _facts(checkpoint: Checkpoint, image_shape: tuple[int, int]) -> dict[str, Any]:
+    """Return the arguments of a constructor that are known before there is a network."""
+    names = [name for tensors in checkpoint.groups.values() for name in tensors]
+    heads = [head for head in _AUXILIARY_HEADS if any(head in name for name in names)]
+    return {
+        "image_size": image_shape[1],
+        "batch_norm": any(name.endswith("running_mean") for name in names),
+        "aux_logits": bool(heads),
+    }
 
-    `kind` says in error messages what the function is for, such as "custom score". Importing runs
-    the module's code. Raises ValueError or OSError if there is no such function.
+
+def _example_input(network: nn.Module, image_shape: tuple[int, int]) -> Tensor:
+    """Return an image (1, C, H, W) that the network can process, colour if it can, else grey.
+
+    Raises ValueError if it can process neither.
     """
-    return _import_function(*_split(spec, kind, _FUNCTION_SPECS))
+    errors = []
+    for channels in (3, 1):
+        generator = torch.Generator().manual_seed(0)
+        image = torch.rand(1, channels, *image_shape, generator=generator)
+        try:
+            _logits(network, image)
+        except ValueError as error:
+            errors.append(error)
+        else:
+            return image
+    raise errors[0]
 
 
-def _create(spec: str, facts: Mapping[str, Any]) -> nn.Module:
-    """Call the constructor that `spec` names with those of `facts` that it takes."""
-    constructor = _constructor(spec)
-    try:
-        parameters = inspect.signature(constructor).parameters
-        arguments = {name: value for name, value in facts.items() if name in parameters}
-        network = constructor(**arguments)
-    except Exception as error:  # code of the user may raise any exception
-        raise ValueError(f"{spec} cannot build a network ({_one_line(error)})") from error
-    if not isinstance(network, nn.Module):
-        kind = type(network).__name__
-        raise ValueError(f"{spec} must return a torch.nn.Module, got {kind}")
-    return network
+def _logits(network: nn.Module, image: Tensor) -> Tensor:
+    with eval_mode(network):
+        return first_logits(network, image)
 
 
-def _constructor(spec: str) -> Callable[..., Any]:
-    family, name = _split(spec, "model", _NETWORK_SPECS)
-    if family == "torchvision":
-        return _torchvision_constructor(name)
-    if family == "pruncam":
-        check_choice("pruncam network", name, _PRUNCAM_NETWORKS)
-        return getattr(networks, name)
-    return _import_function(family, name)
+def _with_counters(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """Return the state with BatchNorm's counters of batches, which old checkpoints lack."""
+    counters = {
+        name: value
+        for name, value in network.state_dict().items()
+        if name.endswith("num_batches_tracked")
+    }
+    return counters | dict(state)
 
 
-def _torchvision_constructor(name: str) -> Callable[..., nn.Module]:
-    from torchvision import models  # the import takes seconds
-
-    check_choice("torchvision classifier", name, models.list_models(module=models))
-
-    def construct(num_classes: int = 1000) -> nn.Module:
-        return models.get_model(name, weights=None, num_classes=num_classes)
-
-    return construct
-
-
-def _split(spec: str, kind: str, expected: str) -> tuple[str, str]:
-    """Return the parts of `spec` before and after its last colon."""
-    before, _, name = str(spec).rpartition(":")
-    if not (before and name):
-        raise ValueError(f"{kind} must be {expected}, got {spec!r}")
-    return before, name
-
-
-def _import_function(module_name: str, name: str) -> Callable[..., Any]:
-    function = getattr(_import_module(module_name), name, None)
-    if not callable(function):
-        raise ValueError(f"{module_name} has no function {name!r}")
-    return function
-
-
-def _import_module(name: str) -> ModuleType:
-    """Import a module by its dotted name or by its file."""
-    file = Path(name).expanduser()
-    if file.suffix == ".py" and not file.is_file():
-        raise FileNotFoundError(f"there is no file {file}")
-    try:
-        return _run_file(file) if file.suffix == ".py" else importlib.import_module(name)
-    except Exception as error:  # code of the user may raise any exception
-        raise ValueError(f"{name} cannot be imported ({_one_line(error)})") from error
-
-
-def _run_file(file: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec is not None and spec.loader is not None  # a .py file has a loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    return text[:200]
+def _preprocessing(
+    constructor: Constructor, network: nn.Module, checkpoint: Checkpoint
+) -> Preprocessing | None:
+    if constructor.library == "torchvision":
+        return preprocessing.of_torchvision(constructor.name, checkpoint)
+    return preprocessing.of_network(network)

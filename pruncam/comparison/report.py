@@ -4,14 +4,20 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from pruncam._core.store import write_folder_atomically
 from pruncam.comparison import html
+from pruncam.comparison.model_card import model_card
 from pruncam.report import rendering
 from pruncam.report.result import Result
 
 PAGE = "report.html"
 MANIFEST = "manifest.json"
+MODEL_CARD = "model_card.md"
+_JSON_TABLES = ("layers", "models", "summary", "cost")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +37,20 @@ class Report(Result):
 
         display(Markdown("\n".join(f"- {paragraph}" for paragraph in self.summary)))
 
+    def model_card(self) -> str:
+        """Return a section for the model card of the pruned network, in Markdown."""
+        return model_card(self.summary, self.tables, self.manifest)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the summary and the main tables, as lists of rows, as JSON can hold them.
+
+        A number that is not defined is None.
+        """
+        tables = {name: _records(self.tables[name]) for name in _JSON_TABLES}
+        return {"sentences": self.summary, **tables}
+
     def save(self, folder: str | os.PathLike | None = None) -> Path:
-        """Write page, tables, figures and manifest to a folder, and return the path of the page.
+        """Write page, model card, tables, figures and manifest; return the path of the page.
 
         The folder is written completely or not at all; an earlier report in it is replaced. By
         default it is `report` in the working folder. Raises FileExistsError if the folder holds
@@ -52,8 +70,14 @@ class Report(Result):
         captions = {name: drawing.caption for name, drawing in self.drawings.items()}
         page = html.render_page(self.summary, self.tables, images, captions, self.manifest)
         (folder / PAGE).write_text(page, encoding="utf-8")
+        (folder / MODEL_CARD).write_text(self.model_card(), encoding="utf-8")
         manifest = json.dumps(self.manifest, indent=2)
         (folder / MANIFEST).write_text(f"{manifest}\n", encoding="utf-8")
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table; `to_json` turns NaN and numbers of NumPy into those of JSON."""
+    return json.loads(table.to_json(orient="records", double_precision=15))
 
 
 def check_destination(folder: Path) -> None:

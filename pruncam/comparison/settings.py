@@ -10,10 +10,8 @@ from torch import Tensor, nn
 from pruncam import cams
 from pruncam._core.validation import check_number, is_number, short_repr
 from pruncam.cams.validation import check_methods
+from pruncam.comparison.preprocessing import Preprocessing
 from pruncam.training import Recipe
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def option(default: Any, **metadata: str) -> Any:
@@ -30,10 +28,11 @@ class Settings:
     """Settings of a comparison of two networks.
 
     `mean` and `std` normalise pixels in [0, 1], by one number or one per channel; None: those of
-    ImageNet, for colour images. `epochs`, `learning_rate` and `batch_size` describe how the pruned
-    network was fine-tuned (SGD, momentum 0.9). The noise floor fine-tunes the unpruned baseline in
-    the same way, once per seed in `seeds`; each seed also gives a network with random weights.
-    `moved` is the number of images listed per CAM in the table of that name.
+    the network's library, if it is torchvision's or timm's. `epochs`, `learning_rate` and
+    `batch_size` describe how the pruned network was fine-tuned (SGD, momentum 0.9). The noise floor
+    fine-tunes the unpruned baseline in the same way, once per seed in `seeds`; each seed also gives
+    a network with random weights. `moved` is the number of images listed per CAM in the table of
+    that name.
 
     Raises ValueError or TypeError for invalid values.
     """
@@ -45,10 +44,13 @@ class Settings:
         help="name of the target layer (default: the last one with maps of at least 4x4 cells)",
     )
     mean: tuple[float, ...] | None = option(
-        None, metavar="X", help="mean of the pixels in [0, 1] (default: ImageNet's)"
+        None,
+        metavar="X",
+        help="mean of the pixels in [0, 1], as in training (default: that of the network's "
+        "library; required for other networks)",
     )
     std: tuple[float, ...] | None = option(
-        None, metavar="X", help="standard deviation of the pixels (default: ImageNet's)"
+        None, metavar="X", help="standard deviation of the pixels, likewise"
     )
     epochs: int = option(1, metavar="N", help="epochs of the fine-tuning, used with --train")
     learning_rate: float = option(
@@ -94,18 +96,21 @@ class Settings:
         """Return the recipe of the fine-tuning."""
         return Recipe(((self.epochs, self.learning_rate),), self.batch_size)
 
-    def normalisation(self, channels: int) -> "Normalisation":
+    def normalisation(self, channels: int, known: Preprocessing | None = None) -> "Normalisation":
         """Return the module that turns pixels in [0, 1] into network input.
 
-        Raises ValueError if mean and std do not fit the number of channels.
+        `known` is the preprocessing of the network's library, which `mean` and `std` override.
+        Raises ValueError if neither gives mean and std, or they do not fit the number of channels.
         """
-        if self.mean is None and channels != 3:
+        if self.mean is not None and self.std is not None:
+            mean, std = self.mean, self.std
+        elif known is not None and len(known.mean) == channels:
+            mean, std = known.mean, known.std
+        else:
             raise ValueError(
-                f"ImageNet's mean and std have 3 channels, the images have {channels}: "
-                "pass mean and std"
+                f"it is not known how the {channels} channels of the images are normalised for "
+                "this network: pass mean and std as in its training (0 and 1 for pixels in [0, 1])"
             )
-        mean = IMAGENET_MEAN if self.mean is None else self.mean
-        std = IMAGENET_STD if self.std is None else self.std
         for name, values in (("mean", mean), ("std", std)):
             if len(values) not in (1, channels):
                 raise ValueError(

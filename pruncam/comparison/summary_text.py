@@ -22,13 +22,11 @@ def paragraphs(tables: Mapping[str, pd.DataFrame], no_chance: str = "") -> list[
     """
     summary = tables["summary"]
     sp2ps = summary[summary["score"] == "sp2ps"]
-    first = " ".join([*_empty_maps(sp2ps), _layers(tables["layers"])])
-    texts = [first, _accuracy(tables["models"]), _cost(tables["cost"])]
+    sentences = [*_empty_maps(sp2ps), _sanity(sp2ps, no_chance), _layers(tables["layers"])]
+    texts = [" ".join(sentences), _accuracy(tables["models"]), _cost(tables["cost"])]
     texts += [_similarity(row) for row in sp2ps.to_dict("records")]
     if summary["floor_low"].isna().all():
         texts.append(_NO_FLOOR)
-    if no_chance:
-        texts.append(f"There is no chance level: {no_chance}.")
     return texts
 
 
@@ -43,6 +41,23 @@ def _empty_maps(sp2ps: pd.DataFrame) -> list[str]:
     if not shares:
         return []
     return [f"Many heatmaps are empty and explain nothing: {', '.join(shares)}."]
+
+
+def _sanity(sp2ps: pd.DataFrame, no_chance: str) -> str:
+    """Return a sentence on the scores of networks with random weights, the chance level."""
+    if no_chance:
+        return f"There is no sanity check against random weights: {no_chance}."
+    below, others = [], []
+    for row in sp2ps.to_dict("records"):
+        text = f"{row['chance']:.2f} ({title(row['method'])}){_empty_share(row['chance_empty'])}"
+        (below if row["chance"] < row["low"] else others).append(text)
+    texts = []
+    if below:
+        texts.append(f"{', '.join(below)}, below that of the pruned network")
+    if others:
+        texts.append(f"{', '.join(others)}, not below that of the pruned network")
+    score = metrics.SCORES["sp2ps"]
+    return f"Sanity check: networks with random weights reach a {score} of {'; '.join(texts)}."
 
 
 def _layers(layers: pd.DataFrame) -> str:

@@ -203,7 +203,7 @@ def by_correctness(groups: pd.DataFrame) -> pd.DataFrame:
 def costs(pair: Pair) -> pd.DataFrame:
     """Return parameters, FLOPs per image, sparsity and file size (bytes) of both networks."""
     checkpoints = (pair.origin or {}).get("checkpoints", [{}, {}])
-    input_shape = tuple(pair.images.images.shape[1:])
+    input_shape = pair.images.shape
     records = []
     for model, network, checkpoint in zip(
         ("baseline", "pruned"), (pair.baseline, pair.pruned), checkpoints, strict=True

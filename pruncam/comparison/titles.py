@@ -15,6 +15,16 @@ def title(name: str) -> str:
     return metrics.SCORES.get(name, name)
 
 
+def label(text: str) -> str:
+    """Return a name of the user as text that matplotlib draws as it is.
+
+    It takes text between dollar signs for formulas, and leaves names that begin with an underscore
+    out of legends.
+    """
+    escaped = " ".join(text.splitlines()).replace("$", r"\$")
+    return f" {escaped}" if escaped.startswith("_") else escaped
+
+
 def colour(method: str, methods: Sequence[str]) -> str:
     """Return the colour of a CAM method among all `methods` of a figure."""
     if method in cams.METHODS:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from pruncam._core.validation import short_repr
-from pruncam.datasets import image_folder
+from pruncam.datasets import decoding, image_folder
 from pruncam.datasets.images import DataError, ImageSet
+from pruncam.datasets.streamed_images import StreamedImages
 
 Images = Tensor | ImageSet | str | os.PathLike | Iterable
 
@@ -118,11 +119,13 @@ def _count_images(path: str | os.PathLike) -> int:
 def _folder_batches(path: str | os.PathLike) -> Iterator[tuple[Tensor, Tensor]]:
     try:
         yield from image_folder.iterate(path)
-    except image_folder.SizeMismatch as error:
+    except decoding.SizeMismatch as error:
         raise ValueError(str(error)) from None
 
 
 def _loader_length(loader: Iterable) -> int | None:
+    if isinstance(loader, StreamedImages):
+        return len(loader)
     dataset = getattr(loader, "dataset", None)
     return len(dataset) if isinstance(dataset, Sized) else None
 

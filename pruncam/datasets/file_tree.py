@@ -1,6 +1,7 @@
 """Reading the files of a folder, a zip or a tar; archives are never unpacked to disk."""
 
 import os
+import stat
 import tarfile
 import zipfile
 import zlib
@@ -11,11 +12,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 from typing import IO, cast
 
+from pruncam._core.text import printable
 from pruncam.datasets.images import DataError
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 _MAX_BYTES = 2**28  # of an archive member; a larger one is taken for a decompression bomb
+# Folders of operating systems and network drives, some with small copies of the images.
+_SYSTEM_FOLDERS = frozenset(
+    {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
+)
 _DAMAGED_ARCHIVE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, OSError, EOFError)
 
 Parts = tuple[str, ...]  # a path below the root of a tree
@@ -25,13 +31,13 @@ Parts = tuple[str, ...]  # a path below the root of a tree
 class File(ABC):
     """A file of a tree."""
 
-    path: Parts
+    path: Parts  # as UTF-8 text
     location: str  # the path together with the folder or archive, for messages
     position: int  # files are read fastest in the order of their positions
 
     @abstractmethod
     def read(self) -> bytes:
-        """Return the content of the file."""
+        """Return the content of the file. Raises OSError unless it is a regular file."""
 
     @abstractmethod
     def fingerprint(self) -> str:
@@ -77,20 +83,38 @@ class FileTree:
 def open_tree(path: str | os.PathLike) -> Iterator[FileTree]:
     """Open a folder, zip or tar; its files can be read until the context ends.
 
-    Hidden files and folders are left out, and so is `__MACOSX`.
+    Hidden files and folders are left out, and so are those of operating systems (`__MACOSX`,
+    `@eaDir`). Links are followed.
 
-    Raises DataError if there is no such folder or archive, or if an archive is damaged or holds a
-    link or another special file, a member outside its root, or a member of more than 256 MiB.
+    Raises DataError if there is no such folder or archive, if a folder cannot be read or contains a
+    link to itself, or if an archive is damaged or holds a link or another special file, a member
+    outside its root, or a member of more than 256 MiB.
     """
-    source = Path(path).expanduser()
     with ExitStack() as stack:
-        if source.is_dir():
-            tree = _folder_tree(source)
-        elif source.is_file():
-            tree = _archive_tree(source, stack)
-        else:
-            raise DataError(f"{source} does not exist: give a folder, zip or tar of images")
-        yield tree
+        yield _open(path, stack)
+
+
+def keep_open(path: str | os.PathLike) -> FileTree:
+    """Open a folder, zip or tar as `open_tree` does; its files can be read as long as they exist.
+
+    An archive is closed when no file of it is in use any more.
+    """
+    stack = ExitStack()
+    try:
+        return _open(path, stack)
+    except BaseException:
+        stack.close()
+        raise
+
+
+def _open(path: str | os.PathLike, stack: ExitStack) -> FileTree:
+    source = Path(path).expanduser()
+    if source.is_dir():
+        return _folder_tree(source)
+    if source.is_file():
+        return _archive_tree(source, stack)
+    fault = "is no regular file" if source.exists() else "does not exist"
+    raise DataError(f"{source} {fault}: give a folder, zip or tar of images")
 
 
 def _tree(source: Path, files: Iterable[File], folders: Iterable[Parts]) -> FileTree:
@@ -101,25 +125,56 @@ def _tree(source: Path, files: Iterable[File], folders: Iterable[Parts]) -> File
 
 def _is_visible(path: Parts) -> bool:
     """Return whether a path is neither empty nor hidden."""
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path)
+    hidden = any(part.startswith(".") or part in _SYSTEM_FOLDERS for part in path)
     return bool(path) and not hidden
 
 
 def _folder_tree(source: Path) -> FileTree:
     files: list[File] = []
     folders = []
-    for parent, subfolders, names in os.walk(source, followlinks=True):
-        subfolders.sort()  # the order in which os.walk goes on
-        folder = Path(parent).relative_to(source).parts
+    for folder, names in _walk(source, (), frozenset()):
         folders.append(folder)
-        for name in sorted(names):
-            files.append(_DiskFile((*folder, name), str(Path(parent, name)), len(files)))
-    return _tree(source, files, folders)
+        for name in names:
+            path = tuple(printable(part) for part in (*folder, name))
+            location = os.path.join(source, *folder, name)
+            files.append(_DiskFile(path, location, len(files)))
+    return _tree(source, files, [tuple(map(printable, folder)) for folder in folders])
+
+
+def _walk(source: Path, folder: Parts, above: frozenset) -> Iterator[tuple[Parts, list[str]]]:
+    """Iterate over a folder and those below it: path and sorted names of files.
+
+    `above` are the identities of the folders that contain it.
+    """
+    location = os.path.join(source, *folder)
+    try:
+        entries = sorted(os.scandir(location), key=lambda entry: entry.name)
+        identity = _identity(location)
+    except OSError as error:
+        raise DataError(f"{location} cannot be read ({error.strerror})") from error
+    if identity in above:
+        raise DataError(f"{location} is a link to a folder that contains it: remove the link")
+    subfolders = [entry.name for entry in entries if entry.is_dir()]
+    yield folder, [entry.name for entry in entries if not entry.is_dir()]
+    for name in subfolders:
+        if _is_visible((name,)):
+            yield from _walk(source, (*folder, name), above | {identity})
+
+
+def _identity(location: str) -> tuple[int, int]:
+    """Return what distinguishes a folder from all others, by whatever path it is reached."""
+    state = os.stat(location)
+    return state.st_dev, state.st_ino
 
 
 @dataclass(frozen=True)
 class _DiskFile(File):
     def read(self) -> bytes:
+        state = os.stat(self.location)
+        if not stat.S_ISREG(state.st_mode):
+            raise OSError("it is no regular file")  # a pipe would wait, a device may be endless
+        if state.st_size > _MAX_BYTES:
+            raise OSError(f"{state.st_size / 2**20:,.0f} MiB, too large for an image")
         return Path(self.location).read_bytes()
 
     def fingerprint(self) -> str:
@@ -212,4 +267,4 @@ def _member_path(source: Path, name: str, size: int) -> Parts:
             f"{source} holds {name!r} of {size / 2**20:,.0f} MiB, too large for an image: "
             "pack the images alone"
         )
-    return path.parts
+    return tuple(map(printable, path.parts))

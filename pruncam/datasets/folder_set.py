@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from pruncam._core.store import Step, Store
+from pruncam.datasets.decoding import Decoder, decode
 from pruncam.datasets.file_tree import File, FileTree, open_tree
-from pruncam.datasets.image_folder import decode, group_by_folder, in_turn
+from pruncam.datasets.image_folder import group_by_folder, in_turn
 from pruncam.datasets.images import DataError, ImageSet
 
-_DECODING_VERSION = 1
+_DECODING_VERSION = 2
+_CHANNELS = {"L": 1, "RGB": 3}
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,8 @@ class FolderSet:
         identity = hashlib.sha256(fingerprints.encode()).hexdigest()
         inputs = {"files": identity, "mode": self.mode}
         step = Step("decoded-images", _DECODING_VERSION, inputs)
-        result = Store().get(step, lambda: decode(files, self.mode, hint="get the set again"))
+        decoder = Decoder(channels=_CHANNELS[self.mode])
+        result = Store().get(step, lambda: decode(files, decoder, hint="get the set again"))
         return result.value
 
     def _credits(self, tree: FileTree, files: list[File]) -> tuple[str, ...] | None:

@@ -1,46 +1,31 @@
 """Labelled images of a folder, a zip or a tar with one sub-folder for each class."""
 
-import io
 import os
-import tarfile
-import zipfile
-import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
+from pruncam._core.text import printable
 from pruncam._core.validation import check_number
-from pruncam.datasets.file_tree import File, FileTree, open_tree
+from pruncam.datasets.class_map import ClassMap
+from pruncam.datasets.decoding import Decoder, decode
+from pruncam.datasets.examination import examine, find_shape
+from pruncam.datasets.file_tree import IMAGE_SUFFIXES, File, FileTree, keep_open, open_tree
 from pruncam.datasets.images import DataError, ImageSet
+from pruncam.datasets.streamed_images import StreamedImages
 
-_MODES = {1: "L", 3: "RGB"}  # Pillow's names, by number of channels
-_UNREADABLE = (  # what Pillow and the archives raise for damaged, encrypted and oversized files
-    Image.DecompressionBombError,
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    EOFError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    ValueError,
-)
-
-
-class SizeMismatch(DataError):
-    """An error: images of several sizes."""
+_SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledImages:
-    """An image set, and the file that each image was read from."""
+    """A set of images, in memory or streamed, and the file that each image was read from."""
 
-    images: ImageSet
+    images: ImageSet | StreamedImages
     files: tuple[str, ...]
 
     def __post_init__(self) -> None:
@@ -51,58 +36,93 @@ class LabelledImages:
             )
 
 
+@dataclass(frozen=True)
+class Selection:
+    """Which images of a folder are read, how they are labelled, and how errors name the remedy.
+
+    Parameters
+    ----------
+    class_map : ClassMap, optional
+        The network's classes, of which the folders are some. By default classes are numbered in
+        the order of their folders' names, as in torchvision's ImageFolder.
+    limit : int, optional
+        Maximum number of images. They are taken from each class in turn, so that the first n are
+        balanced.
+    split : "test" or "train"
+    hint : what to do about images of several sizes
+    """
+
+    class_map: ClassMap | None = None
+    limit: int | None = None
+    split: str = "test"
+    hint: str = "pass the size to resize them to"
+
+    def __post_init__(self) -> None:
+        if self.limit is not None:
+            check_number("limit", self.limit, whole=True, at_least=1)
+
+
 def read(
     path: str | os.PathLike,
+    decoder: Decoder | None = None,
+    selection: Selection | None = None,
     *,
-    channels: int = 3,
-    size: int | None = None,
-    limit: int | None = None,
-    split: str = "test",
+    memory: int | None = None,
+    progress: bool = False,
 ) -> LabelledImages:
-    """Read a folder, zip or tar of images into memory.
-
-    Classes are numbered in the order of their names, as in torchvision's ImageFolder. Images are
-    taken from each class in turn, so that the first n are balanced.
+    """Read a folder, zip or tar of images.
 
     Parameters
     ----------
     path : folder, zip or tar
-        With one sub-folder for each class; if a single folder holds all of them, it is skipped.
-    channels : 3, or 1 for grey
-    size : int or None
-        The shorter side is resized to `size` pixels and the centre cropped to size x size. None:
-        images stay as they are and must have one size.
-    limit : int or None
-        Maximum number of images.
-    split : "test" or "train"
+        With one sub-folder for each class, which may have sub-folders itself; if a single folder
+        holds all classes, it is skipped. Hidden files and folders are left out.
+    decoder : the form that images are brought into
+        By default RGB at their own size, which must then be one.
+    selection : see `Selection`
+    memory : int, optional
+        Bytes that the pixels may take. A larger set is a `StreamedImages`: it is decoded once, so
+        that every damaged file is named at once, and again when its images are used. By default
+        all sets are held in memory.
+    progress : whether to show a progress bar
 
     Raises
     ------
     DataError
-        If the path is missing or holds no classes of images, a class has no image, an image is in
-        no class, damaged or of another size, or an archive is damaged or unsafe (see `open_tree`).
+        If the path is missing or holds no classes of images, a class has no image or is not in the
+        class map, an image is in no class, damaged or of another size, an archive is damaged or
+        unsafe (see `open_tree`), or the images do not fit into the memory there is.
     """
-    for name, value in (("size", size), ("limit", limit)):
-        if value is not None:
-            check_number(name, value, whole=True, at_least=1)
-    if channels not in _MODES:
-        raise DataError(
-            f"images have 1 or 3 channels, the network's first layer expects {channels}"
-        )
-    with open_tree(path) as tree:
-        _reject_loose_images(tree)
-        classes = images_by_class(tree)
-        files = in_turn(classes.values())[:limit]
-        pixels = decode(files, _MODES[channels], size, hint="pass the size to resize them to")
-    images = ImageSet(
-        name=tree.source.name,
-        split=split,
-        images=pixels,
-        labels=_labels(files, list(classes)),
-        classes=tuple(classes),
-        provenance=f"images of {tree.source.name}",
+    decoder = decoder or Decoder()
+    selection = selection or Selection()
+    tree = keep_open(path)
+    classes = images_by_class(tree)
+    files = in_turn(classes.values())[: selection.limit]
+    labels = _labels(files, list(classes), selection.class_map)
+    examined = examine(
+        files, labels, decoder, hint=selection.hint, memory=memory, progress=progress
     )
-    return LabelledImages(images, tuple(file.name for file in files))
+    name = printable(tree.source.name)
+    streamed = StreamedImages(
+        name=name,
+        split=selection.split,
+        classes=_class_names(classes, selection.class_map),
+        provenance=_provenance(name, examined.remarks),
+        labels=labels,
+        sources=tuple(files),
+        decoder=decoder,
+        shape=examined.shape,
+        checksum=examined.checksum,
+    )
+    images = streamed if examined.images is None else streamed.in_memory(examined.images)
+    return LabelledImages(images, streamed.files)
+
+
+def first_shape(path: str | os.PathLike, decoder: Decoder) -> tuple[int, int, int]:
+    """Return the channels, height and width of the first image. Raises DataError as `read` does."""
+    with open_tree(path) as tree:
+        files = in_turn(images_by_class(tree).values())
+        return find_shape(files, decoder)
 
 
 def count_images(path: str | os.PathLike) -> int:
@@ -114,37 +134,44 @@ def count_images(path: str | os.PathLike) -> int:
 def iterate(path: str | os.PathLike, batch_size: int = 64) -> Iterator[tuple[Tensor, Tensor]]:
     """Iterate over RGB images class by class, with one batch in memory at a time.
 
-    Yields (images (n, 3, H, W) uint8, labels (n,) int64). Images outside the class folders are
-    ignored. Raises DataError as `read` does, and SizeMismatch if the sizes within a batch differ.
+    Yields (images (n, 3, H, W) uint8, labels (n,) int64). Raises DataError as `read` does, and
+    SizeMismatch if the sizes within a batch differ.
     """
     hint = "pass DataLoader(ImageFolder(folder, transform)) with a transform that resizes them"
     with open_tree(path) as tree:
         classes = images_by_class(tree)
-        names = list(classes)
         files = list(chain.from_iterable(classes.values()))
         for start in range(0, len(files), batch_size):
             batch = files[start : start + batch_size]
-            yield decode(batch, "RGB", hint=hint), _labels(batch, names)
+            yield decode(batch, Decoder(), hint=hint), _labels(batch, list(classes), None)
 
 
 def images_by_class(tree: FileTree) -> dict[str, list[File]]:
     """Return the images of each class, classes and images in the order of their names.
 
     Each folder is a class, with all images below it; if a single folder holds all classes, it is
-    skipped. Raises DataError if there are no classes, or if a class has no image, because the
-    numbers of the other classes would be wrong.
+    skipped. Raises DataError if there are no classes, if an image is in none, or if a class has no
+    image, because the numbers of the other classes would be wrong.
     """
     tree = _below_single_folder(tree)
+    _reject_loose_images(tree)
     classes = group_by_folder(tree.images)
+    formats = ", ".join(IMAGE_SUFFIXES)
     if not classes:
         raise DataError(
-            f"{tree.source} holds no images: it must have one sub-folder for each class, "
-            "as in cat/0001.jpg"
+            f"{tree.source} holds no images ({formats}): it must have one sub-folder for each "
+            "class, as in cat/0001.jpg"
         )
     empty = sorted({path[0] for path in tree.folders} - classes.keys())
     if empty:
         raise DataError(
-            f"{tree.source}: the class {empty[0]!r} has no image: add some, or remove its folder"
+            f"{tree.source}: the class {empty[0]!r} has no image ({formats}): "
+            "add some, or remove its folder"
+        )
+    if len(classes) > 1 and {name.lower() for name in classes} <= _SPLITS:
+        raise DataError(
+            f"{tree.source} holds splits ({', '.join(classes)}) instead of classes: "
+            f"pass one of them, such as {tree.source / min(classes)}"
         )
     return classes
 
@@ -167,63 +194,23 @@ def in_turn(groups: Iterable[Sequence[File]]) -> list[File]:
     return [file for file in chain.from_iterable(rounds) if file is not None]
 
 
-def _labels(files: Sequence[File], classes: list[str]) -> Tensor:
-    return torch.tensor([classes.index(file.path[0]) for file in files])
+def _labels(files: Sequence[File], folders: Sequence[str], class_map: ClassMap | None) -> Tensor:
+    """Return the number of each file's class, by its folder."""
+    numbers = {
+        folder: position if class_map is None else class_map.number(folder)
+        for position, folder in enumerate(folders)
+    }
+    return torch.tensor([numbers[file.path[0]] for file in files])
 
 
-def decode(files: Sequence[File], mode: str, size: int | None = None, *, hint: str) -> Tensor:
-    """Decode image files, at least one, to a uint8 tensor (N, C, H, W) in the order of `files`.
-
-    `mode` is Pillow's ("RGB", "L"). With a `size`, images are resized and cropped to size x size.
-    Raises DataError if a file cannot be decoded, and SizeMismatch, with the hint, if sizes differ.
-    """
-    images: Tensor | None = None
-    reading_order = sorted(range(len(files)), key=lambda index: files[index].position)
-    for index in reading_order:
-        pixels = _decode_file(files[index], mode, size)
-        if images is None:
-            images = torch.empty((len(files), *pixels.shape), dtype=torch.uint8)
-        if pixels.shape != images.shape[1:]:
-            sizes = f"{_size_text(images)} and {_size_text(pixels)}"
-            raise SizeMismatch(
-                f"images must have one size, got {sizes} ({files[index].location}): {hint}"
-            )
-        images[index] = pixels
-    if images is None:
-        raise ValueError("there are no files to decode")
-    return images
+def _class_names(folders: Iterable[str], class_map: ClassMap | None) -> tuple[str, ...]:
+    return tuple(folders) if class_map is None else class_map.class_names(class_map.count)
 
 
-def _decode_file(file: File, mode: str, size: int | None) -> Tensor:
-    """Return the pixels (C, H, W) of an image file."""
-    try:
-        with Image.open(io.BytesIO(file.read())) as image:
-            pixels = np.array(_resize_and_crop(image.convert(mode), size))
-    except _UNREADABLE as error:
-        reason = " ".join(str(error).split())
-        raise DataError(
-            f"{file.location} cannot be read as an image ({reason}): repair, replace or remove it"
-        ) from error
-    height, width = pixels.shape[:2]
-    return torch.from_numpy(pixels).view(height, width, -1).permute(2, 0, 1)
-
-
-def _resize_and_crop(image: Image.Image, size: int | None) -> Image.Image:
-    """Resize the shorter side to `size` and return the centre; without a size, the image."""
-    if size is None or image.size == (size, size):
-        return image
-    scale = size / min(image.size)
-    width = max(size, round(image.width * scale))
-    height = max(size, round(image.height * scale))
-    left = (width - size) // 2
-    top = (height - size) // 2
-    resized = image.resize((width, height), Image.Resampling.BILINEAR)
-    return resized.crop((left, top, left + size, top + size))
-
-
-def _size_text(pixels: Tensor) -> str:
-    height, width = pixels.shape[-2:]
-    return f"{height}x{width}"
+def _provenance(name: str, remarks: Counter[str]) -> str:
+    """Return the origin of images, and what was done to how many of them."""
+    changes = [f"{count:,} {remark}" for remark, count in sorted(remarks.items())]
+    return "; ".join([f"images of {name}", *changes])
 
 
 def _reject_loose_images(tree: FileTree) -> None:

@@ -1,7 +1,7 @@
 """An image set in memory: uint8 pixels, labels, and their origin."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -85,15 +85,23 @@ class ImageSet:
 
         It is the same on every device and machine.
         """
-        shape = repr(tuple(self.images.shape))
-        digest = hashlib.sha256(shape.encode())
-        digest.update(self.images.cpu().contiguous().numpy().data)
-        digest.update(
-            self.labels.cpu().numpy().astype("<i8").data
-        )  # little-endian on every machine
-        if self.objects is not None:
-            digest.update(self.objects.cpu().contiguous().numpy().data)
-        return digest.hexdigest()
+        digest = PixelDigest(self.images.shape)
+        digest.add(self.images)
+        return digest.finish(self.labels, self.objects)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return the channels, height and width of an image."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
+
+    def pixels(self, indices: Tensor) -> Tensor:
+        """Return the pixels of some images, (n, C, H, W) uint8."""
+        return self.images[indices]
+
+    def parts(self) -> Iterator["ImageSet"]:
+        """Iterate over the images in parts that fit into memory: the set itself."""
+        yield self
 
     def credit(self, index: int) -> str | None:
         """Return the acknowledgement to print with image `index`; None if it may not be published.
@@ -161,6 +169,28 @@ class ImageSet:
         if channels == 3:
             return self
         return replace(self, images=self.images.repeat(1, 3, 1, 1))
+
+
+class PixelDigest:
+    """The SHA-256 of images that are added part by part: shape, pixels, labels and objects.
+
+    It is the same on every device and machine. `shape` is (N, C, H, W) of all images.
+    """
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self._digest = hashlib.sha256(repr(tuple(shape)).encode())
+
+    def add(self, images: Tensor) -> None:
+        """Add the next pixels, (n, C, H, W) uint8."""
+        self._digest.update(images.cpu().contiguous().numpy().data)
+
+    def finish(self, labels: Tensor, objects: Tensor | None = None) -> str:
+        """Add the labels (N,) and the objects (N, H, W) of all images; return the digits."""
+        little_endian = labels.cpu().numpy().astype("<i8")  # on every machine
+        self._digest.update(little_endian.data)
+        if objects is not None:
+            self._digest.update(objects.cpu().contiguous().numpy().data)
+        return self._digest.hexdigest()
 
 
 def first_images_text(n: int, total: int, split: str) -> str:

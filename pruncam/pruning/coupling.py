@@ -1,6 +1,7 @@
 """Groups of filters that must be removed together, found by Torch-Pruning's dependency graph."""
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -8,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pruncam._nn.operations import BATCH_NORMS, WeightLayer
+from pruncam._nn.operations import BATCH_NORMS, CONVOLUTIONS, WeightLayer
 from pruncam._nn.probe import profile_forward
 from pruncam.pruning.masking import prunable
+from pruncam.pruning.reached_channels import ChannelIndex, Untraceable, reached_channels
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Member:
     `channels[i]` is one of its channels, and belongs to filter `filters[i]` of the group.
     """
 
+    name: str
     module: Any  # a layer with weights, or a BatchNorm
     channels: Tensor
     filters: Tensor
@@ -42,6 +45,11 @@ class Group:
         return next(iter(self.layers.values())).module
 
     @property
+    def first_name(self) -> str:
+        """Return the name of the layer applied first."""
+        return next(iter(self.layers))
+
+    @property
     def names(self) -> str:
         """Return the names of the layers in one string."""
         return ", ".join(self.layers)
@@ -54,38 +62,50 @@ class Coupling:
     """
 
     def __init__(self, model: nn.Module, example_input: Tensor) -> None:
-        self._names = {module: name for name, module in prunable(model).items()}
+        self._names = {module: name for name, module in model.named_modules()}
+        self._weighted = set(prunable(model).values())
         profile = profile_forward(model, example_input)
-        applied = [call.module for call in profile.calls if call.module in self._names]
+        applied = [call.module for call in profile.calls if call.module in self._weighted]
         self._applied = list(dict.fromkeys(applied))  # in the order of their first use
+        self._largest = _largest_dimension(model)
         flags = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
         try:
             model.requires_grad_(True)  # Torch-Pruning follows autograd's graph
-            self._graph = _torch_pruning().DependencyGraph()
-            # A tuple: from a bare batch of one, the image without batch dimension is tried first.
-            self._graph.build_dependency(model, (example_input,), verbose=False)
+            self._graph = _dependency_graph(model, example_input)
         finally:
             for name, parameter in model.named_parameters():
                 parameter.requires_grad_(flags[name])
 
-    def groups(self, layers: tuple[str, ...]) -> list[Group]:
-        """Return every group with a layer of these kinds, from the input on.
+    def groups(
+        self, layers: tuple[str, ...], ignored_layers: Collection[str] = ()
+    ) -> tuple[list[Group], dict[str, str]]:
+        """Return every group with a layer of these kinds, from the input on, and the untraceable.
 
-        The group of the layer applied last is left out. Raises ValueError on grouped convolutions
-        other than depthwise ones.
+        The group of the layer applied last is left out, and every group with one of
+        `ignored_layers`. The second value holds the reasons, by layer, why the channels of a layer
+        cannot be followed.
         """
         selected = set(prunable(self._graph.model, layers).values())
-        groups = []
+        groups: list[Group] = []
+        untraceable: dict[str, str] = {}
         visited: set[nn.Module] = set()
         for layer in self._applied:
             if layer in visited:
                 continue
-            group = self._group(layer)
+            try:
+                group = self._group(layer)
+            except Untraceable as error:
+                name = self._names[layer]
+                is_last = layer is self._applied[-1]
+                if layer in selected and not is_last and name not in ignored_layers:
+                    untraceable[name] = str(error)
+                continue
             members = {member.module for member in group.layers.values()}
             visited |= members
-            if members & selected and self._applied[-1] not in members:
+            is_kept = self._applied[-1] in members or group.layers.keys() & set(ignored_layers)
+            if members & selected and not is_kept:
                 groups.append(group)
-        return groups
+        return groups, untraceable
 
     def refreshed(self, group: Group) -> Group:
         """Return the group as it is after others were cut.
@@ -94,47 +114,54 @@ class Coupling:
         """
         return self._group(group.first)
 
-    def remove(self, group: Group, filters: list[int]) -> None:
-        """Remove these filters with their BatchNorm channels and the weights that read them."""
+    def remove(self, layer: str, filters: Sequence[int]) -> bool:
+        """Remove these filters of a layer, with all that belongs to its group and reads them.
+
+        Returns False if Torch-Pruning fails; the network is then cut in part.
+        """
         if not filters:
-            return
+            return True
         modules = list(self._graph.model.modules())
         flags = {
             (id(module), name): parameter.requires_grad
             for module in modules
             for name, parameter in _parameters(module)
         }
-        self._dependencies(group.first, filters).prune()
+        try:
+            root = self._graph.model.get_submodule(layer)
+            self._dependencies(root, list(filters)).prune()
+        except Exception:  # it may fail in any way on parameters that it does not know
+            return False
         for module in modules:  # cut parameters are new ones
             for name, parameter in _parameters(module):
                 parameter.requires_grad_(flags[id(module), name])
+        return True
 
     def _group(self, layer: WeightLayer) -> Group:
-        layers: dict[WeightLayer, Member] = {}
+        layers: dict[nn.Module, Member] = {}
         norms = []
-        for item in self._dependencies(layer, list(range(len(layer.weight)))):
-            module = item.dep.target.module
-            if not self._graph.is_out_channel_pruning_fn(item.dep.handler):
+        # This also brings Torch-Pruning's own maps of the channels up to date.
+        (root, _) = self._dependencies(layer, [])[0]
+        every_filter = [ChannelIndex(index, index) for index in range(len(layer.weight))]
+        for node, handler, indices in reached_channels(
+            self._graph, root, every_filter, limit=self._largest
+        ):
+            module = node.module
+            if not self._graph.is_out_channel_pruning_fn(handler):
                 continue
-            member = Member(module, torch.tensor(item.idxs), torch.tensor(item.root_idxs))
-            if module in self._names:
+            if module not in self._weighted and not isinstance(module, BATCH_NORMS):
+                continue
+            channels, filters = torch.tensor(indices).T
+            member = Member(self._names[module], module, channels, filters)
+            if module in self._weighted:
+                _check_groups(member)
                 layers[module] = member
-            elif isinstance(module, BATCH_NORMS):
+            else:
                 norms.append(member)
-        for module in layers:
-            self._check_groups(module)
         in_order = {
             self._names[module]: layers[module] for module in self._applied if module in layers
         }
         return Group(in_order, norms, len(layer.weight))
-
-    def _check_groups(self, module: WeightLayer) -> None:
-        """Raise ValueError on a grouped convolution that is not depthwise."""
-        if getattr(module, "groups", 1) not in (1, module.weight.shape[0]):
-            raise ValueError(
-                f"{self._names[module]} is a convolution in {module.groups} groups: "
-                "filters can only be removed from ordinary and depthwise ones"
-            )
 
     def _dependencies(self, layer: nn.Module, filters: list[int]) -> Any:
         """Return Torch-Pruning's group of everything that depends on these filters."""
@@ -142,8 +169,22 @@ class Coupling:
         return self._graph.get_pruning_group(layer, prune, filters)
 
 
+def _check_groups(member: Member) -> None:
+    """Raise Untraceable on a grouped convolution that is not depthwise."""
+    groups = getattr(member.module, "groups", 1)
+    if groups not in (1, member.module.weight.shape[0]):
+        raise Untraceable("convolved in groups")
+
+
 def _parameters(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     return module.named_parameters(recurse=False)
+
+
+def _largest_dimension(model: nn.Module) -> int:
+    """Return the largest number of channels or features of any layer or parameter."""
+    sizes = [size for parameter in model.parameters() for size in parameter.shape]
+    sizes += [layer.in_channels for layer in model.modules() if isinstance(layer, CONVOLUTIONS)]
+    return max(sizes)
 
 
 @contextmanager
@@ -156,17 +197,37 @@ def silenced(group: Group, index: int) -> Iterator[None]:
     backups = []
     for member in (*group.layers.values(), *group.norms):
         channels = member.channels[member.filters == index]
-        for name in ("weight", "bias", "running_mean"):
-            tensor = getattr(member.module, name, None)
-            if tensor is not None:
-                channels = channels.to(tensor.device)
-                backups.append((tensor.data, channels, tensor.data[channels].clone()))
-                tensor.data[channels] = 0
+        for tensor in silencing_tensors(member.module):
+            channels = channels.to(tensor.device)
+            backups.append((tensor.data, channels, tensor.data[channels].clone()))
+            tensor.data[channels] = 0
     try:
         yield
     finally:
         for tensor, channels, values in backups:
             tensor[channels] = values
+
+
+def silencing_tensors(module: nn.Module) -> list[Tensor]:
+    """Return the tensors of a layer or BatchNorm that are 0 for a channel that outputs only 0."""
+    tensors = [getattr(module, name, None) for name in ("weight", "bias", "running_mean")]
+    return [tensor for tensor in tensors if tensor is not None]
+
+
+def _dependency_graph(model: nn.Module, example_input: Tensor) -> Any:
+    """Return Torch-Pruning's graph; raise ValueError if it cannot follow the forward pass."""
+    graph = _torch_pruning().DependencyGraph()
+    try:
+        # Its warnings concern layers whose channels cannot be followed: they are refused by name.
+        with warnings.catch_warnings(action="ignore"):
+            # A tuple: from a bare batch of one, the image without batch dimension is tried first.
+            return graph.build_dependency(model, (example_input,), verbose=False)
+    except Exception as error:  # a forward pass is arbitrary code
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(
+            f"Torch-Pruning cannot follow the forward pass of {type(model).__name__} "
+            f"({reason[:120]}): filters cannot be removed from it, mask them with global_structured"
+        ) from error
 
 
 def _torch_pruning() -> Any:

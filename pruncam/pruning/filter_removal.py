@@ -1,6 +1,9 @@
 """Structured pruning: whole filters and hidden neurons, physically removed."""
 
-from collections.abc import Callable, Iterator, Mapping
+import copy
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +13,7 @@ from pruncam._nn.operations import WeightLayer
 from pruncam._nn.probe import check_fit, eval_mode, first_logits, placed_like
 from pruncam.pruning.coupling import Coupling, Group
 from pruncam.pruning.masking import drop_masks, prunable
+from pruncam.pruning.removal_check import Removal, faulty_layers, is_equivalent
 from pruncam.pruning.senpis import SeNPIS
 
 # (name of the layer, layer) -> importance of its filters, (filters,); the lowest are removed first
@@ -38,6 +42,23 @@ SENPIS_RULES = ("senpis-faster", "senpis")  # they rank by losses, layer after l
 IMPORTANCES = (*LAYER_RULES, *SENPIS_RULES)
 
 
+@dataclass(frozen=True)
+class _Request:
+    """The validated arguments of `remove_filters` besides the network."""
+
+    rate: float
+    importance: Importance
+    example_input: Tensor
+    batch: Batch | None
+    layers: tuple[str, ...]
+    ignored_layers: tuple[str, ...]
+    seed: int
+
+    def count(self, group: Group) -> int:
+        """Return how many filters of a group are removed."""
+        return min(round(self.rate * group.filters), group.filters - 1)
+
+
 def remove_filters(
     model: nn.Module,
     rate: float,
@@ -46,6 +67,7 @@ def remove_filters(
     example_input: Tensor,
     batch: Batch | None = None,
     layers: tuple[str, ...] = ("conv", "linear"),
+    ignored_layers: Sequence[str] = (),
     seed: int = 0,
 ) -> nn.Module:
     """Return a smaller copy of `model` without the least important filters and hidden neurons.
@@ -54,8 +76,8 @@ def remove_filters(
     n filters, round(rate * n) are removed (Python's `round`), but at least one stays; of equally
     important ones the first are removed. Whatever reads a removed filter (the next layer,
     BatchNorm) is cut with it, so the copy gives the outputs of the network with these filters set
-    to zero. Filters of layers whose outputs are added, as in a ResNet, are removed together: their
-    importance is the mean over those layers. Layers added to the output stay whole.
+    to zero; this is checked. Filters of layers whose outputs are added, as in a ResNet, are removed
+    together: their importance is the mean over those layers. Layers added to the output stay whole.
 
     Parameters
     ----------
@@ -70,14 +92,19 @@ def remove_filters(
     batch : images (N, C, H, W) as the model takes them and labels (N,), int64; only for SeNPIS
     layers : "conv", "linear" or both
         ("conv",) removes only convolution filters.
+    ignored_layers : names of layers that stay whole
+        All layers whose outputs are added to theirs stay whole, too.
     seed : int, for "random"
 
     Raises
     ------
     ValueError
-        If rate is outside [0, 1), the importance or a layer kind is unknown, the model has no such
-        layer, a grouped convolution or weights that are not finite, images do not fit the model,
-        SeNPIS has no batch, or a function returns a wrong shape or values that are not finite.
+        If rate is outside [0, 1), the importance or a layer is unknown, the model has no such
+        layer or weights that are not finite, images do not fit the model, SeNPIS has no batch, or a
+        function returns a wrong shape or values that are not finite. If filters of some layers
+        cannot be removed without changing more than zeroed filters do: where a grouped
+        convolution, a LayerNorm or GroupNorm, a sigmoid, or a shuffle, split, gate or reshape mixes
+        channels. The message names the layers.
     TypeError
         If model is not a network, or an argument is of another type.
     ImportError
@@ -89,9 +116,9 @@ def remove_filters(
     >>> remove_filters(net, 0.4, example_input=torch.zeros(1, 3, 8, 8))[3]
     Linear(in_features=216, out_features=2, bias=True)
     """
-    pruned = _checked_copy(model, rate, importance, layers, seed)
-    for _ in _removals(pruned, rate, importance, example_input, batch, layers, seed):
-        pass
+    request = _Request(rate, importance, example_input, batch, layers, tuple(ignored_layers), seed)
+    original = _checked_copy(model, request)
+    pruned, _ = _cut_copy(original, request)
     return pruned
 
 
@@ -103,6 +130,7 @@ def importances(
     example_input: Tensor,
     batch: Batch | None = None,
     layers: tuple[str, ...] = ("conv", "linear"),
+    ignored_layers: Sequence[str] = (),
     seed: int = 0,
 ) -> dict[str, Tensor]:
     """Return the importance of every filter that `remove_filters` ranks, (filters,) by layer.
@@ -111,81 +139,108 @@ def importances(
     together have one name, such as "layer1.0.conv2, layer1.1.conv2". With SeNPIS the importances of
     a layer depend on what was removed before it, and so on `rate`.
     """
-    pruned = _checked_copy(model, rate, importance, layers, seed)
-    return dict(_removals(pruned, rate, importance, example_input, batch, layers, seed))
+    request = _Request(rate, importance, example_input, batch, layers, tuple(ignored_layers), seed)
+    original = _checked_copy(model, request)
+    _, values = _cut_copy(original, request)
+    return values
 
 
-def _checked_copy(
-    model: nn.Module,
-    rate: float,
-    importance: Importance,
-    layers: tuple[str, ...],
-    seed: int,
-) -> nn.Module:
+@torch.inference_mode(False)  # inference tensors can be neither traced nor trained
+def _checked_copy(model: nn.Module, request: _Request) -> nn.Module:
     """Return an unmasked copy of the model; raise TypeError or ValueError on bad arguments."""
     check_model(model)
-    check_number("rate", rate)
-    check_number("seed", seed, whole=True)
-    if not 0 <= rate < 1:
+    check_number("rate", request.rate)
+    check_number("seed", request.seed, whole=True)
+    if not 0 <= request.rate < 1:
         raise ValueError(
-            f"rate is the fraction of every layer's filters to remove, in [0, 1), got {rate}"
+            "rate is the fraction of every layer's filters to remove, in [0, 1), "
+            f"got {request.rate}"
         )
-    if not callable(importance):
-        check_choice("importance", importance, IMPORTANCES)
-    with torch.inference_mode(False):  # inference tensors can be neither traced nor trained
-        unmasked = drop_masks(model)
-    weights = [layer.weight for layer in prunable(unmasked).values()]
-    if not all(weight.isfinite().all() for weight in weights):
+    if not callable(request.importance):
+        check_choice("importance", request.importance, IMPORTANCES)
+    unmasked = drop_masks(model)
+    all_layers = prunable(unmasked)
+    if not all(layer.weight.isfinite().all() for layer in all_layers.values()):
         raise ValueError(
             "the model has weights that are nan or infinite: they cannot be ranked, retrain it"
         )
-    prunable(unmasked, layers)
+    prunable(unmasked, request.layers)
+    _check_names(request.ignored_layers, all_layers)
+    if not isinstance(request.example_input, Tensor) or (
+        not request.example_input.is_floating_point()
+    ):
+        raise TypeError(
+            "example_input must be images as a floating-point tensor, "
+            f"got {short_repr(request.example_input)}"
+        )
     return unmasked
 
 
-def _removals(
-    pruned: nn.Module,
-    rate: float,
-    importance: Importance,
-    example_input: Tensor,
-    batch: Batch | None,
-    layers: tuple[str, ...],
-    seed: int,
-) -> Iterator[tuple[str, Tensor]]:
-    """Cut `pruned` down in place, layer by layer from the input.
+def _check_names(ignored_layers: Sequence[str], layers: Mapping[str, WeightLayer]) -> None:
+    for name in ignored_layers:
+        if name not in layers:
+            similar = difflib.get_close_matches(str(name), list(layers), n=3, cutoff=0.3)
+            raise ValueError(
+                f"ignored_layers names {name!r}, which is no convolution or FC layer of the model: "
+                f"did you mean {', '.join(similar or list(layers)[:3])}?"
+            )
 
-    Yields the names of each group's layers with their importances.
-    """
-    if not isinstance(example_input, Tensor) or not example_input.is_floating_point():
-        raise TypeError(
-            "example_input must be images as a floating-point tensor, "
-            f"got {short_repr(example_input)}"
-        )
+
+@torch.inference_mode(False)
+def _cut_copy(original: nn.Module, request: _Request) -> tuple[nn.Module, dict[str, Tensor]]:
+    """Return a copy without the least important filters, and the importances of each group."""
+    if request.importance in SENPIS_RULES:
+        # SeNPIS runs the network between the cuts, so these must be known to be right.
+        _cut_copy(original, replace(request, importance="l2"))
+    pruned = copy.deepcopy(original)
+    importances: dict[str, Tensor] = {}
+    removals: list[Removal] = []
     with eval_mode(pruned), torch.enable_grad():
-        example_input = placed_like(pruned, example_input)
+        example_input = placed_like(pruned, request.example_input)
         first_logits(pruned, example_input)
         coupling = Coupling(pruned, example_input)
-        groups = coupling.groups(layers)
-        ranked: Iterator[Tensor]
-        if importance in SENPIS_RULES:
-            images, labels = _checked_batch(pruned, batch, importance)
-            senpis = SeNPIS(pruned, images, labels, attenuate=importance == "senpis")
-            # One by one: each after the filters before it are removed.
-            ranked = (senpis(coupling.refreshed(group)) for group in groups)
-        else:
-            rule = LAYER_RULES[importance](seed) if isinstance(importance, str) else importance
-            ranked = iter([_mean_importance(group, rule) for group in groups])
-        for group, values in zip(groups, ranked, strict=True):
-            count = min(round(rate * group.filters), group.filters - 1)
-            least_important = values.argsort(stable=True)[:count]
-            coupling.remove(group, sorted(least_important.tolist()))
-            yield group.names, values
+        groups, untraceable = coupling.groups(request.layers, request.ignored_layers)
+        is_right = request.rate == 0 or not untraceable
+        for group, values in zip(groups, _ranked(pruned, coupling, groups, request), strict=True):
+            importances[group.names] = values
+            least_important = values.argsort(stable=True)[: request.count(group)]
+            removals.append(Removal(group, sorted(least_important.tolist())))
+            is_right = is_right and coupling.remove(group.first_name, removals[-1].filters)
+        if not (is_right and is_equivalent(original, pruned, removals, example_input)):
+            raise _refusal(untraceable, faulty_layers(original, removals, example_input))
+    return pruned, importances
+
+
+def _refusal(untraceable: Mapping[str, str], faulty: Sequence[str]) -> ValueError:
+    """Return the error that names the layers whose filters cannot be removed, and why."""
+    layers = list(dict.fromkeys([*untraceable, *faulty]))
+    reasons = list(dict.fromkeys(untraceable.values()))
+    if faulty:
+        reasons.append("not those of zeroed filters after a norm, sigmoid, gate or reshape")
+    return ValueError(
+        "filters of some layers cannot be removed, since their channels are "
+        f"{', or '.join(reasons)}: leave these layers whole, "
+        f"with ignored_layers={layers}"
+    )
+
+
+def _ranked(
+    pruned: nn.Module, coupling: Coupling, groups: Sequence[Group], request: _Request
+) -> Iterator[Tensor]:
+    """Return the importances of every group; those of SeNPIS one by one, between the cuts."""
+    importance = request.importance
+    if importance in SENPIS_RULES:
+        images, labels = _checked_batch(pruned, request.batch, importance)
+        senpis = SeNPIS(pruned, images, labels, attenuate=importance == "senpis")
+        return (senpis(coupling.refreshed(group)) for group in groups)
+    rule = LAYER_RULES[importance](request.seed) if isinstance(importance, str) else importance
+    return iter([_mean_importance(group, rule) for group in groups])
 
 
 def _checked_batch(
     model: nn.Module,
     batch: Batch | None,
-    importance: str,
+    importance: object,
 ) -> Batch:
     """Return images and labels on the model's device; raise TypeError or ValueError if unfit."""
     if batch is None:

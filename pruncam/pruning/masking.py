@@ -2,18 +2,22 @@
 
 A masked weight is an ordinary parameter that is zero where its mask is 0. Names in the state dict
 do not change, the model can be copied and saved, and any network of the same layers can load its
-weights. A hook sets pruned weights to zero before every forward pass, so that they stay pruned in a
-training loop that knows nothing of masks.
+weights.
+
+Pruned weights stay zero in a training loop that knows nothing of masks: they are set to zero after
+every step of a `torch.optim` optimiser, which also holds where a weight is used without a call of
+its layer (attention, cosine heads); before every forward pass of their layer, whatever changed
+them; and before and after the state dict is read and loaded.
 """
 
 import copy
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
 from pruncam._core.validation import check_model
 from pruncam._nn.operations import CONVOLUTIONS, WeightLayer
+from pruncam.pruning.mask_hooks import keep_pruned, release, zero_pruned
 
 LAYERS = {"conv": CONVOLUTIONS, "linear": (nn.Linear,)}
 
@@ -58,9 +62,8 @@ def attach_masks(model: nn.Module, new: Mapping[str, Tensor]) -> nn.Module:
         _check_mask(modules, name, mask)
     for name, mask in new.items():
         module = modules[name.rpartition(".")[0]]
-        if not hasattr(module, "weight_mask"):
-            module.register_forward_pre_hook(_zero_pruned)
         module.register_buffer("weight_mask", mask.to(module.weight))
+        keep_pruned(module)
     apply_masks(model)
     return model
 
@@ -93,7 +96,7 @@ def masks(model: nn.Module) -> dict[str, Tensor]:
     """Return the masks of `model` by parameter name; empty if nothing was pruned."""
     check_model(model)
     return {
-        f"{name}.weight": _mask_of(module)
+        f"{name}.weight": module.get_buffer("weight_mask")
         for name, module in model.named_modules()
         if _is_masked(module)
     }
@@ -104,17 +107,15 @@ def apply_masks(model: nn.Module) -> None:
     check_model(model)
     for module in model.modules():
         if _is_masked(module):
-            _zero_pruned(module, ())
+            zero_pruned(module)
 
 
 def sparsity(model: nn.Module) -> float:
     """Return the fraction of all convolution and FC weights that are zero, in [0, 1]."""
     zeros = total = 0
     for module in prunable(model).values():
-        # Times the mask: a training step may have changed a pruned weight.
-        weight = module.weight * _mask_of(module) if _is_masked(module) else module.weight
-        zeros += int((weight == 0).sum())
-        total += weight.numel()
+        zeros += int((module.weight == 0).sum())
+        total += module.weight.numel()
     return zeros / total
 
 
@@ -130,9 +131,7 @@ def drop_masks(model: nn.Module) -> nn.Module:
     for module in unmasked.modules():
         if _is_masked(module):
             del module.weight_mask
-            hooks = module._forward_pre_hooks
-            for key in [key for key, hook in hooks.items() if hook is _zero_pruned]:
-                del hooks[key]
+            release(module)
     return unmasked
 
 
@@ -157,17 +156,3 @@ def _is_masked(module: nn.Module) -> bool:
     PyTorch's masks have the same name, but keep another parameter beside them.
     """
     return hasattr(module, "weight_mask") and not hasattr(module, "weight_orig")
-
-
-def _mask_of(module: nn.Module) -> Tensor:
-    return module.get_buffer("weight_mask")
-
-
-@torch.no_grad()
-def _zero_pruned(module: nn.Module, _inputs: object) -> None:
-    """Zero the pruned weights, as a forward pre-hook.
-
-    Through `.data`, whose changes autograd does not count: two forward passes may precede one
-    backward pass.
-    """
-    module.get_parameter("weight").data.mul_(_mask_of(module))

@@ -15,6 +15,7 @@ from pruncam._core.progress import Progress
 from pruncam._core.seeds import generator
 from pruncam._core.validation import short_repr
 from pruncam.datasets.batches import UNKNOWN, Batches
+from pruncam.scoring.model_outputs import check_classes
 from pruncam.scoring.options import CustomScore, Options, label_option
 
 
@@ -37,6 +38,8 @@ class Comparison:
         scored = 0
         try:
             for images, labels in batches:
+                if not scored:
+                    self._check_models(images[:1])
                 if batches.total is None:
                     bar.expect(len(images) * len(self.pruned))
                 for rows in self._score_batch(images, labels, scored):
@@ -56,6 +59,8 @@ class Comparison:
         explanations: list[cams.Explanation] = []
         labels: list[Tensor] = []
         for images, of_batch in batches:
+            if not labels:
+                check_classes("baseline", self.baseline, images[:1], self.options["output"])
             explanations.append(self._explain(self.baseline, images, self._targets(None, of_batch)))
             labels.append(of_batch)
         joined = _joined(explanations)
@@ -68,6 +73,12 @@ class Comparison:
         rows.insert(0, "model", name)
         rows.insert(2, "image", np.tile(np.arange(count, dtype=np.int32), len(shuffled)))
         return rows.astype(self._categories)
+
+    def _check_models(self, image: Tensor) -> None:
+        """Raise ValueError if the outputs of a model give no class probabilities."""
+        check_classes("baseline", self.baseline, image, self.options["output"])
+        for name, model in self.pruned.items():
+            check_classes(f"model {name!r}", model, image, self.options["output"])
 
     def _score_batch(
         self,
@@ -112,6 +123,8 @@ class Comparison:
             targets=targets,
             target_layer=self.options["target_layer"],
             batch_size=self.options["batch_size"],
+            reshape=self.options["reshape"],
+            output=self.options["output"],
         )
         custom_maps = cams.custom_heatmaps(
             model,
@@ -120,6 +133,7 @@ class Comparison:
             targets=explanation.targets,
             target_layer=self.options["target_layer"],
             batch_size=self.options["batch_size"],
+            output=self.options["output"],
         )
         return explanation._replace(maps=explanation.maps | custom_maps)
 
@@ -138,10 +152,10 @@ class Comparison:
         self, baseline: cams.Explanation, pruned: cams.Explanation, labels: Tensor
     ) -> pd.DataFrame:
         """Return a row per method and image, without the columns `model` and `image`."""
-        logits_x = baseline.logits.float().cpu()
-        logits_y = pruned.logits.float().cpu()
-        confidence_x = self._confidence(logits_x, logits_x, labels)
-        confidence_y = self._confidence(logits_y, logits_x, labels)
+        predicted_x = baseline.logits.argmax(1).cpu()
+        predicted_y = pruned.logits.argmax(1).cpu()
+        confidence_x = self._confidence(baseline, predicted_x, labels)
+        confidence_y = self._confidence(pruned, predicted_x, labels)
         tables = []
         for method, x in baseline.maps.items():
             y = pruned.maps[method].to(x.device)
@@ -151,8 +165,8 @@ class Comparison:
                 columns[name] = _custom_score(name, function, x, y)
             columns["baseline_empty"] = cams.is_empty(x)
             columns["pruned_empty"] = cams.is_empty(y)
-            columns["baseline_prediction"] = logits_x.argmax(1)
-            columns["pruned_prediction"] = logits_y.argmax(1)
+            columns["baseline_prediction"] = predicted_x
+            columns["pruned_prediction"] = predicted_y
             columns["baseline_confidence"] = confidence_x
             columns["pruned_confidence"] = confidence_y
             tables.append(_table(columns))
@@ -160,19 +174,16 @@ class Comparison:
 
     def _confidence(
         self,
-        logits: Tensor,
-        baseline_logits: Tensor,
+        explanation: cams.Explanation,
+        baseline_top: Tensor,
         labels: Tensor,
     ) -> Tensor:
         """Return the probability of the class that `confidence_class` selects, (n,)."""
+        probabilities = explanation.probabilities.float().cpu()
         source = self.options["confidence_class"]
         if source == "own":
-            classes = logits.argmax(1)
-        elif source == "baseline":
-            classes = baseline_logits.argmax(1)
-        else:
-            classes = labels
-        probabilities = logits.softmax(1)
+            return probabilities.amax(1)
+        classes = baseline_top if source == "baseline" else labels
         return probabilities.gather(1, classes[:, None])[:, 0]
 
 

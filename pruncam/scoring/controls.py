@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from pruncam import networks
 from pruncam._core.seeds import derive
-from pruncam._core.validation import is_number, short_repr
-from pruncam.datasets.batches import Batches, Images
+from pruncam._core.validation import check_model, is_number, short_repr
+from pruncam.datasets.batches import Images
 from pruncam.pruning.masking import reject_torch_prune
 from pruncam.scoring.comparison import Comparison
-from pruncam.scoring.options import Options, resolve_options
-from pruncam.scoring.rows import score_many, stream
+from pruncam.scoring.options import Options
+from pruncam.scoring.rows import checked_batches, score_many
 
 FLOOR = "fine-tuned, not pruned"
 CHANCE = "random weights"
@@ -66,8 +66,8 @@ def noise_floor(
     if not callable(finetune):
         kind = type(finetune).__name__
         raise TypeError(f"finetune must be a function of a model and a seed, got {kind}")
-    # Only validates the arguments: the rows of a stream are computed when they are iterated over.
-    stream(baseline, {"baseline": baseline}, images, labels, **options)
+    check_model(baseline, "baseline")
+    checked_batches(images, labels, options)  # before anything is trained
     models = fine_tuned_controls(baseline, finetune, seeds)
     return score_many(baseline, models, images, labels, **options)
 
@@ -107,12 +107,11 @@ def shuffled_level(
     Arguments and errors are those of `score_many`, and ValueError if there are fewer than two
     images; `model` in the rows is "maps of other images".
     """
-    models = {SHUFFLED: baseline}
-    # Only validates the arguments.
-    stream(baseline, models, images, labels, **options)
-    resolved = resolve_options(options)
-    batches = Batches(images, labels, resolved["transform"])
-    return Comparison(baseline, models, resolved).with_shuffled_maps(SHUFFLED, batches, seed)
+    check_model(baseline, "baseline")
+    batches, resolved = checked_batches(images, labels, options)
+    return Comparison(baseline, {SHUFFLED: baseline}, resolved).with_shuffled_maps(
+        SHUFFLED, batches, seed
+    )
 
 
 def fine_tuned_controls(

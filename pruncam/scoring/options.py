@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 from pruncam import cams, metrics
 from pruncam._core.validation import check_choice, check_model, short_repr
+from pruncam._nn.outputs import Output, check_output
+from pruncam._nn.wrappers import unwrapped
+from pruncam.cams.map_layout import Reshape
 from pruncam.cams.validation import check_methods
 
 # Heatmaps of the same images by two models, (n, H, W) each -> (n,)
@@ -37,6 +40,8 @@ class Options(TypedDict, total=False):
     custom_methods: Mapping[str, cams.CustomMethod]
     custom_scores: Mapping[str, CustomScore]
     target_layer: str | None
+    reshape: Reshape | None
+    output: Output | None
     target_class: str
     confidence_class: str
     transform: Callable[[Tensor], Tensor] | None
@@ -49,6 +54,8 @@ DEFAULTS: Options = {
     "custom_methods": {},
     "custom_scores": {},
     "target_layer": None,
+    "reshape": None,
+    "output": None,
     "target_class": "own",
     "confidence_class": "baseline",
     "transform": None,
@@ -71,7 +78,10 @@ def resolve_options(options: Options) -> Options:
 
 
 def check_models(baseline: nn.Module, pruned: Mapping[str, nn.Module]) -> None:
-    """Raise TypeError unless `baseline` is a model and `pruned` a dict of models by name."""
+    """Raise TypeError unless `baseline` is a model and `pruned` a dict of models by name.
+
+    Raises ValueError if one of them is the baseline itself, which has every score at its best.
+    """
     check_model(baseline, "baseline")
     is_dict = isinstance(pruned, Mapping) and len(pruned) > 0
     if not is_dict or not all(isinstance(name, str) for name in pruned):
@@ -80,6 +90,11 @@ def check_models(baseline: nn.Module, pruned: Mapping[str, nn.Module]) -> None:
         )
     for name, model in pruned.items():
         check_model(model, f"pruned model {name!r}")
+        if unwrapped(model) is unwrapped(baseline):
+            raise ValueError(
+                f"the baseline and {name!r} are the same object, so every score would be at its "
+                "best: prune a copy (copy.deepcopy), or pass a copy to compare equal networks"
+            )
 
 
 def label_option(options: Options) -> str | None:
@@ -100,6 +115,12 @@ def _check_options(options: Options) -> None:
     if not isinstance(options["target_layer"], str | None):
         kind = type(options["target_layer"]).__name__
         raise TypeError(f"target_layer must be a dotted name or None, got {kind}")
+    if options["reshape"] is not None and not callable(options["reshape"]):
+        raise TypeError(
+            "reshape must be a function of a layer's output, "
+            f"got {type(options['reshape']).__name__}"
+        )
+    check_output(options["output"])
     check_choice("target class", options["target_class"], CLASS_SOURCES)
     check_choice("confidence class", options["confidence_class"], CLASS_SOURCES)
 

@@ -74,6 +74,12 @@ def score_many(
         numbers, tensor or array. Each becomes a column of its name.
     target_layer : str, optional
         Dotted name of the target layer in every model; by default `cams.default_layer` of each.
+    reshape : function, optional
+        Turns the output of a target layer that gives tokens into maps, see `cams.heatmaps`.
+    output : position, key, attribute or function, optional
+        Selects the logits (N, classes) from what the models return, see `cams.heatmaps`. The
+        classes exclude each other. Outputs that are probabilities already, as after a softmax, are
+        taken as they are. A model with a single logit is scored with `cams.two_classes`.
     target_class : "own", "baseline" or "label"
         The class that a heatmap explains: the model's own top class (default, as in
         pytorch-grad-cam), the baseline's top class, or the label.
@@ -99,8 +105,9 @@ def score_many(
     Raises
     ------
     TypeError, ValueError
-        If an argument is invalid, images are smaller than the SSIM window of 7x7 pixels, or the
-        models have different numbers of classes.
+        If an argument is invalid, images are smaller than the SSIM window of 7x7 pixels, the
+        models have different numbers of classes, one or several labels instead of classes, or a
+        pruned model is the baseline itself.
     """
     pieces = stream(baseline, pruned, images, labels, **options)
     rows = pd.concat(pieces, ignore_index=True)
@@ -119,10 +126,21 @@ def stream(
     Memory does not grow with the number of images. The arguments are validated at once, before the
     first piece is requested.
     """
-    resolved = resolve_options(options)
     check_models(baseline, pruned)
+    batches, resolved = checked_batches(images, labels, options)
+    return Comparison(baseline, pruned, resolved).pieces(batches)
+
+
+def checked_batches(
+    images: Images, labels: Tensor | None, options: Options
+) -> tuple[Batches, Options]:
+    """Return the batches to score and the options with all defaults filled in.
+
+    Raises TypeError or ValueError if images, labels or options are invalid.
+    """
+    resolved = resolve_options(options)
     batches = Batches(images, labels, resolved["transform"])
     needs_labels = label_option(resolved)
     if needs_labels and not batches.labelled:
         raise ValueError(f"{needs_labels} requires labels: pass them")
-    return Comparison(baseline, pruned, resolved).pieces(batches)
+    return batches, resolved

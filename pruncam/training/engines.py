@@ -72,7 +72,8 @@ def _is_plain_sgd(recipe: Recipe) -> bool:
 class TorchEngine:
     """Training epochs in PyTorch, on the images' device.
 
-    `precision` is "float32" or "bfloat16", `layout` the layout of batches in memory.
+    `precision` is "float32" or "bfloat16", `layout` the layout of batches in memory. A last batch
+    of fewer than `smallest_batch` images is trained with the one before.
     """
 
     def __init__(
@@ -85,12 +86,14 @@ class TorchEngine:
         *,
         precision: str,
         layout: torch.memory_format,
+        smallest_batch: int = 1,
     ) -> None:
         self.model = model
         self.images = images
         self.labels = labels
         self.recipe = recipe
         self.inputs = inputs
+        self.smallest_batch = smallest_batch
         self.precision = precision
         self.layout = layout
         self.optimizer = _optimizer(model, recipe)
@@ -104,8 +107,8 @@ class TorchEngine:
     ) -> float:
         """Train on all images once, in this order; return the mean loss."""
         total = torch.zeros((), device=self.images.device)
-        batches = order.split(self.recipe.batch_size)
-        for indices, rate in zip(batches, rates, strict=True):
+        batches = self._batches(order)
+        for indices, rate in zip(batches, rates[: len(batches)], strict=True):
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             batch = indices.to(self.images.device)
@@ -124,6 +127,12 @@ class TorchEngine:
         """Continue from a state that `state` returned."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+    def _batches(self, order: Tensor) -> list[Tensor]:
+        batches = list(order.split(self.recipe.batch_size))
+        if len(batches) > 1 and len(batches[-1]) < self.smallest_batch:
+            batches[-2:] = [torch.cat(batches[-2:])]
+        return batches
 
     def _step(self, x: Tensor, labels: Tensor) -> Tensor:
         x = x.contiguous(memory_format=self.layout)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from pruncam import pruning
 from pruncam._core.seeds import derive, generator
 from pruncam._core.validation import check_model, check_number
-from pruncam._nn.probe import check_fit
+from pruncam._nn.operations import BATCH_NORMS
+from pruncam._nn.probe import LayerCall, check_fit, profile_forward
 from pruncam.training.augmentation import draw_augmentation
 from pruncam.training.checkpoint import Checkpoint, checksum
 from pruncam.training.dropout import seeded_dropout
@@ -44,7 +45,8 @@ def fit(
     the epoch; all but dropout are the same on every device and engine. The compiled engine gives
     the same weights to the bit on every processor. Dropout draws from PyTorch's global random
     state, which is restored: models with dropout should not be trained in several threads at once.
-    A training that continues from a checkpoint ends with the same weights to the bit.
+    Where a BatchNorm sees one value per channel and image, a single last image is trained with the
+    batch before. A training that continues from a checkpoint ends with the same weights to the bit.
 
     Parameters
     ----------
@@ -73,8 +75,9 @@ def fit(
     ------
     ValueError
         If engine or precision is unknown or cannot train this model, images and labels are not as
-        above or do not fit the model, the checkpoint belongs to another training, a weight or a
-        statistic of BatchNorm is not finite, or the training diverges.
+        above or do not fit the model, a BatchNorm would see a single value, the checkpoint belongs
+        to another training, a weight or a statistic of BatchNorm is not finite, or the training
+        diverges.
     TypeError
         If an argument has the wrong type.
     """
@@ -84,6 +87,7 @@ def fit(
     precision = "float32" if engine == "fused" else resolve_precision(precision, images.device)
     examples = inputs.normalize(images[:2])
     check_fit(model, examples, labels)
+    smallest_batch = _smallest_batch(model, examples, recipe)
     pruning.apply_masks(model)
     _check_finite(model, "before the training")
     identity: dict[str, Any] = {}
@@ -105,7 +109,14 @@ def fit(
             runner = CompiledEngine(model, images, labels, recipe, inputs)
         else:
             runner = TorchEngine(
-                model, images, labels, recipe, inputs, precision=precision, layout=layout
+                model,
+                images,
+                labels,
+                recipe,
+                inputs,
+                precision=precision,
+                layout=layout,
+                smallest_batch=smallest_batch,
             )
         training = _Training(model, runner, recipe, seed, len(images))
         loss = training.run(checkpoint, identity, after_epoch)
@@ -161,6 +172,32 @@ class _Training:
             raise ValueError(f"the loss became {loss:g} in epoch {epoch + 1}: {advice}")
         _check_finite(self.model, f"after epoch {epoch + 1}: {advice}")
         return loss
+
+
+def _smallest_batch(model: nn.Module, examples: Tensor, recipe: Recipe) -> int:
+    """Return how many images a batch needs at least: two if a BatchNorm sees 1x1 maps or vectors.
+
+    Raises ValueError if there are not as many.
+    """
+    if not any(isinstance(module, BATCH_NORMS) for module in model.modules()):
+        return 1
+    calls = profile_forward(model, examples).calls
+    single = [call.name for call in calls if _sees_single_values(call)]
+    if not single:
+        return 1
+    if min(len(examples), recipe.batch_size) < 2:
+        raise ValueError(
+            f"{single[0]} is a BatchNorm that sees one value per channel and image: "
+            "training needs at least two images and a batch_size of at least 2"
+        )
+    return 2
+
+
+def _sees_single_values(call: LayerCall) -> bool:
+    """Return whether a call is that of a BatchNorm in training on maps of one cell."""
+    if not isinstance(call.module, BATCH_NORMS) or call.input_shape is None:
+        return False
+    return call.input_shape[2:].numel() == 1
 
 
 @torch.no_grad()

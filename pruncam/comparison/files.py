@@ -1,0 +1,216 @@
+"""The files of a comparison: two checkpoints, the network, images."""
+
+import os
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import PurePath
+from typing import Any
+
+from pruncam._core.machine import Machine
+from pruncam._core.text import printable
+from pruncam.comparison import checkpoints, model_spec
+from pruncam.comparison.checkpoints import Checkpoint
+from pruncam.comparison.constructors import Constructor, find_constructor
+from pruncam.comparison.model_spec import LoadedNetwork
+from pruncam.comparison.pair import Pair
+from pruncam.comparison.preprocessing import Preprocessing, of_torchvision
+from pruncam.comparison.settings import option
+from pruncam.datasets import image_folder
+from pruncam.datasets.class_map import ClassMap, read_class_map
+from pruncam.datasets.decoding import Decoder
+from pruncam.datasets.image_folder import LabelledImages, Selection
+
+IN_MEMORY = 2**28  # bytes of pixels; larger sets of images are streamed
+
+
+@dataclass(frozen=True)
+class Files:
+    """Two checkpoints and their images, as `load` reads them.
+
+    `model` names the network of both, see `constructors.find_constructor`; the pruned one may have
+    masks, zeros or fewer filters. `data` and `train` are folders, zips or tars with one sub-folder
+    of images per class, see `datasets.image_folder`. `class_map` is a file that names the network's
+    classes, of which the folders may be some, see `datasets.class_map`.
+    """
+
+    baseline: str | os.PathLike = field(
+        metadata={"metavar": "A.pt", "help": "weights of the unpruned network"}
+    )
+    pruned: str | os.PathLike = field(
+        metadata={
+            "metavar": "B.pt",
+            "help": "weights of the pruned network: with zeros, masks or fewer filters",
+        }
+    )
+    model: str = field(
+        metadata={
+            "metavar": "MODEL",
+            "help": "torchvision:NAME, timm:NAME, pruncam:NAME, module:function or "
+            "FILE.py:function (its code is run)",
+        }
+    )
+    data: str | os.PathLike = field(
+        metadata={
+            "metavar": "FOLDER",
+            "help": "images as <class>/*, in a folder, zip or tar; classes in order of their names",
+        }
+    )
+    train: str | os.PathLike | None = option(
+        None, metavar="FOLDER", help="training images of the same classes, for the noise floor"
+    )
+    size: int | None = option(
+        None,
+        metavar="PIXELS",
+        help="resize and crop images to this side (default: that of published weights, else "
+        "unchanged)",
+    )
+    images: int | None = option(
+        None, metavar="N", help="use at most N images, balanced over the classes (default: all)"
+    )
+    resize: int | None = option(
+        None, metavar="PIXELS", help="shorter side before the crop (default: the size)"
+    )
+    class_map: str | os.PathLike | None = option(
+        None,
+        metavar="FILE",
+        help="the network's classes, one on each line, or as JSON, if the folders are only some of "
+        "them or in another order",
+    )
+    weights: str | None = option(
+        None,
+        metavar="NAME",
+        help="which weights to use if checkpoints hold several, such as state_dict_ema",
+    )
+
+
+def load(files: Files, *, machine: Machine | None = None, progress: bool = False) -> Pair:
+    """Read two checkpoints and their images; the networks are placed on the device of `machine`.
+
+    Images that take more than 256 MiB are streamed. Raises ValueError, TypeError, OSError or
+    DataError if something is missing, damaged, or does not fit the rest.
+    """
+    reading = _Reading(files, find_constructor(files.model), progress)
+    read = [checkpoints.read(files.baseline), checkpoints.read(files.pruned)]
+    decoder = reading.first_decoder(read[0])
+    baseline, pruned = reading.networks(read, decoder)
+    decoder = replace(
+        decoder, channels=baseline.channels, interpolation=_interpolation(baseline.preprocessing)
+    )
+    test = reading.images(files.data, decoder, baseline)
+    train = files.train and reading.images(files.train, decoder, baseline, split="train")
+    device = (machine or Machine()).torch_device
+    return Pair(
+        baseline=baseline.network.to(device),
+        pruned=pruned.network.to(device),
+        images=test.images,
+        train_images=train and train.images,
+        files=test.files,
+        origin=_origin(files.model, decoder, read, [baseline, pruned]),
+        preprocessing=baseline.preprocessing,
+    )
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """The steps of `load`."""
+
+    files: Files
+    constructor: Constructor
+    progress: bool
+
+    def first_decoder(self, checkpoint: Checkpoint) -> Decoder:
+        """Return the size that images are brought to, for networks that depend on it."""
+        size, shorter_side = self.files.size, self.files.resize
+        if size is None and shorter_side is None and self.constructor.library == "torchvision":
+            known = of_torchvision(self.constructor.name, checkpoint)
+            if known is not None and known.exact:
+                size, shorter_side = known.size, known.shorter_side
+        return Decoder(size=size, shorter_side=shorter_side)
+
+    def networks(
+        self, read: list[Checkpoint], decoder: Decoder
+    ) -> tuple[LoadedNetwork, LoadedNetwork]:
+        """Return the networks of both checkpoints.
+
+        Raises ValueError if they differ in their classes or input channels.
+        """
+        _, height, width = image_folder.first_shape(self.files.data, decoder)
+        baseline, pruned = (
+            model_spec.build(self.constructor, checkpoint, (height, width), self.files.weights)
+            for checkpoint in read
+        )
+        for fact in ("classes", "channels"):
+            before, after = getattr(baseline, fact), getattr(pruned, fact)
+            if before != after:
+                raise ValueError(
+                    f"the checkpoints must have the same number of {fact}, "
+                    f"{read[0].name} has {before}, {read[1].name} {after}"
+                )
+        return baseline, pruned
+
+    def images(
+        self,
+        path: str | os.PathLike,
+        decoder: Decoder,
+        network: LoadedNetwork,
+        split: str = "test",
+    ) -> LabelledImages:
+        """Read the images of a split; training images are held in memory."""
+        known = network.preprocessing
+        selection = Selection(
+            class_map=self.class_map,
+            limit=self.files.images if split == "test" else None,
+            split=split,
+            hint="pass the size to resize them to" + (known.size_hint() if known else ""),
+        )
+        memory = IN_MEMORY if split == "test" else None
+        labelled = image_folder.read(
+            path, decoder, selection, memory=memory, progress=self.progress
+        )
+        if self.class_map is None:
+            return labelled
+        if self.class_map.count > network.classes:
+            raise ValueError(
+                f"the class map has {self.class_map.count} classes, the network {network.classes}"
+            )
+        names = self.class_map.class_names(network.classes)
+        return replace(labelled, images=replace(labelled.images, classes=names))
+
+    @cached_property
+    def class_map(self) -> ClassMap | None:
+        """Return the class map, if there is a file of it."""
+        return None if self.files.class_map is None else read_class_map(self.files.class_map)
+
+
+def _interpolation(known: Preprocessing | None) -> str:
+    return "bilinear" if known is None else known.interpolation
+
+
+def _origin(
+    model: str, decoder: Decoder, read: list[Checkpoint], loaded: list[LoadedNetwork]
+) -> dict[str, Any]:
+    """Return what the manifest says about networks, checkpoints and the size of images."""
+    module, _, name = model.rpartition(":")
+    files = [
+        {
+            "name": checkpoint.name,
+            "bytes": checkpoint.size,
+            "sha256": checkpoint.sha256,
+            "verified": checkpoint.verified,
+            "weights": network.weights.describe(),
+        }
+        for checkpoint, network in zip(read, loaded, strict=True)
+    ]
+    return {
+        "model": printable(f"{PurePath(module).name}:{name}"),
+        "checkpoints": files,
+        "resizing": _resizing(decoder),
+    }
+
+
+def _resizing(decoder: Decoder) -> str:
+    """Return how images were resized, in words."""
+    if decoder.size is None:
+        return "none"
+    shorter = decoder.shorter_side or decoder.size
+    return f"shorter side to {shorter} ({decoder.interpolation}), centre of {decoder.size} pixels"
