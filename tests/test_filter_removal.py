@@ -519,7 +519,7 @@ def gated(net, x):
 
 def chunked(net, x):
     first, second = F.relu(x).chunk(2, dim=1)
-    return torch.cat([first, F.relu(net.half(second))], dim=1)
+    return torch.cat([first, F.relu(net.partial(second))], dim=1)
 
 
 def sliced(net, x):
@@ -541,7 +541,7 @@ FAULTY = {
     ),
     "sigmoid": lambda: Between(lambda net, x: torch.sigmoid(x)),
     "attention gate": lambda: Between(gated, gate=nn.Conv2d(8, 1, 1)),
-    "chunk": lambda: Between(chunked, half=nn.Conv2d(4, 4, 1)),
+    "chunk": lambda: Between(chunked, partial=nn.Conv2d(4, 4, 1)),
     "GLU": lambda: Between(lambda net, x: F.glu(x, dim=1), inputs=4),
     "numbered slice": lambda: Between(sliced, inputs=4),
     "grouped convolution": lambda: Between(

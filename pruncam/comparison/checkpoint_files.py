@@ -129,8 +129,16 @@ def _check_kind(path: Path) -> None:
         raise ValueError(f"{path} is a web page: download the file itself")
     if start.startswith(b"\x1f\x8b"):
         raise ValueError(f"{path} is compressed: unpack it and pass the file with the weights")
-    if start.startswith(_ZIP_START) and not zipfile.is_zipfile(path):
+    if start.startswith(_ZIP_START) and not _has_directory(path):
         raise ValueError(f"{path} is cut off: {_AGAIN}")
+
+
+def _has_directory(path: Path) -> bool:
+    """Return whether the directory at the end of a zip is there; it may be damaged."""
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:
+        return True
 
 
 def _expected_sha256(path: Path) -> str | None:

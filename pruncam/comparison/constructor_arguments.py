@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pruncam.comparison.checkpoints import Checkpoint
 from pruncam.comparison.constructors import Constructor
@@ -22,12 +23,15 @@ Shapes = Mapping[str, torch.Size]
 
 
 def size_arguments(
-    constructor: Constructor, checkpoint: Checkpoint, facts: Mapping[str, Any]
+    constructor: Constructor,
+    checkpoint: Checkpoint,
+    facts: Mapping[str, Any],
+    location: str | None = None,
 ) -> dict[str, int]:
     """Return the arguments of a constructor that the checkpoint decides, by name.
 
-    `facts` are its other arguments. Arguments that cannot be told are left out. Raises ValueError
-    if the names in the checkpoint are not those of the network.
+    `facts` are its other arguments, `location` is that of `find_weights`. Arguments that cannot be
+    told are left out. Raises ValueError if the names in the checkpoint are not those of the network.
     """
     decided: dict[str, int] = {}
     for names, values in _ARGUMENTS:
@@ -41,23 +45,26 @@ def size_arguments(
             ]
         except ValueError:
             continue  # it takes no such values: its default decides
-        size = _decided_size(outlines, values, checkpoint)
+        names_of_state = outlines[0].keys()
+        if names_of_state != outlines[1].keys():
+            continue
+        state = find_weights(checkpoint, names_of_state, location).state
+        size = _decided_size(outlines, values, state)
         if size is not None:
             decided |= dict.fromkeys(accepted, size)
     return decided
 
 
 def _decided_size(
-    outlines: list[Shapes], values: tuple[int, int], checkpoint: Checkpoint
+    outlines: list[Shapes],
+    values: tuple[int, int],
+    state: Mapping[str, Tensor],
 ) -> int | None:
-    """Return the value of an argument in the network of a checkpoint; None if unclear.
+    """Return the value of an argument in the network of a state dict; None if unclear.
 
     `outlines` are the shapes of the network's tensors at both values.
     """
     first, second = outlines
-    if first.keys() != second.keys():
-        return None
-    state = find_weights(checkpoint, first.keys()).state
     sizes = set()
     for name in first:
         if name not in state or len(first[name]) != state[name].ndim:

@@ -73,8 +73,15 @@ class Constructor:
 
     def _copy(self, network: nn.Module) -> nn.Module:
         """Return a copy: the function may return the same network every time."""
+        # `weight_norm` keeps a weight that it computed, which deepcopy refuses to copy.
+        computed = {
+            id(value): value.detach().clone()
+            for module in network.modules()
+            for value in vars(module).values()
+            if isinstance(value, torch.Tensor) and not value.is_leaf
+        }
         try:
-            return copy.deepcopy(network)
+            return copy.deepcopy(network, computed)
         except Exception as error:
             raise ValueError(
                 f"the network of {self.spec} cannot be copied ({one_line(error)}): "

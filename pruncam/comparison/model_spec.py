@@ -90,7 +90,7 @@ def build(
     """
     facts = _facts(checkpoint, image_shape)
     try:
-        facts |= size_arguments(constructor, checkpoint, facts)
+        facts |= size_arguments(constructor, checkpoint, facts, location)
         network = constructor.create(facts).eval()
         weights = find_weights(checkpoint, network.state_dict().keys(), location)
         example = _example_input(network, image_shape)

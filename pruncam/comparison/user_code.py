@@ -47,6 +47,8 @@ def _import_module(name: str) -> ModuleType:
     file = Path(name).expanduser()
     if file.suffix == ".py" and not file.is_file():
         raise FileNotFoundError(f"there is no file {file}")
+    if file.suffix == ".py":
+        _reject_shadowed_siblings(file)
     try:
         return _run_file(file) if file.suffix == ".py" else importlib.import_module(name)
     except SystemExit as error:
@@ -60,7 +62,6 @@ def _import_module(name: str) -> ModuleType:
 
 def _run_file(file: Path) -> ModuleType:
     """Run a file as a module of its own, known to `sys.modules`, which dataclasses need."""
-    _reject_shadowed_siblings(file)
     name = f"pruncam_user_{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None  # a .py file has a loader

@@ -214,7 +214,9 @@ def _misfit(tensors: _Tensors, names: Sequence[str]) -> str:
     unknown = [
         name
         for name in tensors.state
-        if name.startswith(prefix) and name.removeprefix(prefix) not in names
+        if name.startswith(prefix)
+        and name.removeprefix(prefix) not in names
+        and not name.endswith(_IGNORED)
     ]
     return f"{text}; it also has {_some(unknown)}" if unknown else text
 
