@@ -595,7 +595,8 @@ def head_first(num_classes=10, in_channels=3):
     return HeadFirst(num_classes, in_channels)
 
 def convolution(classes):
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, classes, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    layers = nn.Conv2d(3, 4, 3), nn.Conv2d(4, classes, 1)
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 def with_background(num_classes):
     head = nn.Linear(4, num_classes + 1)

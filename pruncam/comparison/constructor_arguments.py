@@ -31,7 +31,7 @@ def size_arguments(
     """Return the arguments of a constructor that the checkpoint decides, by name.
 
     `facts` are its other arguments, `location` is that of `find_weights`. Arguments that cannot be
-    told are left out. Raises ValueError if the names in the checkpoint are not those of the network.
+    told are left out. Raises ValueError if the checkpoint has other names than the network.
     """
     decided: dict[str, int] = {}
     for names, values in _ARGUMENTS:
