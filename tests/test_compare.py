@@ -261,6 +261,26 @@ def test_the_floor_is_the_baseline_fine_tuned_by_the_same_recipe(report, user):
     assert summary["floor_low"] <= expected["grad-cam"] <= summary["floor_high"]
 
 
+def test_frozen_layers_are_frozen_while_the_floor_is_fine_tuned(user, tmp_path, monkeypatch):
+    monkeypatch.setenv("PRUNCAM_CACHE", str(tmp_path))
+    settings = dataclasses.replace(SETTINGS, seeds=(3,), bootstrap=100)
+    pair = comparison.load(files_of(user, train=user / "train"))
+    first, *_, last = pair.baseline.parameters()
+    floors = []
+    for frozen in ([], [first], list(pair.baseline.parameters())[:-2]):
+        pair.baseline.requires_grad_(True)
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        report = comparison.compare(pair, settings=settings, progress=False)
+        controls = report.tables["controls"].set_index(["kind", "method", "score"])["mean"]
+        floors.append(controls["fine-tuned, not pruned", "grad-cam", "sp2ps"])
+        assert last.requires_grad and first.requires_grad is (not frozen)
+    assert len(set(floors)) == 3  # each trains other weights
+    pair.baseline.requires_grad_(False)
+    with pytest.raises(ValueError, match="the baseline is frozen .* no noise floor"):
+        comparison.compare(pair, settings=settings, progress=False)
+
+
 def test_a_network_against_itself_is_perfect_and_the_summary_warns_without_training_images(user):
     pair = comparison.load(files_of(user, pruned=user / "a.pt"))
     report = comparison.compare(pair, settings=SETTINGS, progress=False)
@@ -686,6 +706,16 @@ def test_names_of_files_and_classes_cannot_break_the_page(report):
     captions = dict.fromkeys(report.drawings, evil)
     text = html.render_page([evil], tables, images, captions, report.manifest)
     assert evil not in text and "&lt;script&gt;" in text
+
+
+def test_formulas_and_braces_in_names_are_drawn_as_they_are(user, tmp_path):
+    draw(tmp_path / "test", ("$a_", "{b}", r"\frac$"))
+    pair = comparison.load(files_of(user, data=tmp_path / "test"))
+    scores = {r"$\frac{": agreement}
+    settings = dataclasses.replace(SETTINGS, seeds=(3,), bootstrap=100)
+    report = comparison.compare(pair, settings=settings, custom_scores=scores, progress=False)
+    page = report.save(tmp_path / "report")
+    assert r"\frac$/0.png" in page.read_text(encoding="utf-8")
 
 
 def test_a_report_holds_every_table_and_its_manifest(report, page, user):

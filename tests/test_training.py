@@ -198,6 +198,38 @@ def test_adam_is_pytorchs(digits):
     assert (weights - parameters(model)).abs().max() < 1e-5
 
 
+def with_norm_of_vectors():
+    """Return a classifier whose BatchNorm sees one value per channel and image."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 8), nn.BatchNorm1d(8), nn.Linear(8, 10))
+
+
+def test_a_single_last_image_is_trained_with_the_batch_before_it(digits):
+    images, labels = digits.images[:9], digits.labels[:9]
+    fitted, model = with_norm_of_vectors(), with_norm_of_vectors()
+    recipe = Recipe(((1, 0.1),), batch_size=4, momentum=0)
+    training.fit(fitted, images, labels, recipe, Inputs(), seed=5)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for batch in torch.randperm(9, generator=generator(5, "order", 0)).split([4, 5]):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(images[batch] / 255), labels[batch]).backward()
+        optimizer.step()
+    assert (parameters(fitted) - parameters(model)).abs().max() < 1e-5
+
+
+def test_batches_of_one_are_refused_where_batch_norm_would_see_a_single_value(digits):
+    one_by_one = Recipe(((1, 0.1),), batch_size=1)
+    with pytest.raises(ValueError, match=r"2 is a BatchNorm .* a batch_size of at least 2"):
+        training.fit(
+            with_norm_of_vectors(),
+            digits.images[:9],
+            digits.labels[:9],
+            one_by_one,
+            Inputs(),
+            seed=5,
+        )
+
+
 class Recorder(nn.Module):
     """A classifier that records the images it is trained on."""
 
