@@ -184,7 +184,8 @@ def against_rate(
         handles: list[Artist] = []
         handles += draw_series(axes, accuracy, "accuracy", marker="o")
         for number, (name, series) in enumerate(scores.items()):
-            handles += draw_series(twin, series, name, marker="^sD"[number % 3])
+            lines = draw_series(twin, series, name, marker="^sD"[number % 3])
+            handles += lines if len(series.x) else []  # the paper's points alone
         axes.set(xlabel=labels[0], ylabel=labels[1], xticks=list(accuracy.x), ylim=(0, 102))
         twin.set(ylabel=labels[2], ylim=(0, 1.02))
         axes.margins(x=0.1)

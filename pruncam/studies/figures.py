@@ -114,7 +114,8 @@ def score_against_rate(
     The curve of a score starts at rate 0 with fine-tuning alone, so that its fall is due to
     pruning. Bands show the noise floor (fine-tuning alone), dotted lines the chance level. `tables`
     has "curves" and "controls" (`studies.score_tables`); `score` is (column, title); `printed`
-    maps "accuracy" and CAM methods to the points (rates in %, values) that the paper prints.
+    maps "accuracy" and CAM methods, or "" for one that is not named, to the points (rates in %,
+    values) that the paper prints.
     """
     printed = printed or {}
     column, title = score
@@ -139,6 +140,8 @@ def score_against_rate(
             chance=drawn_chance(of_controls, column),
             printed=printed.get(method, ((), ())),
         )
+    if "" in printed:
+        series[""] = plots.Series(x=(), y=(), colour="black", printed=printed[""])
     labels = (xlabel, "accuracy, %", title)
     accuracy = _accuracy_series(of_rule, printed.get("accuracy", ((), ())))
     return plots.against_rate(accuracy, series, labels=labels)
@@ -147,14 +150,14 @@ def score_against_rate(
 def _accuracy_series(
     curves: pd.DataFrame, printed: tuple[Sequence[float], Sequence[float]]
 ) -> plots.Series:
-    """Return accuracy against rate, from the curves of one CAM method."""
+    """Return accuracy against rate, from the unpruned network on."""
     once = curves[curves["method"] == curves["method"].iloc[0]]
-    baseline = (once["accuracy"] + once["acc_drop"]).iloc[0]
+    baseline = once.iloc[0]
     return plots.Series(
         x=[0, *(100 * once["rate"])],
-        y=[baseline, *once["accuracy"]],
-        low=[baseline, *once["accuracy_low"]],
-        high=[baseline, *once["accuracy_high"]],
+        y=[baseline["baseline"], *once["accuracy"]],
+        low=[baseline["baseline_low"], *once["accuracy_low"]],
+        high=[baseline["baseline_high"], *once["accuracy_high"]],
         colour=plots.BLUE,
         printed=printed,
     )

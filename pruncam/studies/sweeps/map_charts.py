@@ -80,11 +80,12 @@ def _curves(tables: Mapping[str, pd.DataFrame], dataset: str) -> dict[str, plots
 
 def _accuracy(pruned: pd.DataFrame) -> plots.Series:
     """Return the accuracy as a share of the unpruned network's."""
-    baseline = pruned["baseline"]
+    unpruned = pruned.iloc[0]
+    baseline = unpruned["baseline"]
     return plots.Series(
         x=[0, *100 * pruned["rate"]],
         y=[1, *pruned["accuracy"] / baseline],
-        low=[1, *pruned["accuracy_low"] / baseline],
-        high=[1, *pruned["accuracy_high"] / baseline],
+        low=[unpruned["baseline_low"] / baseline, *pruned["accuracy_low"] / baseline],
+        high=[unpruned["baseline_high"] / baseline, *pruned["accuracy_high"] / baseline],
         colour=plots.BLUE,
     )
