@@ -13,6 +13,8 @@ from pruncam.scoring.controls import CHANCE, FLOOR, SHUFFLED
 from pruncam.studies.paired_scores import MOSTLY
 from pruncam.studies.samples import Sample
 
+PAPER_HEAT = "jet"  # of the papers' own figures; it is neither even nor safe for colour-blind eyes
+
 
 def percent(rates: Sequence[float]) -> str:
     """Return rates as text, such as "20, 40 %"."""
@@ -29,13 +31,13 @@ def in_paper_order(drawings: Mapping[str, object]) -> dict:
     return dict(sorted(drawings.items(), key=lambda entry: (len(entry[0]), entry[0])))
 
 
-def overlay(image: np.ndarray | None, heatmap: np.ndarray) -> np.ndarray:
-    """Return the heatmap in colours over its image in grey, (H, W, 3).
+def overlay(image: np.ndarray | None, heatmap: np.ndarray, colours: str = plots.HEAT) -> np.ndarray:
+    """Return the heatmap in the colours of a map over its image in grey, (H, W, 3).
 
     The image is grey so that its colours are not taken for those of the heatmap. Without an image
     (None) the heatmap is shown alone.
     """
-    coloured = colormaps["jet"](heatmap)[..., :3]
+    coloured = colormaps[colours](heatmap)[..., :3]
     if image is None:
         return coloured
     return 0.5 * image.mean(2, keepdims=True) + 0.5 * coloured
@@ -44,7 +46,7 @@ def overlay(image: np.ndarray | None, heatmap: np.ndarray) -> np.ndarray:
 def all_cams(sample: Sample) -> Figure:
     """Draw an image and its heatmaps of all CAM methods by the unpruned network."""
     maps = {method: next(iter(rules.values()))[0] for method, rules in sample.maps.items()}
-    overlays = [overlay(sample.image, heatmap) for heatmap in maps.values()]
+    overlays = [overlay(sample.image, heatmap, PAPER_HEAT) for heatmap in maps.values()]
     columns = [_image_title(sample), *(cams.METHODS[method].title for method in maps)]
     row = [_image_or_blank(sample), *overlays]
     return plots.grid(
@@ -64,7 +66,8 @@ def by_rate(sample: Sample, rates: Sequence[float], rows: Mapping[str, np.ndarra
     """
     image = _image_or_blank(sample)
     grid = [
-        [image, *(overlay(sample.image, heatmap) for heatmap in maps)] for maps in rows.values()
+        [image, *(overlay(sample.image, heatmap, PAPER_HEAT) for heatmap in maps)]
+        for maps in rows.values()
     ]
     columns = [_image_title(sample), "unpruned", *(f"{100 * rate:g} %" for rate in rates)]
     return plots.grid(

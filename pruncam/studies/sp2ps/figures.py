@@ -13,6 +13,7 @@ from pruncam.report import plots
 from pruncam.report.result import Drawing
 from pruncam.studies.experiment import PLAIN_NETWORKS
 from pruncam.studies.figures import (
+    PAPER_HEAT,
     by_rate,
     empty_cells,
     made_at,
@@ -92,9 +93,8 @@ def _draw_three_cams(sample: Sample) -> Figure:
     """Draw an image, its heatmap by every CAM, and the heatmaps over the image."""
     heatmaps = [next(iter(rules.values()))[0] for rules in sample.maps.values()]
     titles = [cams.METHODS[method].title for method in sample.maps]
-    jet = colormaps["jet"]  # of the paper's Figure 1
-    alone = [jet(heatmap)[..., :3] for heatmap in heatmaps]
-    over_image = [overlay(sample.image, heatmap) for heatmap in heatmaps]
+    alone = [colormaps[PAPER_HEAT](heatmap)[..., :3] for heatmap in heatmaps]
+    over_image = [overlay(sample.image, heatmap, PAPER_HEAT) for heatmap in heatmaps]
     blank = np.ones((*heatmaps[0].shape, 3))
     image = blank if sample.image is None else sample.image
     return plots.grid(

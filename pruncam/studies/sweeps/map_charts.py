@@ -49,7 +49,7 @@ def _panel(axes: Axes, curves: Mapping[str, plots.Series]) -> list[Line2D]:
     """Draw the curves of a data set; return their lines."""
     lines = []
     for number, (name, series) in enumerate(curves.items()):
-        lines += plots.draw_series(axes, series, name, "os^D"[number % 4])
+        lines += plots.draw_series(axes, series, name, plots.MARKERS[number])
     axes.set(ylim=(-0.02, 1.08))
     axes.grid(alpha=0.25, linewidth=0.6)
     return lines
