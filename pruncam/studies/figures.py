@@ -13,6 +13,7 @@ from pruncam.scoring.controls import CHANCE, FLOOR, SHUFFLED
 from pruncam.studies.paired_scores import MOSTLY
 from pruncam.studies.samples import Sample
 
+Points = tuple[Sequence[float], Sequence[float]]  # rates in %, values
 PAPER_HEAT = "jet"  # of the papers' own figures; it is neither even nor safe for colour-blind eyes
 
 
@@ -110,7 +111,7 @@ def score_against_rate(
     score: tuple[str, str],
     *,
     xlabel: str,
-    printed: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+    printed: Mapping[str, Points] | None = None,
 ) -> Figure:
     """Draw accuracy and a score of every CAM method against the pruning rate.
 
@@ -127,32 +128,44 @@ def score_against_rate(
     of_rule = curves[curves["rule"] == rule].sort_values("rate", kind="stable")
     series = {}
     for method in of_rule["method"].unique():
-        of_method = of_rule[of_rule["method"] == method]
-        references = curves[curves["method"] == method]
-        of_controls = controls[controls["method"] == method]
-        floor = references[references["rule"] == FLOOR]
-        floor_seeds = of_controls.loc[of_controls["rule"] == FLOOR, column]
-        points = pd.concat([floor, of_method])
-        series[cams.METHODS[method].title] = plots.Series(
-            x=100 * points["rate"],
-            y=points[column],
-            low=points[f"{column}_low"],
-            high=points[f"{column}_high"],
-            colour=cams.METHODS[method].colour,
-            floor=floor_band(floor, floor_seeds, column),
-            chance=drawn_chance(of_controls, column),
-            printed=printed.get(method, ((), ())),
-        )
+        floor = curves[(curves["method"] == method) & (curves["rule"] == FLOOR)]
+        points = pd.concat([floor, of_rule[of_rule["method"] == method]])
+        levels = floor, controls[controls["method"] == method]
+        curve = score_series(points, levels, column, printed.get(method, ((), ())))
+        series[cams.METHODS[method].title] = curve
     if "" in printed:
         series[""] = plots.Series(x=(), y=(), colour="black", printed=printed[""])
-    labels = (xlabel, "accuracy, %", title)
     accuracy = _accuracy_series(of_rule, printed.get("accuracy", ((), ())))
-    return plots.against_rate(accuracy, series, labels=labels)
+    return plots.against_rate(accuracy, series, labels=(xlabel, "accuracy, %", title))
 
 
-def _accuracy_series(
-    curves: pd.DataFrame, printed: tuple[Sequence[float], Sequence[float]]
+def score_series(
+    points: pd.DataFrame,
+    levels: tuple[pd.DataFrame, pd.DataFrame],
+    column: str,
+    printed: Points = ((), ()),
 ) -> plots.Series:
+    """Return a score of one CAM method against the rate, with its floor and chance level.
+
+    `points` are the rows of the table "curves" to be drawn, `levels` those of fine-tuning alone,
+    none if it was not run, and the rows of the table "controls".
+    """
+    method = cams.METHODS[points["method"].iloc[0]]
+    floor, controls = levels
+    floor_seeds = controls.loc[controls["rule"] == FLOOR, column]
+    return plots.Series(
+        x=100 * points["rate"],
+        y=points[column],
+        low=points[f"{column}_low"],
+        high=points[f"{column}_high"],
+        colour=method.colour,
+        floor=_floor_band(floor, floor_seeds, column),
+        chance=_drawn_chance(controls, column),
+        printed=printed,
+    )
+
+
+def _accuracy_series(curves: pd.DataFrame, printed: Points) -> plots.Series:
     """Return accuracy against rate, from the unpruned network on."""
     once = curves[curves["method"] == curves["method"].iloc[0]]
     baseline = once.iloc[0]
@@ -166,7 +179,7 @@ def _accuracy_series(
     )
 
 
-def drawn_chance(controls: pd.DataFrame, column: str) -> float | None:
+def _drawn_chance(controls: pd.DataFrame, column: str) -> float | None:
     """Return the mean score of random networks; of shuffled maps if most of theirs are empty.
 
     `controls` are the rows of one CAM method. None if neither was measured.
@@ -178,7 +191,7 @@ def drawn_chance(controls: pd.DataFrame, column: str) -> float | None:
     return shuffled.mean() if len(shuffled) else None
 
 
-def floor_band(mean: pd.DataFrame, seeds: pd.Series, column: str) -> tuple[float, float] | None:
+def _floor_band(mean: pd.DataFrame, seeds: pd.Series, column: str) -> tuple[float, float] | None:
     """Return the range of all seeds and of the interval of their mean; None without a floor."""
     if mean.empty:
         return None
