@@ -711,6 +711,10 @@ def test_reliance_on_marks_is_measured_if_their_place_is_known(small):
     table = small.tables["marks"]
     assert set(table["dataset"]) == {"COVID-19"} and len(table) == 3 * (1 + 2 * 2 + 1)
     assert np.allclose(table["from_marks"], table["accuracy_agreeing"] - table["accuracy_lying"])
+    for name in ("accuracy_agreeing", "accuracy_lying"):
+        assert (table[f"{name}_low"] <= table[name]).all()
+        assert (table[name] <= table[f"{name}_high"]).all()
+        assert (table[f"{name}_low"] < table[f"{name}_high"]).all(), "even without an error"
     assert (table["mark_area"] == 16 / 1024).all()
 
 
