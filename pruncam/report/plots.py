@@ -234,7 +234,8 @@ def draw_series(axes: Axes, series: Series, name: str, marker: str) -> list[Line
         linestyle="none",
     )
     if series.floor is not None:
-        axes.axhspan(*series.floor, color=colour, alpha=0.16, linewidth=0)
+        edge = (colour, 0.5)  # so that a narrow band is seen, too
+        axes.axhspan(*series.floor, facecolor=(colour, 0.16), edgecolor=edge, linewidth=0.8)
     if series.chance is not None:
         axes.axhline(series.chance, color=colour, linestyle=":", linewidth=1.2)
     return lines
