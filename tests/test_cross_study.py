@@ -41,10 +41,14 @@ OTHER_TABLES = {  # by study and name
         "dataset": ["MNIST", "MNIST", "CIFAR-10"],
         "rate": [0.2, 0.3, 0.2],
         "baseline": [99, 99, 80],
+        "baseline_low": [98, 98, 76],
+        "baseline_high": [99.5, 99.5, 83],
     },
     ("pe_score", "models"): {
         "dataset": ["CIFAR-10", "COVID-19"],
         "baseline": [85.0, 95.0],
+        "baseline_low": [80.0, 91.0],
+        "baseline_high": [89.0, 97.0],
     },
 }
 
@@ -193,6 +197,8 @@ def test_models_are_drawn_by_rule_without_lines_between_them(saved):
 def test_complexity_is_shown_with_the_accuracy_of_our_networks(saved):
     table = compare_studies("overnight").tables["pe_3"].set_index("dataset")
     assert table["accuracy_ours"].to_dict() == {"MNIST": 99, "CIFAR-10": 80, "COVID-19": 95}
+    assert table["accuracy_ours_low"].tolist() == [98, 76, 91]
+    assert table["accuracy_ours_high"].tolist() == [99.5, 83, 97]
     assert table["csg_test"].tolist() == [0.2, 4.0, 0.3]
 
 

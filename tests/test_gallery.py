@@ -70,6 +70,22 @@ def test_the_page_shows_all_committed_results_and_is_the_same_every_time(figures
     assert write_gallery(figures).read_text() == page
 
 
+def test_claims_show_what_their_criterion_is_worth_and_what_it_was_before(figures):
+    page = write_gallery(figures).read_text()
+    assert "at floor" not in page, "results of older versions lack these columns"
+    head, row = CLAIMS.split("\n", 1)
+    lines = [
+        f"{head},at_floor,at_chance,trainings,changed",
+        f"{row.rstrip()},0.98765,0.0001234,3,was 0.4",
+        'I2,"c",thesis,not tested here,none,the mean,at least,0.5,,,,1,',
+    ]
+    (figures / "paper" / "mnist_iou" / "claims.csv").write_text("\n".join(lines) + "\n")
+    page = write_gallery(figures).read_text()
+    assert "| relation | limit | at floor | at chance | trainings | changed |" in page
+    assert "| at least | 0.5 | 0.988 | 0.000123 | 3 | was 0.4 |" in page
+    assert "| at least | 0.5 |  |  | 1 |  |" in page
+
+
 def test_the_scale_of_a_run_is_shown_with_the_papers_in_brackets(figures):
     table = (
         "dataset,images,width,parameters,accuracy,map,paper_width,paper_parameters,paper_accuracy\n"

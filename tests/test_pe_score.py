@@ -617,7 +617,9 @@ def test_the_figures_have_the_papers_points():
     assert accuracies == [92.8, 92.22, 92.09, 89.35, 89.17, 86.30, 81.91]
     assert points["grad-cam++"][1] == [0.90, 0.88, 0.86, 0.84, 0.83]
     assert published.printed_points("CIFAR-10", WEIGHT)["ablation-cam"][1] == [0.85]
-    assert set(published.printed_points("COVID-19", FASTER)) == {"accuracy"}, "no CAM is named"
+    points = published.printed_points("COVID-19", FASTER)
+    assert set(points) == {"accuracy", ""}, "no CAM is named"
+    assert points[""] == ([88], [0.63])
     assert published.printed_points("A", FASTER) == {}
 
 
@@ -701,14 +703,18 @@ def test_a_network_that_only_sees_the_mark_is_detected(cache):
     x = experiment.network_input(agreeing.images)
     colours = torch.stack([x[agreeing.labels == k][0, :, 0, 0] for k in range(10)])
     model = SeesTheMark(colours)
-    assert shortcut.percent_correct(experiment, model, agreeing) == 100
-    assert shortcut.percent_correct(experiment, model, lying) == 0
+    assert shortcut.accuracy_on(experiment, model, agreeing).value == 100
+    assert shortcut.accuracy_on(experiment, model, lying).value == 0
 
 
 def test_reliance_on_marks_is_measured_if_their_place_is_known(small):
     table = small.tables["marks"]
     assert set(table["dataset"]) == {"COVID-19"} and len(table) == 3 * (1 + 2 * 2 + 1)
     assert np.allclose(table["from_marks"], table["accuracy_agreeing"] - table["accuracy_lying"])
+    for name in ("accuracy_agreeing", "accuracy_lying"):
+        assert (table[f"{name}_low"] <= table[name]).all()
+        assert (table[name] <= table[f"{name}_high"]).all()
+        assert (table[f"{name}_low"] < table[f"{name}_high"]).all(), "even without an error"
     assert (table["mark_area"] == 16 / 1024).all()
 
 

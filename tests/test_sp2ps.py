@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 
 from pruncam import cams, metrics, networks, pruning, scoring
@@ -24,7 +25,7 @@ from pruncam.studies import cached_trainer, diagnostics, figures, samples, sp2ps
 from pruncam.studies.cached_trainer import CachedTrainer
 from pruncam.studies.experiment import CHANCE, FLOOR, Variant
 from pruncam.studies.original_data import stands_in
-from pruncam.studies.sp2ps import diagrams, figure_images, highlights, published
+from pruncam.studies.sp2ps import figure_images, highlights, published
 from pruncam.studies.sp2ps.experiment import L1, RANDOM, Sp2psExperiment
 from pruncam.studies.sp2ps.shortcut import CONTROL, MISLED, UNMOVED, Shortcut
 from pruncam.studies.sp2ps.study import Sp2psStudy
@@ -110,6 +111,19 @@ def test_every_model_is_in_the_tables_once(small):
         curves["sp2ps"] <= curves["sp2ps_high"]
     ).all()
     assert curves["sp2ps_sd"].notna().sum() == 2 * 3 * 4, "only Random has several seeds"
+
+
+def test_the_unpruned_networks_accuracy_has_an_interval_in_table_and_figure(small):
+    curves = small.tables["curves"]
+    row = curves[(curves["dataset"] == "CIFAR-10") & (curves["rule"] == L1)].iloc[0]
+    test = stats.binomtest(round(20 * row["baseline"] / 100), 20)
+    interval = test.proportion_ci(method="wilson")
+    expected = [100 * interval.low, 100 * interval.high]
+    assert row[["baseline_low", "baseline_high"]].tolist() == pytest.approx(expected)
+    bars = small.drawings["10"].figure.axes[0].containers[0].lines[2][0].get_segments()
+    (rate, low), (_, high) = bars[0]
+    assert (rate, low, high) == pytest.approx((0, *expected))
+    assert len(bars) == 5 and all(top > bottom for (_, bottom), (_, top) in bars)
 
 
 def test_a_second_run_trains_and_scores_nothing(small, cache, monkeypatch, tmp_path):
@@ -261,14 +275,15 @@ def test_the_printed_accuracy_is_drawn_at_rate_zero():
 # ---------------------------------------------------------------- figures
 
 
-def test_the_diagram_shows_the_networks_that_are_run(small):
-    blocks = diagrams.filters_by_block(networks.cifar_net())
-    assert blocks == ["128, 128", "256, 256", "512, 512", "1024 (no padding)"]
-    blocks = diagrams.filters_by_block(networks.stl_net(width=2))
-    assert blocks == ["2", "4", "8", "8", "16, 16 (no padding)"]
+def test_figure_3_shows_the_papers_networks_and_those_that_are_run(small):
     (axes,) = small.drawings["3"].figure.axes
-    texts = {text.get_text() for text in axes.texts}
-    assert {"4, 4", "16, 16 (no padding)", "3 x 96 x 96", "10 logits"} <= texts
+    texts = [text.get_text() for text in axes.texts]
+    assert texts.count("the paper") == 2
+    assert {"this run: CIFAR-10", "this run: STL-10", "3 x 32 x 32", "3 x 96 x 96"} <= set(texts)
+    assert {"128", "1024, max 2", "32, max 2", "256, max 2"} <= set(texts), "the paper's filters"
+    assert {"4", "2, max 2", "16, max 2"} <= set(texts), "filters of widths 4 and 2"
+    # The last convolutions are not padded (Sp2PS, Figure 3): maps end at one cell, not at 2 or 3.
+    assert texts.count("1 x 1") == 4
 
 
 def test_figure_1_has_every_heatmap_alone_and_over_the_image(small):

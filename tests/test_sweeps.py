@@ -20,12 +20,11 @@ from pruncam.report import claims as claim_report
 from pruncam.scoring.controls import CHANCE, FLOOR
 from pruncam.studies import cached_trainer, sweeps
 from pruncam.studies.experiment import BASELINE, Variant
+from pruncam.studies.network_diagrams import printed_and_run
 from pruncam.studies.original_data import stands_in
 from pruncam.studies.sweeps import (
     analysis,
     claims,
-    diagrams,
-    figures,
     map_moves,
     published,
     rate_charts,
@@ -948,17 +947,14 @@ def test_data_sets_differ_by_marker_and_their_points_do_not_hide_each_other(smal
 
 
 def test_the_networks_are_drawn_as_they_were_run(small):
-    config = small.config
-    titles = [
-        (each.title, each.width, each.classes)
-        for each in figures.drawn_networks(config, small.tables, 32)
-    ]
-    assert titles == [
+    classes = {"CIFAR-10": 10, "CIFAR-100": 10, "STL-10": 10}
+    drawn = printed_and_run(small.config.datasets, 32, classes, "10 or 100")
+    assert [(each.title, each.width, each.classes) for each in drawn] == [
         ("the paper", 128, "10 or 100"),
         ("this run: CIFAR-10; CIFAR-100", 4, "10"),
     ]
-    figure = diagrams.networks_of(96, figures.drawn_networks(config, small.tables, 96))
-    texts = [text.get_text() for text in figure.axes[0].texts]
+    (axes,) = small.drawings["3"].figure.axes
+    texts = [text.get_text() for text in axes.texts]
     for filters in ("32, max 2", "256, max 2", "2, max 2", "16, max 2"):
         assert filters in texts
     assert "this run: STL-10" in texts

@@ -220,12 +220,18 @@ def distributions(images: pd.DataFrame, scores: Sequence[str]) -> Figure:
         figure = Figure(figsize=(2.7 * len(scores) + 0.6, 3.2), layout="constrained")
         panels = figure.subplots(1, len(scores), squeeze=False, sharey=True)[0]
         for axes, score in zip(panels, scores, strict=True):
-            for method in methods:
+            for number, method in enumerate(methods):
                 of_method = images[images["method"] == method]
                 is_empty = of_method[list(EMPTY_COLUMNS)].any(axis=1)
                 share = f" ({100 * is_empty.mean():.0f} % empty)" if is_empty.any() else ""
-                text = label(title(method)) + share
-                axes.ecdf(of_method[score], color=colour(method, methods), label=text)
+                axes.ecdf(
+                    of_method[score],
+                    color=colour(method, methods),
+                    label=label(title(method)) + share,
+                    marker=plots.MARKERS[number % len(plots.MARKERS)],
+                    markevery=0.15,
+                    markersize=4,
+                )
             axes.set(title=label(title(score)))
             axes.grid(alpha=0.25, linewidth=0.6)
             if score in metrics.SCORES:

@@ -12,7 +12,7 @@ from pruncam.report.plots import GREY
 # All sizes are in points (1/72 inch).
 _NEIGHBOURS = 3  # whose distances say how crowded a point is
 _ANGLES = np.pi * np.array([0, 1, 0.25, 0.75, -0.25, -0.75, 0.5, -0.5])  # the best ones first
-_DISTANCES = (4, 12, 22, 34, 48)  # of a name from its point
+_DISTANCES = (6, 12, 22, 34, 48)  # of a name from its point
 _DOT_RADIUS, _LINE_RADIUS = 3.5, 1.0
 _LINE_STEP = 4
 

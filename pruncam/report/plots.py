@@ -20,6 +20,7 @@ from pruncam.report import rendering
 
 # Okabe and Ito's colours, which readers with colour blindness can tell apart.
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#6E6E6E"
+MARKERS = "os^DvPX*"  # of curves and points, which differ by more than their colour
 HEAT = "inferno"
 EMPTY_TEXT = "no positive evidence"  # on a heatmap that is empty
 STYLE = {
@@ -184,7 +185,8 @@ def against_rate(
         handles: list[Artist] = []
         handles += draw_series(axes, accuracy, "accuracy", marker="o")
         for number, (name, series) in enumerate(scores.items()):
-            handles += draw_series(twin, series, name, marker="^sD"[number % 3])
+            lines = draw_series(twin, series, name, marker=MARKERS[1 + number])
+            handles += lines if len(series.x) else []  # the paper's points alone
         axes.set(xlabel=labels[0], ylabel=labels[1], xticks=list(accuracy.x), ylim=(0, 102))
         twin.set(ylabel=labels[2], ylim=(0, 1.02))
         axes.margins(x=0.1)
@@ -232,7 +234,8 @@ def draw_series(axes: Axes, series: Series, name: str, marker: str) -> list[Line
         linestyle="none",
     )
     if series.floor is not None:
-        axes.axhspan(*series.floor, color=colour, alpha=0.16, linewidth=0)
+        edge = (colour, 0.5)  # so that a narrow band is seen, too
+        axes.axhspan(*series.floor, facecolor=(colour, 0.16), edgecolor=edge, linewidth=0.8)
     if series.chance is not None:
         axes.axhline(series.chance, color=colour, linestyle=":", linewidth=1.2)
     return lines

@@ -155,13 +155,17 @@ def _crossed(published: pd.DataFrame, drops: pd.DataFrame, method: str) -> pd.Da
 def _complexity_and_accuracy(
     published: pd.DataFrame, sweep: pd.DataFrame, models: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return Table 3 of the PE-score paper: CSG, and the accuracy of our unpruned networks.
+    """Return Table 3 of the PE-score paper: CSG, and the accuracy of our unpruned networks in %.
 
     If both studies train on a data set, the plain network of the sweeps counts.
     """
-    baselines = [table[["dataset", "baseline"]] for table in (sweep, models)]
-    accuracy = pd.concat(baselines).drop_duplicates("dataset")
-    accuracy = accuracy.rename(columns={"baseline": "accuracy_ours"})
+    columns = {
+        "baseline": "accuracy_ours",
+        "baseline_low": "accuracy_ours_low",
+        "baseline_high": "accuracy_ours_high",
+    }
+    baselines = [table[["dataset", *columns]] for table in (sweep, models)]
+    accuracy = pd.concat(baselines).drop_duplicates("dataset").rename(columns=columns)
     return published.merge(accuracy, on="dataset", how="left")
 
 

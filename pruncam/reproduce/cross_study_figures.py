@@ -12,7 +12,6 @@ from pruncam import cams, metrics
 from pruncam.report import plots
 
 _COLOURS = (plots.BLUE, plots.ORANGE, plots.GREEN)
-_MARKERS = "os^Dv"  # of the pruning rules
 _CROSSED = {  # name, columns of accuracy and score drop, colour and marker
     "Sp2PS": ("acc_drop", "sp2ps_drop", plots.BLUE, "o"),
     "PE": ("pe_paper_acc_drop", "pe_drop", plots.ORANGE, "s"),
@@ -63,7 +62,7 @@ def draw_same_models(table: pd.DataFrame, scores: Sequence[str]) -> Figure:
     networks = table["network"].unique()
     methods = table["method"].unique()
     rules = table["rule"].unique()
-    markers = {rule: _MARKERS[number % len(_MARKERS)] for number, rule in enumerate(rules)}
+    markers = dict(zip(rules, plots.MARKERS, strict=False))
     colours = dict(zip(scores, _COLOURS, strict=True))
     with plots.style():
         size = (3.0 * len(methods), 2.6 * len(networks))

@@ -17,6 +17,8 @@ _FACTS = {  # heading of a manifest's entry
     "wall_seconds": "wall time of the run that wrote this",  # short if stored steps were reused
     "git": "git revision",
 }
+_REFERENCES = ("at_floor", "at_chance")  # columns of claims: what a criterion is worth
+_LATER_COLUMNS = (*_REFERENCES, "trainings", "changed")  # results of older versions lack them
 _PUBLISHED_COLUMNS = ("quantity", "paper", "ours", "difference", "source")
 # Columns of the table "scale": those of the run, each with the paper's beside it where it has one.
 _SCALE_COLUMNS = {
@@ -146,8 +148,15 @@ def _claims(path: Path) -> Iterator[str]:
     rows = _read_csv(path)
     if rows:
         yield "### Claims\n"
-        cells = [[row.get(name, "") for name in TEXT_COLUMNS] for row in rows]
-        yield from _table(TEXT_COLUMNS, cells)
+        columns = [*TEXT_COLUMNS, *(name for name in _LATER_COLUMNS if name in rows[0])]
+        cells = [[_claim_cell(row, name) for name in columns] for row in rows]
+        yield from _table([name.replace("_", " ") for name in columns], cells)
+
+
+def _claim_cell(row: Mapping[str, str], name: str) -> str:
+    """Return an entry of a claim; the criterion at floor and chance with three digits."""
+    text = row.get(name, "")
+    return f"{float(text):.3g}" if text and name in _REFERENCES else text
 
 
 def _published(path: Path) -> Iterator[str]:

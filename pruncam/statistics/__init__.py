@@ -18,6 +18,7 @@ from pruncam.statistics.correlations import (
 )
 from pruncam.statistics.intervals import (
     Interval,
+    accuracy_interval,
     distance_from,
     mean_difference,
     proportion_interval,
@@ -28,6 +29,7 @@ __all__ = [
     "METHODS",
     "Correlation",
     "Interval",
+    "accuracy_interval",
     "bootstrap_mean",
     "bootstrap_means",
     "correlation",

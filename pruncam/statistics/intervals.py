@@ -28,6 +28,16 @@ class Interval:
         """
         return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
 
+    def columns(self, name: str) -> dict[str, float]:
+        """Return the estimate and its bounds as columns of a table.
+
+        Examples
+        --------
+        >>> Interval(91.0, 88.5, 93.0).columns("accuracy")
+        {'accuracy': 91.0, 'accuracy_low': 88.5, 'accuracy_high': 93.0}
+        """
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+
 
 def distance_from(interval: Interval, value: float) -> Interval:
     """Return the absolute distance between an estimate and a number, with its interval.
@@ -109,3 +119,17 @@ def proportion_interval(successes: int, trials: int, *, confidence: float = 0.95
     test = stats.binomtest(int(successes), int(trials))
     interval = test.proportion_ci(confidence, method="wilson")
     return Interval(successes / trials, float(interval.low), float(interval.high))
+
+
+def accuracy_interval(correct: int, images: int) -> Interval:
+    """Return the accuracy in % of a model and its 95 % interval over images, by Wilson's score.
+
+    Raises ValueError as `proportion_interval` does.
+
+    Examples
+    --------
+    >>> accuracy_interval(8, 10).text(1)
+    '80.0 [49.0, 94.3]'
+    """
+    share = proportion_interval(correct, images)
+    return Interval(100 * share.value, 100 * share.low, 100 * share.high)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pruncam import cams, cost, metrics, pruning
 from pruncam._core.store import Step
+from pruncam.statistics import accuracy_interval
 from pruncam.studies.experiment import Experiment
 
 _TIMES_VERSION = 3  # raised by hand when the code of the step changes its result
@@ -34,13 +35,13 @@ def object_hits(experiment: Experiment) -> pd.DataFrame | None:
             methods=experiment.config.methods,
             target_layer=experiment.spec.target_layer,
         )
-        correct = explanation.logits.argmax(1) == images.labels
+        correct = int((explanation.logits.argmax(1) == images.labels).sum())
         for method, maps in explanation.maps.items():
             row = {
                 "dataset": experiment.dataset,
                 "model": name,
                 "method": method,
-                "accuracy": 100 * correct.double().mean().item(),
+                **accuracy_interval(correct, len(images)).columns("accuracy"),
                 "images": len(images),
             }
             hits = hits_by_image(maps, images.objects)

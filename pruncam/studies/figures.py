@@ -13,6 +13,9 @@ from pruncam.scoring.controls import CHANCE, FLOOR, SHUFFLED
 from pruncam.studies.paired_scores import MOSTLY
 from pruncam.studies.samples import Sample
 
+Points = tuple[Sequence[float], Sequence[float]]  # rates in %, values
+PAPER_HEAT = "jet"  # of the papers' own figures; it is neither even nor safe for colour-blind eyes
+
 
 def percent(rates: Sequence[float]) -> str:
     """Return rates as text, such as "20, 40 %"."""
@@ -29,13 +32,13 @@ def in_paper_order(drawings: Mapping[str, object]) -> dict:
     return dict(sorted(drawings.items(), key=lambda entry: (len(entry[0]), entry[0])))
 
 
-def overlay(image: np.ndarray | None, heatmap: np.ndarray) -> np.ndarray:
-    """Return the heatmap in colours over its image in grey, (H, W, 3).
+def overlay(image: np.ndarray | None, heatmap: np.ndarray, colours: str = plots.HEAT) -> np.ndarray:
+    """Return the heatmap in the colours of a map over its image in grey, (H, W, 3).
 
     The image is grey so that its colours are not taken for those of the heatmap. Without an image
     (None) the heatmap is shown alone.
     """
-    coloured = colormaps["jet"](heatmap)[..., :3]
+    coloured = colormaps[colours](heatmap)[..., :3]
     if image is None:
         return coloured
     return 0.5 * image.mean(2, keepdims=True) + 0.5 * coloured
@@ -44,7 +47,7 @@ def overlay(image: np.ndarray | None, heatmap: np.ndarray) -> np.ndarray:
 def all_cams(sample: Sample) -> Figure:
     """Draw an image and its heatmaps of all CAM methods by the unpruned network."""
     maps = {method: next(iter(rules.values()))[0] for method, rules in sample.maps.items()}
-    overlays = [overlay(sample.image, heatmap) for heatmap in maps.values()]
+    overlays = [overlay(sample.image, heatmap, PAPER_HEAT) for heatmap in maps.values()]
     columns = [_image_title(sample), *(cams.METHODS[method].title for method in maps)]
     row = [_image_or_blank(sample), *overlays]
     return plots.grid(
@@ -64,7 +67,8 @@ def by_rate(sample: Sample, rates: Sequence[float], rows: Mapping[str, np.ndarra
     """
     image = _image_or_blank(sample)
     grid = [
-        [image, *(overlay(sample.image, heatmap) for heatmap in maps)] for maps in rows.values()
+        [image, *(overlay(sample.image, heatmap, PAPER_HEAT) for heatmap in maps)]
+        for maps in rows.values()
     ]
     columns = [_image_title(sample), "unpruned", *(f"{100 * rate:g} %" for rate in rates)]
     return plots.grid(
@@ -107,14 +111,15 @@ def score_against_rate(
     score: tuple[str, str],
     *,
     xlabel: str,
-    printed: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+    printed: Mapping[str, Points] | None = None,
 ) -> Figure:
     """Draw accuracy and a score of every CAM method against the pruning rate.
 
     The curve of a score starts at rate 0 with fine-tuning alone, so that its fall is due to
     pruning. Bands show the noise floor (fine-tuning alone), dotted lines the chance level. `tables`
     has "curves" and "controls" (`studies.score_tables`); `score` is (column, title); `printed`
-    maps "accuracy" and CAM methods to the points (rates in %, values) that the paper prints.
+    maps "accuracy" and CAM methods, or "" for one that is not named, to the points (rates in %,
+    values) that the paper prints.
     """
     printed = printed or {}
     column, title = score
@@ -123,44 +128,58 @@ def score_against_rate(
     of_rule = curves[curves["rule"] == rule].sort_values("rate", kind="stable")
     series = {}
     for method in of_rule["method"].unique():
-        of_method = of_rule[of_rule["method"] == method]
-        references = curves[curves["method"] == method]
-        of_controls = controls[controls["method"] == method]
-        floor = references[references["rule"] == FLOOR]
-        floor_seeds = of_controls.loc[of_controls["rule"] == FLOOR, column]
-        points = pd.concat([floor, of_method])
-        series[cams.METHODS[method].title] = plots.Series(
-            x=100 * points["rate"],
-            y=points[column],
-            low=points[f"{column}_low"],
-            high=points[f"{column}_high"],
-            colour=cams.METHODS[method].colour,
-            floor=floor_band(floor, floor_seeds, column),
-            chance=drawn_chance(of_controls, column),
-            printed=printed.get(method, ((), ())),
-        )
-    labels = (xlabel, "accuracy, %", title)
+        floor = curves[(curves["method"] == method) & (curves["rule"] == FLOOR)]
+        points = pd.concat([floor, of_rule[of_rule["method"] == method]])
+        levels = floor, controls[controls["method"] == method]
+        curve = score_series(points, levels, column, printed.get(method, ((), ())))
+        series[cams.METHODS[method].title] = curve
+    if "" in printed:
+        series[""] = plots.Series(x=(), y=(), colour="black", printed=printed[""])
     accuracy = _accuracy_series(of_rule, printed.get("accuracy", ((), ())))
-    return plots.against_rate(accuracy, series, labels=labels)
+    return plots.against_rate(accuracy, series, labels=(xlabel, "accuracy, %", title))
 
 
-def _accuracy_series(
-    curves: pd.DataFrame, printed: tuple[Sequence[float], Sequence[float]]
+def score_series(
+    points: pd.DataFrame,
+    levels: tuple[pd.DataFrame, pd.DataFrame],
+    column: str,
+    printed: Points = ((), ()),
 ) -> plots.Series:
-    """Return accuracy against rate, from the curves of one CAM method."""
+    """Return a score of one CAM method against the rate, with its floor and chance level.
+
+    `points` are the rows of the table "curves" to be drawn, `levels` those of fine-tuning alone,
+    none if it was not run, and the rows of the table "controls".
+    """
+    method = cams.METHODS[points["method"].iloc[0]]
+    floor, controls = levels
+    floor_seeds = controls.loc[controls["rule"] == FLOOR, column]
+    return plots.Series(
+        x=100 * points["rate"],
+        y=points[column],
+        low=points[f"{column}_low"],
+        high=points[f"{column}_high"],
+        colour=method.colour,
+        floor=_floor_band(floor, floor_seeds, column),
+        chance=_drawn_chance(controls, column),
+        printed=printed,
+    )
+
+
+def _accuracy_series(curves: pd.DataFrame, printed: Points) -> plots.Series:
+    """Return accuracy against rate, from the unpruned network on."""
     once = curves[curves["method"] == curves["method"].iloc[0]]
-    baseline = (once["accuracy"] + once["acc_drop"]).iloc[0]
+    baseline = once.iloc[0]
     return plots.Series(
         x=[0, *(100 * once["rate"])],
-        y=[baseline, *once["accuracy"]],
-        low=[baseline, *once["accuracy_low"]],
-        high=[baseline, *once["accuracy_high"]],
+        y=[baseline["baseline"], *once["accuracy"]],
+        low=[baseline["baseline_low"], *once["accuracy_low"]],
+        high=[baseline["baseline_high"], *once["accuracy_high"]],
         colour=plots.BLUE,
         printed=printed,
     )
 
 
-def drawn_chance(controls: pd.DataFrame, column: str) -> float | None:
+def _drawn_chance(controls: pd.DataFrame, column: str) -> float | None:
     """Return the mean score of random networks; of shuffled maps if most of theirs are empty.
 
     `controls` are the rows of one CAM method. None if neither was measured.
@@ -172,7 +191,7 @@ def drawn_chance(controls: pd.DataFrame, column: str) -> float | None:
     return shuffled.mean() if len(shuffled) else None
 
 
-def floor_band(mean: pd.DataFrame, seeds: pd.Series, column: str) -> tuple[float, float] | None:
+def _floor_band(mean: pd.DataFrame, seeds: pd.Series, column: str) -> tuple[float, float] | None:
     """Return the range of all seeds and of the interval of their mean; None without a floor."""
     if mean.empty:
         return None

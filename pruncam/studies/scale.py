@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from pruncam._core import paths
 from pruncam._nn.probe import profile_forward
+from pruncam.statistics import Interval, accuracy_interval
 from pruncam.studies.experiment import Experiment
 
 _PAPER = ("width", "parameters", "size", "train_images", "test_images", "epochs")
@@ -71,9 +72,16 @@ def _row(experiment: Experiment) -> dict[str, Any]:
         "epochs": experiment.baseline_recipe.epochs,
         "finetuning_epochs": experiment.recipe("finetuning").epochs,
         "precision": experiment.trainer.precision,
-        "accuracy": experiment.baseline_accuracy,
+        **_accuracy(experiment).columns("accuracy"),
         "least_accuracy": spec.min_accuracy,
     }
+
+
+def _accuracy(experiment: Experiment) -> Interval:
+    """Return the accuracy of the baseline on all test images in %, with its interval."""
+    images = len(experiment.test)
+    correct = round(experiment.baseline_accuracy * images / 100)
+    return accuracy_interval(correct, images)
 
 
 def parameter_count(model: nn.Module) -> int:

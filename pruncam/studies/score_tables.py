@@ -8,12 +8,20 @@ import pandas as pd
 
 from pruncam import metrics
 from pruncam._core.seeds import derive
-from pruncam.statistics import bootstrap_means, proportion_interval
+from pruncam.statistics import Interval, accuracy_interval, bootstrap_means
 from pruncam.studies.config import PruningConfig
 from pruncam.studies.paired_scores import CONTROLS
 
 EMPTY = ["baseline_empty", "pruned_empty"]
 _SCORES = list(metrics.SCORES)
+_ACCURACIES = [
+    "baseline",
+    "baseline_low",
+    "baseline_high",
+    "accuracy",
+    "acc_drop",
+    "same_prediction",
+]
 _DROPS = ("sp2ps", "pe", "ssim", "iou", "soft_iou")  # the scores whose drops are tabulated
 
 
@@ -31,8 +39,8 @@ def with_nonempty(rows: pd.DataFrame, scores: Sequence[str]) -> tuple[pd.DataFra
 def accuracies(config: PruningConfig, rows: pd.DataFrame) -> pd.DataFrame:
     """Return a row per model: accuracy in %, and its drop from the baseline's, in points.
 
-    The interval of the accuracy is Wilson's. A model has collapsed if it lost more than half of the
-    baseline's accuracy above that of always naming the most common class.
+    The intervals of both accuracies are Wilson's. A model has collapsed if it lost more than half
+    of the baseline's accuracy above that of always naming the most common class.
     """
     once = rows[rows["method"] == config.methods[0]]
     groups = once.groupby(["dataset", "rule", "rate", "seed"], sort=False)
@@ -41,11 +49,8 @@ def accuracies(config: PruningConfig, rows: pd.DataFrame) -> pd.DataFrame:
 
 def _accuracy(key: tuple, part: pd.DataFrame) -> dict[str, object]:
     dataset, rule, rate, seed = key
-    baseline = 100 * (part["baseline_prediction"] == part["label"]).mean()
-    pruned = 100 * (part["pruned_prediction"] == part["label"]).mean()
+    baseline, pruned = (_accuracy_of(part, name) for name in ("baseline", "pruned"))
     same = 100 * (part["baseline_prediction"] == part["pruned_prediction"]).mean()
-    correct = int((part["pruned_prediction"] == part["label"]).sum())
-    interval = proportion_interval(correct, len(part))
     guess = 100 * part["label"].value_counts(normalize=True).max()
     return {
         "dataset": dataset,
@@ -53,21 +58,25 @@ def _accuracy(key: tuple, part: pd.DataFrame) -> dict[str, object]:
         "rate": rate,
         "seed": seed,
         "images": len(part),
-        "baseline": baseline,
-        "accuracy": pruned,
-        "accuracy_low": 100 * interval.low,
-        "accuracy_high": 100 * interval.high,
-        "acc_drop": baseline - pruned,
+        **baseline.columns("baseline"),
+        **pruned.columns("accuracy"),
+        "acc_drop": baseline.value - pruned.value,
         "same_prediction": same,
-        "collapsed": pruned - guess < (baseline - guess) / 2,
+        "collapsed": pruned.value - guess < (baseline.value - guess) / 2,
     }
+
+
+def _accuracy_of(part: pd.DataFrame, model: str) -> Interval:
+    """Return the accuracy in % of a model, "baseline" or "pruned", with its interval."""
+    correct = int((part[f"{model}_prediction"] == part["label"]).sum())
+    return accuracy_interval(correct, len(part))
 
 
 def curves(config: PruningConfig, rows: pd.DataFrame, models: pd.DataFrame) -> pd.DataFrame:
     """Return accuracy and every score by data set, rule, rate and CAM method, with intervals.
 
-    Accuracy and scores are means over images and seeds; intervals resample images. `models` is the
-    table of `accuracies`.
+    Accuracy and scores are means over images and seeds; intervals resample images, those of a
+    single model's accuracy are Wilson's. `models` is the table of `accuracies`.
     """
     table = []
     keys = ["dataset", "rule", "rate", "method"]
@@ -76,11 +85,13 @@ def curves(config: PruningConfig, rows: pd.DataFrame, models: pd.DataFrame) -> p
         is_model = (models["dataset"] == dataset) & (models["rule"] == rule)
         of_model = models[is_model & (models["rate"] == rate)]
         row = dict(zip(keys, key, strict=True)) | {"seeds": len(of_model)}
-        for name in ("accuracy", "acc_drop", "same_prediction"):
-            row[name] = of_model[name].mean()
+        row |= of_model[_ACCURACIES].mean().to_dict()
         row["collapsed"] = of_model["collapsed"].mean() > 0.5
         seed = derive(config.seed, "images", *key)
-        table.append(row | _score_intervals(part, config.bootstrap, seed, len(of_model)))
+        row |= _score_intervals(part, config.bootstrap, seed, len(of_model))
+        if len(of_model) == 1:
+            row |= of_model.iloc[0][["accuracy_low", "accuracy_high"]].to_dict()
+        table.append(row)
     return pd.DataFrame(table)
 
 
@@ -165,7 +176,7 @@ def by_baseline(rows: pd.DataFrame, replicates: Sequence[pd.DataFrame]) -> pd.Da
     """Return each model's accuracy and mean scores by baseline.
 
     Baseline 1 is the first, the others are its replicates. The scores compare a model with the
-    baseline that it was pruned from.
+    baseline that it was pruned from. Intervals of accuracies are over images (Wilson's).
     """
     keys = ["dataset", "rule", "rate", "method"]
     tables = []
@@ -176,10 +187,23 @@ def by_baseline(rows: pd.DataFrame, replicates: Sequence[pd.DataFrame]) -> pd.Da
         )
         assigned, columns = with_nonempty(assigned, _SCORES)
         columns = ["baseline_accuracy", "accuracy", *columns]
-        table = assigned.groupby(keys, sort=False, observed=True)[columns].mean().reset_index()
+        groups = assigned.groupby(keys, sort=False, observed=True)
+        table = groups[columns].mean().assign(images=groups["image"].nunique()).reset_index()
         table.insert(0, "baseline", number)
         tables.append(table)
-    return pd.concat(tables, ignore_index=True)
+    joined = pd.concat(tables, ignore_index=True)
+    return _with_intervals(joined, ["baseline_accuracy", "accuracy"])
+
+
+def _with_intervals(table: pd.DataFrame, accuracies: Sequence[str]) -> pd.DataFrame:
+    """Return a table with bounds of the accuracies in % on its number of `images`."""
+    for name in accuracies:
+        correct = (table[name] * table["images"] / 100).round().astype(int)
+        pairs = zip(correct, table["images"], strict=True)
+        intervals = [accuracy_interval(*pair) for pair in pairs]
+        table[f"{name}_low"] = [interval.low for interval in intervals]
+        table[f"{name}_high"] = [interval.high for interval in intervals]
+    return table
 
 
 def controls(rows: pd.DataFrame) -> pd.DataFrame:

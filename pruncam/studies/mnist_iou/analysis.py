@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from pruncam._core.seeds import derive
 from pruncam.statistics import (
     Interval,
+    accuracy_interval,
     crossed_means,
     percentile_intervals,
-    proportion_interval,
     t_interval,
 )
 from pruncam.studies.mnist_iou.chains import Chains
@@ -89,9 +90,9 @@ def _accuracy_columns(scores: Mapping[str, Any], images: int) -> dict[str, float
     """Return the accuracies on noisy and clean images in %, each with its interval."""
     columns = {}
     for name in _ACCURACIES:
-        columns[name] = scores[name]
-        interval = proportion_interval(round(scores[name] * images / 100), images)
-        columns |= {f"{name}_low": 100 * interval.low, f"{name}_high": 100 * interval.high}
+        interval = accuracy_interval(round(scores[name] * images / 100), images)
+        # The score itself: its last digits decide ranks over levels, where accuracies nearly tie.
+        columns |= interval.columns(name) | {name: scores[name]}
     return columns
 
 
@@ -137,7 +138,7 @@ def by_level(config: MnistIouConfig, scores: Scores, level_table: pd.DataFrame) 
             row[name] = group[name].mean()
             row[f"{name}_sd"] = group[name].std(ddof=1)
         for name in _ACCURACIES:
-            row |= _accuracy_interval(group, name)
+            row |= accuracy_of_seeds(group[name]).columns(name)
         of_level = [
             scores[key][level]["iou"] for key in zip(group["variant"], group["seed"], strict=True)
         ]
@@ -148,10 +149,10 @@ def by_level(config: MnistIouConfig, scores: Scores, level_table: pd.DataFrame) 
     return pd.DataFrame(rows)
 
 
-def _accuracy_interval(group: pd.DataFrame, name: str) -> dict[str, float]:
+def accuracy_of_seeds(by_seed: ArrayLike) -> Interval:
     """Return the t interval over seeds of an accuracy in %; that of one seed says nothing."""
-    interval = t_interval(group[name])
-    return {f"{name}_low": max(interval.low, 0.0), f"{name}_high": min(interval.high, 100.0)}
+    interval = t_interval(by_seed)
+    return Interval(interval.value, max(interval.low, 0.0), min(interval.high, 100.0))
 
 
 def by_dataset_and_level(
@@ -185,8 +186,8 @@ def losses(chains: Chains) -> pd.DataFrame:
     rows = []
     for level, sparsity in enumerate(chains.sparsity):
         row = {"level": level, "sparsity": sparsity, "seeds": len(chains)}
-        row |= _interval_columns("accuracy_loss", accuracy[:, level])
-        row |= _interval_columns("iou_loss", iou[:, level])
+        row |= _mean_of_seeds(accuracy[:, level]).columns("accuracy_loss")
+        row |= _mean_of_seeds(iou[:, level]).columns("iou_loss")
         row["iou_nonempty_loss"] = iou_nonempty[:, level].mean()
         row["empty"] = empty[level]
         row["accuracy_within_1_point"] = row["accuracy_loss"] <= 1
@@ -211,12 +212,11 @@ def relative_loss(chains: Chains, column: str) -> np.ndarray:
     return 100 * (1 - scores / start)
 
 
-def _interval_columns(name: str, by_seed: np.ndarray) -> dict[str, float]:
+def _mean_of_seeds(by_seed: np.ndarray) -> Interval:
     """Return the mean over seeds with its interval; NaN if a seed has no value."""
-    interval = Interval(math.nan, math.nan, math.nan)
-    if not np.isnan(by_seed).any():
-        interval = t_interval(by_seed)
-    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    if np.isnan(by_seed).any():
+        return Interval(math.nan, math.nan, math.nan)
+    return t_interval(by_seed)
 
 
 def correctness(config: MnistIouConfig, level_table: pd.DataFrame) -> pd.DataFrame:

@@ -8,8 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pruncam.statistics import METHODS, Interval, correlation, t_interval
-from pruncam.studies.mnist_iou.analysis import BASE, WORKING, rows_of, variants_by_dataset, working
+from pruncam.statistics import METHODS, Interval, correlation
+from pruncam.studies.mnist_iou.analysis import (
+    BASE,
+    WORKING,
+    accuracy_of_seeds,
+    rows_of,
+    variants_by_dataset,
+    working,
+)
 from pruncam.studies.mnist_iou.chains import FEWEST, Chains, mean_correlation
 from pruncam.studies.mnist_iou.config import MnistIouConfig
 from pruncam.studies.mnist_iou.published import printed_values
@@ -74,7 +81,7 @@ def _correlation_rows(chains: Chains) -> list[dict[str, Any]]:
         if len(chains) > 1:
             of_seeds = chains.correlations("iou", method, cut, accuracy)
             single = mean_correlation(of_seeds)
-        rows.append(row | _interval_columns("single_seed", single))
+        rows.append(row | single.columns("single_seed"))
     return rows
 
 
@@ -92,10 +99,6 @@ def _correlation_of_means(
         return points | dict.fromkeys(("value", "p_value", "df"), math.nan)
     result = correlation(means["iou"], means[accuracy], method)
     return points | {"value": result.value, "p_value": result.p_value, "df": result.df}
-
-
-def _interval_columns(name: str, interval: Interval) -> dict[str, float]:
-    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
 
 def by_seed(config: MnistIouConfig, level_table: pd.DataFrame) -> pd.DataFrame:
@@ -183,8 +186,9 @@ def sensitivity(config: MnistIouConfig, level_table: pd.DataFrame, readings: Mea
         tables[variant] = level_table[level_table["variant"] == variant]
     rows = []
     for name, table in tables.items():
-        row = {"choice": name, "seeds": table["seed"].nunique()}
-        rows.append(row | _summary(_means(table)))
+        row = {"choice": name, "seeds": table["seed"].nunique()} | _summary(_means(table))
+        at_start = table.loc[table["level"] == 0, "accuracy_noisy"]
+        rows.append(row | accuracy_of_seeds(at_start).columns("accuracy_level_0"))
     return pd.DataFrame(rows)
 
 
@@ -232,9 +236,9 @@ def by_dataset(config: MnistIouConfig, level_table: pd.DataFrame) -> pd.DataFram
         row["pearson_working"] = _pearson(works)
         row["working_levels"] = len(works)
         row["cut"] = _CUT
-        row |= _interval_columns("single_seed", mean_correlation(chains.correlations()))
-        at_start = t_interval(chains.scores("accuracy_noisy")[:, 0])
-        row |= _interval_columns("accuracy_level_0", at_start)
+        row |= mean_correlation(chains.correlations()).columns("single_seed")
+        at_start = accuracy_of_seeds(chains.scores("accuracy_noisy")[:, 0])
+        row |= at_start.columns("accuracy_level_0")
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -6,8 +6,9 @@ from typing import Any
 import pandas as pd
 
 from pruncam.datasets import ImageSet
+from pruncam.statistics import Interval
 from pruncam.studies import scale
-from pruncam.studies.mnist_iou.analysis import rows_of
+from pruncam.studies.mnist_iou.analysis import accuracy_of_seeds, rows_of
 from pruncam.studies.mnist_iou.lottery_run import LotteryRun
 from pruncam.studies.original_data import original_datasets
 
@@ -30,7 +31,7 @@ def phrase(level_table: pd.DataFrame, run: LotteryRun) -> str:
     config = run.config
     network = scale.network_phrase(
         parameters=scale.parameter_count(run.models[0]),
-        accuracy=_accuracy(level_table, run),
+        accuracy=_accuracy(level_table, run).value,
         target_layer=config.target_layer,
     )
     return f"{len(run.train):,} training and {len(run.test):,} test images, {network}"
@@ -63,11 +64,11 @@ def _row(runs: list[LotteryRun], level_table: pd.DataFrame) -> dict[str, Any]:
         "epochs": config.recipe("pretraining").epochs,
         "finetuning_epochs": config.recipe("retraining").epochs,
         "precision": run.trainer.precision,
-        "accuracy": _accuracy(level_table, run),
+        **_accuracy(level_table, run).columns("accuracy"),
     }
 
 
-def _accuracy(level_table: pd.DataFrame, run: LotteryRun) -> float:
-    """Return the mean accuracy of the thesis's seeds at level 0, in %."""
+def _accuracy(level_table: pd.DataFrame, run: LotteryRun) -> Interval:
+    """Return the mean accuracy of the thesis's seeds at level 0, in %, with its interval."""
     rows = rows_of(level_table, run.variant, run.config.seeds)
-    return rows.loc[rows["level"] == 0, "accuracy_noisy"].mean()
+    return accuracy_of_seeds(rows.loc[rows["level"] == 0, "accuracy_noisy"])

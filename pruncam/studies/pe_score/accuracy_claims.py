@@ -1,116 +1,90 @@
 """Findings on the claims about accuracy, of P5, P7 and P8, in points."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from pruncam.report.claims import Finding, Statement
-from pruncam.statistics import distance_from, extreme
+from pruncam.statistics import distance_from
 from pruncam.studies.pe_score.dataset_models import DatasetModels
 from pruncam.studies.pe_score.score_claims import untested
 
+_STEPS = {"fall": (1, min), "rise": (-1, max)}  # sign of a fall, and which step is judged
 
-def accuracy_falls(statement: Statement, models: DatasetModels) -> Finding:
-    """P7a: accuracy falls with the rate; judged where it falls least."""
+
+def accuracy_step(statement: Statement, models: DatasetModels) -> Finding:
+    """P5a, P7a: accuracy rises from one rate to the next, or falls; judged at the extreme step.
+
+    That is the largest of the rises, since one is enough, but the smallest of the falls.
+    """
     if not models.standing:
         return _lacks(models)
+    step = statement.parameters["step"]
+    sign, select = _STEPS[step]
     levels = models.accuracy_levels()
-    falls = models.falls(levels)
-    (_, rule, low, high), estimate = models.scores.extreme(falls, min)
-    count = sum(fall.mean() > 0 for fall in falls.values())
-    evidence = (
-        f"{count} of {len(falls)} steps fall; "
-        f"least {rule}, {low:.0%} to {high:.0%}: {estimate.text(2)} points"
-    )
-    return models.finding(
-        estimate,
-        evidence,
-        at_floor=min(models.floor_loss, 0.0),
-        at_chance=models.least_fall_without_order(levels),
-    )
-
-
-def accuracy_rises(statement: Statement, models: DatasetModels) -> Finding:
-    """P5a: accuracy rises somewhere; judged at the largest rise."""
-    if not models.standing:
-        return _lacks(models)
-    levels = models.accuracy_levels()
-    rises = {key: -fall for key, fall in models.falls(levels).items()}
-    key, estimate = models.scores.extreme(rises, max)
+    steps = {key: sign * fall for key, fall in models.falls(levels).items()}
+    key, estimate = models.scores.extreme(steps, select)
     _, rule, low, high = key
-    error = models.scores.resampled_means(models.dataset, [rises[key]]).std(ddof=1)
+    count = sum(change.mean() > 0 for change in steps.values())
+    error = models.scores.resampled_means(models.dataset, [steps[key]]).std(ddof=1)
     size = f", {estimate.value / error:.1f} standard errors" if error > 0 else ""
-    count = sum(rise.mean() > 0 for rise in rises.values())
     evidence = (
-        f"{count} of {len(rises)} steps rise; "
-        f"largest {rule}, {low:.0%} to {high:.0%}: {estimate.value:.2f} points{size}"
+        f"{count} of {len(steps)} steps {step}; "
+        f"judged: {rule}, {low:.0%} to {high:.0%}: {estimate.text(2)} points{size}"
     )
     return models.finding(
         estimate,
         evidence,
-        at_floor=max(-models.floor_loss, 0.0),
-        at_chance=-models.least_fall_without_order(levels),
+        at_floor=select(sign * models.floor_loss, 0.0),
+        at_chance=sign * models.least_fall_without_order(levels),
     )
 
 
-def above_baseline(statement: Statement, models: DatasetModels) -> Finding:
-    """P5c: accuracy is above the unpruned network's; judged at the rate where it is least."""
-    chosen = [(statement.parameters["rule"], rate) for rate in statement.parameters["rates"]]
-    if not set(chosen) <= set(models.all):
+def largest_loss(statement: Statement, models: DatasetModels) -> Finding:
+    """P5c, P7e: networks lose little, or nothing; judged by the one that loses most."""
+    losses = _losses(statement, models)
+    if not losses:
         return _lacks(models)
-    gains = {(models.dataset, *model): -models.loss(model) for model in chosen}
-    _, estimate = models.scores.extreme(gains, min)
-    evidence = ", ".join(f"{rate:.0%} {gain.mean():+.2f}" for (_, _, rate), gain in gains.items())
+    _, estimate = models.scores.extreme(losses, max)
     return models.finding(
         estimate,
-        f"{evidence} points; fine-tuning alone {-models.floor_loss:+.2f}",
-        at_floor=-models.floor_loss,
-        at_chance=-models.chance_loss,
-    )
-
-
-def gain_near(statement: Statement, models: DatasetModels) -> Finding:
-    """P5d: accuracy is above the unpruned network's by about the printed points."""
-    model = statement.parameters["rule"], statement.parameters["rate"]
-    if model not in models.all:
-        return _lacks(models)
-    gain = models.scores.interval(-models.loss(model))
-    printed = statement.parameters["gain"]
-    return models.finding(
-        distance_from(gain, printed),
-        f"{gain.text(2)} points; fine-tuning alone {-models.floor_loss:+.2f}",
-        at_floor=abs(-models.floor_loss - printed),
-        at_chance=abs(-models.chance_loss - printed),
-    )
-
-
-def small_loss(statement: Statement, models: DatasetModels) -> Finding:
-    """P7e: up to a rate, both criteria cost little; judged at the largest loss."""
-    chosen = [model for model in models.all if model[1] <= statement.parameters["max_rate"]]
-    if not chosen:
-        return _lacks(models)
-    losses = {(models.dataset, *model): models.loss(model) for model in chosen}
-    (_, rule, rate), estimate = models.scores.extreme(losses, max)
-    return models.finding(
-        estimate,
-        f"most with {rule} at {rate:.0%}: {estimate.text(2)} points",
+        f"most {estimate.text(2)}; {_points_lost(losses, models)}",
         at_floor=models.floor_loss,
         at_chance=models.chance_loss,
     )
 
 
 def loss_near(statement: Statement, models: DatasetModels) -> Finding:
-    """P7f: a rate costs about the printed points; judged by the more distant criterion."""
-    chosen = [model for model in models.all if model[1] == statement.parameters["rate"]]
-    if not chosen:
+    """P5d, P7f: networks lose about the printed points; judged by the most distant one."""
+    losses = _losses(statement, models)
+    if not losses:
         return _lacks(models)
-    losses = {(models.dataset, *model): models.loss(model) for model in chosen}
     printed = statement.parameters["loss"]
-    intervals = models.scores.simultaneous(losses).values()
     return models.finding(
-        extreme([distance_from(interval, printed) for interval in intervals], max),
-        ", ".join(f"{rule} {loss.mean():.2f} points" for (_, rule, _), loss in losses.items()),
+        models.distance(losses, printed, max),
+        _points_lost(losses, models),
         at_floor=abs(models.floor_loss - printed),
         at_chance=abs(models.chance_loss - printed),
     )
+
+
+def _losses(statement: Statement, models: DatasetModels) -> dict[tuple, np.ndarray]:
+    """Return the points lost by the networks that a statement is about, none if one is missing.
+
+    They are those of its `rates`, and of its `rule` or, without one, of all of the paper's.
+    """
+    rule = statement.parameters.get("rule")
+    rules = models.rules if rule is None else [rule]
+    chosen = [(rule, rate) for rule in rules for rate in statement.parameters["rates"]]
+    if not set(chosen) <= set(models.all):
+        return {}
+    return {(models.dataset, *model): models.loss(model) for model in chosen}
+
+
+def _points_lost(losses: Mapping[tuple, np.ndarray], models: DatasetModels) -> str:
+    """Return the points that each network loses, and fine-tuning alone, in words."""
+    each = [f"{rule} at {rate:.0%} {loss.mean():.2f}" for (_, rule, rate), loss in losses.items()]
+    return f"points lost: {', '.join(each)}; fine-tuning alone {models.floor_loss:.2f}"
 
 
 def cost_of_approximation(statement: Statement, models: DatasetModels) -> Finding:

@@ -1,6 +1,6 @@
 """The models of one data set, as the claims of the PE-score study ask for them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -10,7 +10,7 @@ import numpy as np
 from pruncam._core.seeds import derive
 from pruncam.report.claims import Finding
 from pruncam.scoring.controls import CHANCE
-from pruncam.statistics import Interval
+from pruncam.statistics import Interval, distance_from, extreme
 from pruncam.studies.paired_scores import PairedScores
 from pruncam.studies.pe_score.config import FASTER, WEIGHT
 
@@ -102,6 +102,19 @@ class DatasetModels:
             at_chance=float(at_chance),
             trainings=self.scores.trainings_of([self.dataset]),
         )
+
+    def distance(
+        self,
+        values: Mapping[tuple, np.ndarray],
+        printed: float,
+        select: Callable[[Iterable[float]], float],
+    ) -> Interval:
+        """Return the smallest or largest distance of values from a printed number.
+
+        `select` is min or max; `values` are as in `PairedScores.simultaneous`.
+        """
+        intervals = self.scores.simultaneous(values).values()
+        return extreme([distance_from(interval, printed) for interval in intervals], select)
 
     # ------------------------------------------------------------ accuracy, in % and points
 

@@ -95,11 +95,13 @@ def _curves(
     ending: str,
 ) -> Drawing:
     """Figures 4, 5, 7 and 8."""
+    printed = printed_points(dataset, rule)
+    unnamed = " Black: a PE whose CAM it does not name." if "" in printed else ""
     caption = (
         f"Accuracy (left scale) and PE of the CAMs on {dataset} with {rule}; bars: 95 % intervals "
-        "over images. Open markers: printed by the paper. Bands, and the start of the curves: PE "
-        "of the network that is fine-tuned and not pruned; dotted: of networks with random "
-        "weights, or of maps of other images where most of theirs are empty."
+        f"over images. Open markers: printed by the paper.{unnamed} Bands, and the start of the "
+        "curves: PE of the network that is fine-tuned and not pruned; dotted: of networks with "
+        "random weights, or of maps of other images where most of theirs are empty."
         f"{_collapse(tables, dataset, rule)} {ending}"
     )
     draw = partial(
@@ -109,7 +111,7 @@ def _curves(
         rule,
         ("pe", "PE"),
         xlabel="filters removed in every layer, %",
-        printed=printed_points(dataset, rule),
+        printed=printed,
     )
     return Drawing(draw, caption, lines=True)
 

@@ -9,8 +9,6 @@ from pruncam.studies.experiment import BASELINE
 from pruncam.studies.pe_score.dataset_models import DatasetModels
 from pruncam.studies.pe_score.score_claims import untested
 
-_NO_SCALE = "fine-tuning alone and chance cannot be told apart"
-
 
 def map_overlap(statement: Statement, models: DatasetModels) -> Finding:
     """P7b, P7c: at the highest rate that has not collapsed, the maps keep their place, or move.
@@ -22,15 +20,7 @@ def map_overlap(statement: Statement, models: DatasetModels) -> Finding:
     if highest is None:
         return untested(models.missing or f"{models.dataset}: every network of {rule} collapsed")
     overlap = models.of(highest, score="iou")
-    floor, chance = models.floor(score="iou"), models.chance(score="iou")
-    position = models.scores.position(overlap, floor=floor, chance=chance)
-    if position is None:
-        return untested(_NO_SCALE)
-    evidence = (
-        f"{rule} at {highest[1]:.0%}: IoU {overlap.mean():.3f}, "
-        f"fine-tuning alone {floor.mean():.3f}, chance {chance.mean():.3f}"
-    )
-    return models.finding(position, evidence, at_floor=1, at_chance=0)
+    return _position(models, overlap, f"{rule} at {highest[1]:.0%}: IoU {overlap.mean():.3f}")
 
 
 def high_pe_ensures_place(statement: Statement, models: DatasetModels) -> Finding:
@@ -42,14 +32,16 @@ def high_pe_ensures_place(statement: Statement, models: DatasetModels) -> Findin
         return untested(models.missing)
     pe = statement.parameters["pe"]
     lowest = 1 / (3 / pe - 2)
+    return _position(models, np.array(lowest), f"a PE of {pe:g} needs an IoU of {lowest:.2f}")
+
+
+def _position(models: DatasetModels, overlap: np.ndarray, text: str) -> Finding:
+    """Return the finding on an IoU, on the scale from chance (0) to fine-tuning alone (1)."""
     floor, chance = models.floor(score="iou"), models.chance(score="iou")
-    position = models.scores.position(np.full_like(floor, lowest), floor=floor, chance=chance)
+    position = models.scores.position(overlap, floor=floor, chance=chance)
     if position is None:
-        return untested(_NO_SCALE)
-    evidence = (
-        f"a PE of {pe:g} needs an IoU of {lowest:.2f}; "
-        f"fine-tuning alone {floor.mean():.3f}, chance {chance.mean():.3f}"
-    )
+        return untested("fine-tuning alone and chance cannot be told apart")
+    evidence = f"{text}; fine-tuning alone {floor.mean():.3f}, chance {chance.mean():.3f}"
     return models.finding(position, evidence, at_floor=1, at_chance=0)
 
 

@@ -45,12 +45,12 @@ def numbers_beside_ours(curves: pd.DataFrame) -> pd.DataFrame:
 def printed_points(dataset: str, criterion: str) -> dict[str, Points]:
     """Return the printed points of a figure: accuracies as "accuracy", PE by CAM method.
 
-    The accuracies begin with the unpruned network. Quantities that are not printed are missing.
+    The accuracies begin with the unpruned network. A PE whose CAM is not named is under "".
+    Quantities that are not printed are missing.
     """
     table = published()
     table = table[(table["dataset"] == dataset) & table["criterion"].isin([criterion, ""])]
-    is_named = (table["quantity"] == "accuracy") | (table["method"] != "")
-    table = table[is_named].assign(name=table["method"].where(table["method"] != "", "accuracy"))
+    table = table.assign(name=table["method"].mask(table["quantity"] == "accuracy", "accuracy"))
     return {
         name: ((100 * part["rate"]).tolist(), part["value"].tolist())
         for name, part in table.groupby("name")

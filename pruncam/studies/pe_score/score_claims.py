@@ -102,9 +102,8 @@ def pe_at_large_loss(statement: Statement, models: DatasetModels) -> Finding:
     if not chosen:
         return untested(reason or f"no model loses {low:g} to {high:g} points")
     pes = {(models.dataset, *model): models.of(model, method) for model in chosen}
-    intervals = models.scores.simultaneous(pes).values()
     return models.finding(
-        extreme([distance_from(interval, printed) for interval in intervals], max),
+        models.distance(pes, printed, max),
         _means(models, chosen, method),
         at_floor=abs(models.floor(method).mean() - printed),
         at_chance=abs(models.chance(method).mean() - printed),
@@ -151,11 +150,9 @@ def pe_near(statement: Statement, models: DatasetModels) -> Finding:
     if all(reasons):
         return untested(reasons[0])
     pes = {(models.dataset, method): models.of(model, method) for method in models.methods}
-    intervals = models.scores.simultaneous(pes)
-    distances = [distance_from(interval, printed) for interval in intervals.values()]
     return models.finding(
-        extreme(distances, min),
-        ", ".join(f"{method} {pe.value:.3f}" for (_, method), pe in intervals.items()),
+        models.distance(pes, printed, min),
+        ", ".join(f"{method} {pe.mean():.3f}" for (_, method), pe in pes.items()),
         at_floor=min(abs(models.floor(method).mean() - printed) for method in models.methods),
         at_chance=min(abs(models.chance(method).mean() - printed) for method in models.methods),
     )

@@ -11,6 +11,7 @@ from torch import nn
 from pruncam import cams, metrics
 from pruncam.datasets import ImageSet
 from pruncam.datasets.marks import mark_mask, plant_marks
+from pruncam.statistics import Interval, accuracy_interval
 from pruncam.studies.experiment import BASELINE, Experiment
 from pruncam.training import accuracy
 
@@ -18,7 +19,7 @@ _MARKED = "generated-10-marked"
 
 
 def mark_reliance(experiment: Experiment) -> pd.DataFrame | None:
-    """Return accuracy with agreeing and lying marks, and the maps' share on the mark.
+    """Return accuracy in % with agreeing and lying marks, and the maps' share on the mark.
 
     One row per model and CAM method; empty maps are left out of the share on the mark, and their
     own share is `empty`. None if the images of the data set have no marks.
@@ -32,8 +33,8 @@ def mark_reliance(experiment: Experiment) -> pd.DataFrame | None:
     models |= {variant: experiment.model(variant) for variant in experiment.trained_variants}
     rows = []
     for variant, model in models.items():
-        with_agreeing = percent_correct(experiment, model, agreeing)
-        with_lying = percent_correct(experiment, model, lying)
+        with_agreeing = accuracy_on(experiment, model, agreeing)
+        with_lying = accuracy_on(experiment, model, lying)
         explanation = cams.explain(
             model,
             inputs,
@@ -49,9 +50,9 @@ def mark_reliance(experiment: Experiment) -> pd.DataFrame | None:
                     "rate": variant.rate,
                     "seed": variant.seed,
                     "method": method,
-                    "accuracy_agreeing": with_agreeing,
-                    "accuracy_lying": with_lying,
-                    "from_marks": with_agreeing - with_lying,
+                    **with_agreeing.columns("accuracy_agreeing"),
+                    **with_lying.columns("accuracy_lying"),
+                    "from_marks": with_agreeing.value - with_lying.value,
                     "energy_mark": metrics.energy_on(maps, mark).double().nanmean().item(),
                     "mark_area": mark.float().mean().item(),
                     "empty": cams.is_empty(maps).float().mean().item(),
@@ -61,16 +62,13 @@ def mark_reliance(experiment: Experiment) -> pd.DataFrame | None:
     return pd.DataFrame(rows)
 
 
-def percent_correct(
-    experiment: Experiment,
-    model: nn.Module,
-    images: ImageSet,
-) -> float:
-    """Return a model's accuracy in %."""
-    return 100 * accuracy(
+def accuracy_on(experiment: Experiment, model: nn.Module, images: ImageSet) -> Interval:
+    """Return a model's accuracy in % with its interval."""
+    share = accuracy(
         model,
         images.images,
         images.labels,
         prepare=experiment.network_input,
         batch_size=len(images),
     )
+    return accuracy_interval(round(share * len(images)), len(images))

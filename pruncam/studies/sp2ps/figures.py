@@ -13,14 +13,15 @@ from pruncam.report import plots
 from pruncam.report.result import Drawing
 from pruncam.studies.experiment import PLAIN_NETWORKS
 from pruncam.studies.figures import (
+    PAPER_HEAT,
     by_rate,
     empty_cells,
-    in_paper_order,
     made_at,
     overlay,
     percent,
     score_against_rate,
 )
+from pruncam.studies.network_diagrams import plain_networks, printed_and_run
 from pruncam.studies.samples import Sample
 from pruncam.studies.sp2ps import diagrams, published
 from pruncam.studies.sp2ps.config import Sp2psConfig, has_paper_finetuning
@@ -55,14 +56,13 @@ def drawings(
     images: Mapping[str, FigureImage],
     provenance: Mapping[str, str],
 ) -> dict[str, Drawing]:
-    """Return all figures except that of the shortcut.
+    """Return all figures except Figure 3 and that of the shortcut.
 
     `images` are those of the figures and `provenance` describes the test images, by data set.
     """
     figures = {
         "1": _three_cams(config, images, provenance),
         "2": Drawing(diagrams.scoring_pipeline, "How a pruned model is scored.", lines=True),
-        "3": _networks(config),
     }
     for dataset, image in images.items():
         collapsed = _collapsed_text(tables["curves"], dataset)
@@ -73,7 +73,7 @@ def drawings(
         for rule in (L1, RANDOM):
             number = _CURVE_FIGURES.get((dataset, rule), f"curves {dataset} {rule}")
             figures[number] = _curves(config, tables, dataset, rule, ending)
-    return in_paper_order(figures)
+    return figures
 
 
 def _three_cams(
@@ -93,9 +93,8 @@ def _draw_three_cams(sample: Sample) -> Figure:
     """Draw an image, its heatmap by every CAM, and the heatmaps over the image."""
     heatmaps = [next(iter(rules.values()))[0] for rules in sample.maps.values()]
     titles = [cams.METHODS[method].title for method in sample.maps]
-    jet = colormaps["jet"]  # of the paper's Figure 1
-    alone = [jet(heatmap)[..., :3] for heatmap in heatmaps]
-    over_image = [overlay(sample.image, heatmap) for heatmap in heatmaps]
+    alone = [colormaps[PAPER_HEAT](heatmap)[..., :3] for heatmap in heatmaps]
+    over_image = [overlay(sample.image, heatmap, PAPER_HEAT) for heatmap in heatmaps]
     blank = np.ones((*heatmaps[0].shape, 3))
     image = blank if sample.image is None else sample.image
     return plots.grid(
@@ -106,21 +105,6 @@ def _draw_three_cams(sample: Sample) -> Figure:
         scale=1.7,
         empty=empty_cells([heatmaps, heatmaps]),
     )
-
-
-def _networks(config: Sp2psConfig) -> Drawing:
-    """Figure 3, of the networks that are run."""
-    networks = [
-        (spec.size, PLAIN_NETWORKS[spec.size](width=spec.width))
-        for spec in config.datasets
-        if spec.size is not None and spec.width is not None
-    ]
-    widths = " and ".join(str(spec.width) for spec in config.datasets)
-    caption = (
-        "The networks as run: 3x3 convolutions, each with BatchNorm and ReLU. The first layers "
-        f"have {widths} filters; the paper's 128 for small and 32 for large images."
-    )
-    return Drawing(partial(diagrams.plain_networks, networks), caption, lines=True)
 
 
 def _maps_by_rate(config: Sp2psConfig, image: FigureImage, method: str, ending: str) -> Drawing:
@@ -175,6 +159,17 @@ def _printed_text(dataset: str) -> str:
     _, values = published.accuracy_of(dataset)
     printed = " and ".join(f"{value:g} %" for value in values)
     return f"Open marker: the paper's unpruned network, {printed}. " if values else ""
+
+
+def networks(config: Sp2psConfig, classes: Mapping[str, int]) -> Drawing:
+    """Return Figure 3, the paper's networks and those that are run; `classes` is by data set."""
+    drawn = [
+        network
+        for size in PLAIN_NETWORKS
+        for network in printed_and_run(config.datasets, size, classes, "10")
+    ]
+    caption = "The networks for small and for large images: the paper's, and those of this run."
+    return Drawing(partial(plain_networks, drawn), caption, lines=True)
 
 
 def shortcut(config: Sp2psConfig, sample: ShortcutSample, provenance: str) -> Drawing:

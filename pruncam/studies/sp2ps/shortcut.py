@@ -21,6 +21,7 @@ from pruncam._core.seeds import derive
 from pruncam._core.store import Step
 from pruncam.datasets import ImageSet
 from pruncam.datasets.marks import mark_mask, plant_marks, relabel_by_marks, repeated
+from pruncam.statistics import accuracy_interval
 from pruncam.studies.sp2ps.experiment import Sp2psExperiment
 from pruncam.training import Checkpoint, accuracy
 
@@ -112,8 +113,8 @@ class Shortcut:
     def table(self) -> pd.DataFrame:
         """Return a row per model and CAM method.
 
-        Columns: accuracy with every kind of mark, in %; shares of the heatmaps on the object and on
-        the mark; every score beside the baseline.
+        Columns: accuracy with every kind of mark, in %, with intervals; shares of the heatmaps on
+        the object and on the mark; every score beside the baseline.
         """
         scores = self._scores()
         rows = []
@@ -170,17 +171,19 @@ class Shortcut:
         )
 
     def _accuracies(self, model: nn.Module) -> dict[str, float]:
-        """Return accuracy in % without marks, with agreeing marks and with wrong marks."""
+        """Return accuracy in % without marks, with agreeing and with wrong marks, and intervals."""
         image_sets = {
             "accuracy_plain": self.experiment.test,
             "accuracy_agreeing": self.agreeing,
             "accuracy_lying": self.lying,
         }
         prepare = self.experiment.network_input
-        return {
-            name: 100 * accuracy(model, images.images, images.labels, prepare=prepare)
-            for name, images in image_sets.items()
-        }
+        columns: dict[str, float] = {}
+        for name, images in image_sets.items():
+            share = accuracy(model, images.images, images.labels, prepare=prepare)
+            count = len(images)
+            columns |= accuracy_interval(round(share * count), count).columns(name)
+        return columns
 
     def _mean_energies(self, maps: Tensor) -> dict[str, float]:
         """Return the mean shares of the maps on object and mark, without empty maps."""

@@ -12,6 +12,7 @@ from pruncam.report.claims import Finding, read_statements
 from pruncam.report.result import Drawing
 from pruncam.studies import diagnostics, score_tables
 from pruncam.studies.cached_trainer import CachedTrainer
+from pruncam.studies.figures import in_paper_order
 from pruncam.studies.readings import ranking, scores_by_reading
 from pruncam.studies.sp2ps import claims, figures, published
 from pruncam.studies.sp2ps.agreement import score_agreement
@@ -143,11 +144,14 @@ class Sp2psStudy(PruningStudy[Sp2psConfig, Sp2psExperiment]):
     def figures(self, tables: Tables) -> dict[str, Drawing]:
         """Return Figures 1 to 13 and that of the shortcut."""
         images = {name: m.extras["image"] for name, m in self.measurements.items()}
+        classes = {e.dataset: len(e.test.classes) for e in self.experiments}
         provenance = self.shortcut.experiment.test.provenance
-        return {
+        drawings = {
             **figures.drawings(self.config, tables, images, self.provenance()),
+            "3": figures.networks(self.config, classes),
             "shortcut": figures.shortcut(self.config, self.shortcut.sample(), provenance),
         }
+        return in_paper_order(drawings)
 
     @property
     def result_name(self) -> str:

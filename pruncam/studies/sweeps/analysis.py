@@ -92,12 +92,8 @@ def _row_of_sweep(accuracies: ResampledAccuracies, rule: str, rate: float) -> di
         "rate": rate,
         "images": accuracies.correctness.baseline.shape[1],
         "trainings": accuracies.correctness.trainings,
-        "baseline": unpruned.value,
-        "baseline_low": unpruned.low,
-        "baseline_high": unpruned.high,
-        "accuracy": accuracy.value,
-        "accuracy_low": accuracy.low,
-        "accuracy_high": accuracy.high,
+        **unpruned.columns("baseline"),
+        **accuracy.columns("accuracy"),
         "acc_drop": points.value,
         "low": points.low,
         "high": points.high,
@@ -120,7 +116,7 @@ def mean_losses(datasets: Collection[ResampledAccuracies], rates: Sequence[float
         row: dict[str, Any] = {"dataset": accuracies.dataset}
         for measure in LOSSES:
             loss = mean(accuracies.loss(L1, rate, measure) for rate in beyond).interval
-            row |= {measure: loss.value, f"{measure}_low": loss.low, f"{measure}_high": loss.high}
+            row |= loss.columns(measure)
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -6,16 +6,13 @@ from functools import partial
 import pandas as pd
 
 from pruncam.report.result import Drawing
+from pruncam.studies.network_diagrams import plain_networks, printed_and_run
 from pruncam.studies.sweeps import complexity_charts, diagrams, map_charts, rate_charts
 from pruncam.studies.sweeps.analysis import BEYOND
 from pruncam.studies.sweeps.config import SweepsConfig
-from pruncam.studies.sweeps.diagrams import DrawnNetwork
 from pruncam.studies.sweeps.experiment import DROPPED, KEPT
 
-_PAPER = {  # width and classes of the paper's networks, by the size of the images
-    32: (128, "10 or 100"),
-    96: (32, "10"),
-}
+_PRINTED_CLASSES = {32: "10 or 100", 96: "10"}  # of the paper's networks, by size of the images
 _INTERVALS = "bars: 95 % intervals over images (and over trainings, if there are several)"
 _CAPTIONS = {
     "2": "The networks for images of 32x32 pixels: the paper's, and those of this run.",
@@ -51,9 +48,14 @@ def drawings(
 ) -> dict[str, Drawing]:
     """Return all figures; `provenance` describes the images, by data set."""
     sweep = tables["sweep"]
+    classes = tables["complexity"].set_index("dataset")["classes"]
+    networks = {
+        size: printed_and_run(config.datasets, size, classes, printed)
+        for size, printed in _PRINTED_CLASSES.items()
+    }
     diagrams_by_name = {
-        "2": partial(diagrams.networks_of, 32, drawn_networks(config, tables, 32)),
-        "3": partial(diagrams.networks_of, 96, drawn_networks(config, tables, 96)),
+        "2": partial(plain_networks, networks[32]),
+        "3": partial(plain_networks, networks[96]),
         "connections": diagrams.connections,
     }
     plots_by_name = {
@@ -74,21 +76,3 @@ def drawings(
         else:
             figures[name] = Drawing(plots_by_name[name], f"{caption} {ending}", lines=True)
     return figures
-
-
-def drawn_networks(
-    config: SweepsConfig,
-    tables: Mapping[str, pd.DataFrame],
-    size: int,
-) -> list[DrawnNetwork]:
-    """Return the paper's network for images of `size` pixels, then those of this run by width."""
-    counts = tables["complexity"].set_index("dataset")["classes"]
-    specs = [spec for spec in config.datasets if spec.size == size]
-    title = "the paper" if specs else "the paper; this run has no images of this size"
-    width, classes = _PAPER[size]
-    drawn = [DrawnNetwork(title, width, classes)]
-    for width in sorted({spec.width for spec in specs}, reverse=True):
-        names = [spec.paper for spec in specs if spec.width == width]
-        classes = " or ".join(map(str, sorted({int(counts[name]) for name in names})))
-        drawn.append(DrawnNetwork(f"this run: {'; '.join(names)}", width, classes))
-    return drawn

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from pruncam import cams
 from pruncam.report import plots
 from pruncam.scoring.controls import FLOOR
-from pruncam.studies import figures as study_figures
+from pruncam.studies.figures import score_series
 from pruncam.studies.sweeps.experiment import L1
 from pruncam.studies.sweeps.styles import legend
 
@@ -49,7 +49,7 @@ def _panel(axes: Axes, curves: Mapping[str, plots.Series]) -> list[Line2D]:
     """Draw the curves of a data set; return their lines."""
     lines = []
     for number, (name, series) in enumerate(curves.items()):
-        lines += plots.draw_series(axes, series, name, "os^D"[number % 4])
+        lines += plots.draw_series(axes, series, name, plots.MARKERS[number])
     axes.set(ylim=(-0.02, 1.08))
     axes.grid(alpha=0.25, linewidth=0.6)
     return lines
@@ -63,28 +63,22 @@ def _curves(tables: Mapping[str, pd.DataFrame], dataset: str) -> dict[str, plots
     for method, of_method in scores.groupby("method", sort=False, observed=True):
         pruned = of_method[of_method["rule"] == L1].sort_values("rate")
         curves.setdefault("accuracy that is left", _accuracy(pruned))
-        of_controls = controls[controls["method"] == method]
-        floor = of_method[of_method["rule"] == FLOOR]
-        floor_seeds = of_controls.loc[of_controls["rule"] == FLOOR, "sp2ps"]
-        curves[f"Sp2PS, {cams.METHODS[method].title}"] = plots.Series(
-            x=[0, *100 * pruned["rate"]],
-            y=[1, *pruned["sp2ps"]],
-            low=[1, *pruned["sp2ps_low"]],
-            high=[1, *pruned["sp2ps_high"]],
-            colour=cams.METHODS[method].colour,
-            floor=study_figures.floor_band(floor, floor_seeds, "sp2ps"),
-            chance=study_figures.drawn_chance(of_controls, "sp2ps"),
-        )
+        unpruned = pruned.head(1).assign(rate=0.0, sp2ps=1.0, sp2ps_low=1.0, sp2ps_high=1.0)
+        points = pd.concat([unpruned, pruned])
+        levels = of_method[of_method["rule"] == FLOOR], controls[controls["method"] == method]
+        title = f"Sp2PS, {cams.METHODS[method].title}"
+        curves[title] = score_series(points, levels, "sp2ps")
     return curves
 
 
 def _accuracy(pruned: pd.DataFrame) -> plots.Series:
     """Return the accuracy as a share of the unpruned network's."""
-    baseline = pruned["baseline"]
+    unpruned = pruned.iloc[0]
+    baseline = unpruned["baseline"]
     return plots.Series(
         x=[0, *100 * pruned["rate"]],
         y=[1, *pruned["accuracy"] / baseline],
-        low=[1, *pruned["accuracy_low"] / baseline],
-        high=[1, *pruned["accuracy_high"] / baseline],
+        low=[unpruned["baseline_low"] / baseline, *pruned["accuracy_low"] / baseline],
+        high=[unpruned["baseline_high"] / baseline, *pruned["accuracy_high"] / baseline],
         colour=plots.BLUE,
     )

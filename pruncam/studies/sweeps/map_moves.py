@@ -17,8 +17,16 @@ from pruncam.studies.sweeps.resampling import Resampled, ResampledAccuracies
 
 SP2PS_DROPS = (0.05, 0.10, 0.20)  # heatmaps that lose more have moved: three readings of it
 _KEYS = ["dataset", "rule", "rate"]
-_ACCURACY = ["baseline", "accuracy", "accuracy_low", "accuracy_high", "acc_drop", "collapsed"]
-_OF_FEW_IMAGES = ["accuracy", "accuracy_low", "accuracy_high", "acc_drop", "collapsed"]
+_ACCURACY = [
+    "baseline",
+    "baseline_low",
+    "baseline_high",
+    "accuracy",
+    "accuracy_low",
+    "accuracy_high",
+    "acc_drop",
+    "collapsed",
+]
 
 
 def map_scores(
@@ -31,7 +39,7 @@ def map_scores(
     Scores are of the first baseline and the first test images, accuracies of all.
     """
     curves = score_tables.curves(config, rows, score_tables.accuracies(config, rows))
-    scores = curves.drop(columns=[*_OF_FEW_IMAGES, "same_prediction", "seeds"])
+    scores = curves.drop(columns=[*_ACCURACY, "same_prediction", "seeds"])
     return scores.merge(sweep[[*_KEYS, *_ACCURACY]], on=_KEYS)
 
 

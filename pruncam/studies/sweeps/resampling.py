@@ -9,10 +9,10 @@ import numpy as np
 
 from pruncam.statistics import (
     Interval,
+    accuracy_interval,
     crossed_means,
     extreme,
     percentile_intervals,
-    proportion_interval,
     simultaneous_intervals,
 )
 from pruncam.studies.sweeps.correctness import Correctness
@@ -173,5 +173,4 @@ def _accuracy_interval(accuracy: Resampled, is_correct: np.ndarray) -> Interval:
     *models, images = is_correct.shape
     if np.prod(models) > 1:
         return accuracy.interval
-    share = proportion_interval(int(is_correct.sum()), images)
-    return Interval(accuracy.value, 100 * share.low, 100 * share.high)
+    return accuracy_interval(int(is_correct.sum()), images)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from itertools import cycle
 
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
@@ -20,7 +21,6 @@ _COLOURS = (
     "#56B4E9",
     plots.GREY,
 )
-_MARKERS = "os^DvPX*"
 DARK = "#444444"  # of lines that belong to no data set
 
 
@@ -35,8 +35,8 @@ class Style:
 def styles(datasets: Iterable[str]) -> dict[str, Style]:
     """Return the style of each data set, the same in all figures of a run."""
     names = dict.fromkeys(datasets)
-    count = len(_COLOURS)
-    return {name: Style(_COLOURS[k % count], _MARKERS[k % count]) for k, name in enumerate(names)}
+    pairs = cycle(zip(_COLOURS, plots.MARKERS, strict=True))
+    return {name: Style(*pair) for name, pair in zip(names, pairs, strict=False)}
 
 
 def hollow_handle(label: str) -> Line2D:
