@@ -47,7 +47,10 @@ def _sanity(sp2ps: pd.DataFrame) -> str:
     """Return a sentence on the scores of networks with random weights, the chance level."""
     below, others = [], []
     for row in sp2ps.to_dict("records"):
-        text = f"{row['chance']:.2f} ({title(row['method'])}){_empty_share(row['chance_empty'])}"
+        empty = (
+            f", {_percent(row['chance_empty'])} of the maps empty" if row["chance_empty"] else ""
+        )
+        text = f"{row['chance']:.2f} ({title(row['method'])}{empty})"
         (below if row["chance"] < row["low"] else others).append(text)
     texts = []
     if below:
