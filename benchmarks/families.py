@@ -14,6 +14,15 @@ from benchmarks._families import FAMILIES, LIBRARY, Family, reference_maps
 from pruncam import cams
 from pruncam.cams.target_layer import find_target_layer
 
+HEADING = """# Heatmaps of every family of classifiers in torchvision and timm
+
+A row per family, with random weights: the default target layer, the size of its maps in cells, its
+channels, and the largest difference in any pixel from pytorch-grad-cam, which is called at the
+layer that its README names. Maps lie in [0, 1]. `python -m benchmarks.families FILE.md` writes this
+page.
+
+"""
+
 
 def run() -> pd.DataFrame:
     """Return a row per family."""
@@ -42,7 +51,8 @@ def _row(family: Family) -> dict[str, str | int | float]:
 def main(path: Path) -> None:
     """Write the table as Markdown and as CSV."""
     table = run()
-    path.write_text(table.to_markdown(index=False, floatfmt=".1e") + "\n", encoding="utf-8")
+    text = table.to_markdown(index=False, floatfmt=".1e")
+    path.write_text(f"{HEADING}{text}\n", encoding="utf-8")
     table.to_csv(path.with_suffix(".csv"), index=False)
     print(f"written to {path} and {path.with_suffix('.csv')}")
 

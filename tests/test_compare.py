@@ -485,27 +485,6 @@ def test_a_repeated_comparison_gives_the_same_tables_from_new_and_from_stored_co
         pd.testing.assert_frame_equal(stored.tables[name], table, check_exact=True)
 
 
-def test_a_layer_that_cannot_draw_new_weights_only_costs_the_chance_level(user):
-    class Scaled(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.factor = nn.Parameter(torch.ones(1))
-
-        def forward(self, x):
-            return self.factor * x
-
-    pair = comparison.load(files_of(user))
-    baseline = nn.Sequential(copy.deepcopy(pair.baseline), Scaled())
-    pruned = nn.Sequential(copy.deepcopy(pair.pruned), Scaled())
-    report = comparison.compare(
-        comparison.Pair(baseline, pruned, pair.images), settings=SETTINGS, progress=False
-    )
-    assert report.tables["summary"]["chance"].isna().all() and report.tables["controls"].empty
-    sanity = "There is no sanity check against random weights: cannot draw new weights for 1"
-    assert report.summary[0].startswith(sanity)
-    assert report.drawings["scale"].draw().axes
-
-
 # ---------------------------------------------------------------- custom scores and CAMs
 
 

@@ -1,10 +1,17 @@
 """The results in README.md and benchmarks/README.md are those of the committed tables."""
 
+import re
+import shlex
+import types
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
+from pruncam import comparison
+from pruncam.cli import main
+from pruncam.comparison.gate import read_gate
 from pruncam.reproduce import readme
 
 ROOT = Path(__file__).parents[1]
@@ -78,6 +85,45 @@ def test_speed_tables_have_a_row_per_measurement_and_the_spread_of_every_ratio(t
         "|:---------|:----------|",
         "| grad-cam | 0.123     |",
     ]
+
+
+# ---------------------------------------------------------------- commands in the text
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """Return the fenced blocks of a language in a page of the repository."""
+    text = (ROOT / page).read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
+
+
+def workflow() -> dict:
+    (block,) = blocks("README.md", "yaml")
+    assert len(block.splitlines()) <= 8
+    return yaml.safe_load(block)
+
+
+def compare_commands() -> list[str]:
+    lines = [line for block in blocks("README.md", "sh") for line in joined_lines(block)]
+    lines += [step["run"] for step in workflow()["jobs"]["heatmaps"]["steps"] if "run" in step]
+    return [line.partition("pruncam ")[2] for line in lines if "pruncam compare " in line]
+
+
+def joined_lines(block: str) -> list[str]:
+    return block.replace("\\\n", " ").splitlines()
+
+
+def test_the_commands_on_ones_own_model_are_understood(monkeypatch):
+    passed = []
+
+    def command(files, settings, options):
+        passed.append(options)
+        read_gate(options.fail_below, options.method)
+        return types.SimpleNamespace(page="report.html", failures=None, exit_status=0)
+
+    monkeypatch.setattr(comparison, "command", command)
+    assert [main(shlex.split(line)) for line in compare_commands()] == [0, 0]
+    assert [bool(options.fail_below) for options in passed] == [False, True]
+    assert passed[1].method == "grad-cam++"
 
 
 # ---------------------------------------------------------------- numbers in the text

@@ -582,16 +582,20 @@ def test_a_randomised_network_has_nothing_of_the_old_one():
     assert fresh.conv1.weight.std().item() == pytest.approx(like_new.std().item(), rel=0.05)
 
 
-def test_a_layer_that_cannot_draw_new_weights_is_named():
-    class Scaled(nn.Module):
+def test_parameters_without_a_rule_get_their_own_values_in_random_order():
+    class Positions(nn.Module):
         def __init__(self):
             super().__init__()
-            self.factor = nn.Parameter(torch.ones(1))
+            self.values = nn.Parameter(torch.arange(60.0).view(1, 20, 3))
 
-    with pytest.raises(
-        ValueError, match="cannot draw new weights for 1: Scaled has no reset_parameters"
-    ):
-        networks.randomized(nn.Sequential(nn.Conv2d(1, 1, 3), Scaled()), 0)
+    model = nn.Sequential(nn.Conv2d(1, 1, 3), Positions())
+    fresh, again, other = (networks.randomized(model, seed)[1].values for seed in (1, 1, 2))
+    assert torch.equal(fresh, again) and fresh.shape == (1, 20, 3)
+    for values in (fresh, other):
+        assert torch.equal(values.flatten().sort().values, torch.arange(60.0))
+        assert (values != model[1].values).float().mean() > 0.9
+    assert (fresh != other).float().mean() > 0.9
+    assert torch.equal(model[1].values.flatten(), torch.arange(60.0))
 
 
 # ---------------------------------------------------------------- what is refused

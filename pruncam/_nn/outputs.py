@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -24,6 +25,18 @@ class OutputError(ValueError):
     def __init__(self, message: str, part: int | str | None = None) -> None:
         super().__init__(message)
         self.part = part
+
+
+@contextmanager
+def advice_on_output() -> Iterator[None]:
+    """Add to an `OutputError` raised inside which part to select as `output`, if there is one."""
+    try:
+        yield
+    except OutputError as error:
+        if error.part is None:
+            raise
+        advice = f"pass output={error.part!r} to select the logits"
+        raise OutputError(f"{error}: {advice}") from error
 
 
 class LogitsOf(nn.Module):

@@ -6,7 +6,7 @@ unchanged.
 """
 
 from pruncam._nn.outputs import class_probabilities, two_classes
-from pruncam.cams.custom import CustomMethod, custom_heatmaps
+from pruncam.cams.custom import CustomMethod, custom_heatmaps, explain_with_custom
 from pruncam.cams.explanation import Explanation, explain, heatmaps
 from pruncam.cams.faithfulness import RoadScores, road
 from pruncam.cams.layer_pass import LayerPass
@@ -29,6 +29,7 @@ __all__ = [
     "custom_heatmaps",
     "default_layer",
     "explain",
+    "explain_with_custom",
     "heatmaps",
     "is_empty",
     "readings",

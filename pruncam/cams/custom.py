@@ -1,6 +1,7 @@
 """CAM methods supplied by the user, with the inputs and outputs of the built-in ones."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,8 @@ from pruncam._core.validation import short_repr
 from pruncam._nn.outputs import LogitsOf, Output
 from pruncam._nn.probe import eval_mode, placed_like
 from pruncam._nn.wrappers import run_eagerly, unwrapped
+from pruncam.cams.explanation import Explanation, explain
+from pruncam.cams.map_layout import Reshape
 from pruncam.cams.target_layer import batch_size_within, find_target_layer
 
 # (model, images (n, C, H, W), target layer, targets (n,) class indices)
@@ -24,13 +27,13 @@ def custom_heatmaps(
     targets: Tensor,
     target_layer: nn.Module | str | None = None,
     batch_size: int | None = None,
+    reshape: Reshape | None = None,
     output: Output | None = None,
 ) -> dict[str, Tensor]:
     """Return the heatmaps (N, H, W) of every method by its name, float32 on the model's device.
 
-    `images`, `targets`, `target_layer`, `batch_size` and `output` are those of `cams.heatmaps`. A
-    method receives the layer as a module and the model in eval mode. Gradients and hooks that a
-    method leaves on the model stay there.
+    The other arguments are those of `cams.heatmaps`. A method receives the layer as a module and
+    the model in eval mode. Gradients and hooks that a method leaves on the model stay there.
 
     Raises ValueError if a method does not return heatmaps of its images in [0, 1].
     """
@@ -39,7 +42,7 @@ def custom_heatmaps(
     parts: dict[str, list[Tensor]] = {name: [] for name in methods}
     model = unwrapped(model)
     with eval_mode(model), run_eagerly():
-        layer = find_target_layer(model, images[:1], target_layer, output=output)
+        layer = find_target_layer(model, images[:1], target_layer, reshape=reshape, output=output)
         classifier = model if output is None else LogitsOf(model, output)
         targets = targets.to(layer.device)
         for rows in torch.arange(len(images)).split(batch_size_within(layer, batch_size)):
@@ -49,6 +52,24 @@ def custom_heatmaps(
                 maps = method(classifier, batch.clone(), layer.module, classes)
                 parts[name].append(_checked(name, maps, batch))
     return {name: torch.cat(maps) for name, maps in parts.items()}
+
+
+def explain_with_custom(
+    model: nn.Module,
+    images: Tensor,
+    *,
+    methods: Collection[str],
+    custom_methods: Mapping[str, CustomMethod],
+    targets: Tensor | None = None,
+    **options: Any,
+) -> Explanation:
+    """Return the explanation of `explain`, with the heatmaps of the user's methods.
+
+    `options` are those that `explain` and `custom_heatmaps` have in common.
+    """
+    explanation = explain(model, images, methods=methods, targets=targets, **options)
+    maps = custom_heatmaps(model, images, custom_methods, targets=explanation.targets, **options)
+    return explanation._replace(maps=explanation.maps | maps)
 
 
 def _checked(name: str, maps: object, images: Tensor) -> Tensor:

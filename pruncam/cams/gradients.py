@@ -46,7 +46,7 @@ def hires_cam_weights(layer: LayerPass) -> Tensor:
 def layer_cam_weights(layer: LayerPass) -> Tensor:
     """Return the positive gradient of every activation, (N, K, h, w).
 
-    LayerCAM, Jiang et al. 2021, Eq. 6.
+    LayerCAM, Jiang et al. 2021.
     """
     return layer.gradients.relu()
 

@@ -9,7 +9,7 @@ from torch.nn.parameter import is_lazy
 
 from pruncam._core.validation import check_model, check_number
 from pruncam._nn.memory import rows_within
-from pruncam._nn.outputs import Output, OutputError, check_output
+from pruncam._nn.outputs import Output, advice_on_output, check_output
 from pruncam._nn.probe import ForwardProfile, LayerCall, profile_forward
 from pruncam._nn.wrappers import COMPILED, unwrapped
 from pruncam.cams.layer_choice import LayerChoice
@@ -81,12 +81,8 @@ def find_target_layer(
 def _profile(model: nn.Module, image: Tensor, request: LayerRequest) -> ForwardProfile:
     _check_weights(model)
     needs_graph = request.target_layer is None
-    try:
+    with advice_on_output():
         return profile_forward(model, image, output=request.output, graph=needs_graph)
-    except OutputError as error:
-        if error.part is None:
-            raise
-        raise ValueError(f"{error}: pass output={error.part!r} to select the logits") from error
 
 
 def _check_weights(model: nn.Module) -> None:

@@ -11,10 +11,14 @@ from torch import nn
 
 from pruncam import metrics, scoring
 from pruncam._core.machine import Machine
+from pruncam._nn.outputs import Output
 from pruncam.cams import CustomMethod
+from pruncam.cams.map_layout import Reshape
 from pruncam.cams.target_layer import TargetLayer
 from pruncam.comparison import figures
 from pruncam.comparison.controls import check_trainable, fine_tuned_baselines
+from pruncam.comparison.explainer import Explainer
+from pruncam.comparison.faithfulness import faithfulness_table
 from pruncam.comparison.pair import Pair, check_pair
 from pruncam.comparison.preprocessing import of_network
 from pruncam.comparison.report import Report
@@ -37,6 +41,8 @@ def compare(
     images: Images | None = None,
     *,
     train_images: Images | None = None,
+    output: Output | None = None,
+    reshape: Reshape | None = None,
     settings: Settings | None = None,
     custom_methods: Mapping[str, CustomMethod] | None = None,
     custom_scores: Mapping[str, CustomScore] | None = None,
@@ -53,6 +59,10 @@ def compare(
     baseline, pruned, images : the two networks and labelled images, in memory
         Or a `Pair` alone, as returned by `load`. The networks stay on their device.
     train_images : images of the same classes to fine-tune on; None: no noise floor
+    output : position, key or attribute, or function that selects the logits
+        For networks that return more than logits, see `cams.heatmaps`.
+    reshape : function from the output of the target layer to maps (N, C, h, w)
+        For target layers whose layout is not known, see `cams.heatmaps`.
     settings : see `Settings`
     custom_methods, custom_scores : dict of functions by name
         The user's CAMs and scores, see `scoring.score_many`. They appear in every table and figure.
@@ -70,7 +80,7 @@ def compare(
         If the arguments do not fit each other.
     """
     comparison = _Comparison(
-        pair=_as_pair(baseline, pruned, images, train_images),
+        pair=_as_pair(baseline, pruned, images, train_images, output, reshape),
         settings=settings or Settings(),
         custom_methods=dict(custom_methods or {}),
         custom_scores=dict(custom_scores or {}),
@@ -85,9 +95,12 @@ def _as_pair(
     pruned: nn.Module | None,
     images: Images | None,
     train_images: Images | None,
+    output: Output | None,
+    reshape: Reshape | None,
 ) -> Pair:
     if isinstance(baseline, Pair):
-        if any(argument is not None for argument in (pruned, images, train_images)):
+        others = (pruned, images, train_images, output, reshape)
+        if any(argument is not None for argument in others):
             raise TypeError("pass either a Pair, or two networks and images")
         return baseline
     if pruned is None or images is None:
@@ -100,6 +113,8 @@ def _as_pair(
         train_images=None if train_images is None else _in_memory(train_images),
         files=files,
         preprocessing=of_network(baseline),
+        output=output,
+        reshape=reshape,
     )
 
 
@@ -135,18 +150,19 @@ class _Comparison:
         """Run all steps."""
         start = time.perf_counter()
         layers = self.check()
-        random_networks, no_chance = self.random_networks()
+        random_networks = scoring.random_controls(self.pair.baseline, self.settings.seeds)
         fine_tuned = fine_tuned_baselines(
             self.pair, self.settings, self.normalisation, self.machine, self.progress
         )
         rows = self.score({PRUNED: self.pair.pruned, **fine_tuned, **random_networks})
         scores = (*metrics.SCORES, *self.custom_scores)
         tables = build_tables(self.pair, layers, rows, scores, self.settings)
-        moved = figures.moved_images(
-            self.pair, tables["moved"], self.settings, self.normalisation, self.custom_methods
-        )
+        explainer = Explainer(self.pair, self.settings, self.normalisation, self.custom_methods)
+        if self.settings.faithfulness_images:
+            tables["faithfulness"] = faithfulness_table(explainer, self.progress)
+        moved = figures.moved_images(explainer, tables["moved"])
         return Report(
-            summary=paragraphs(tables, no_chance),
+            summary=paragraphs(tables),
             tables=tables,
             drawings=figures.drawings(tables, scores, moved),
             manifest=self.describe(time.perf_counter() - start),
@@ -170,13 +186,6 @@ class _Comparison:
         self.score({PRUNED: self.pair.pruned}, few, progress=False)
         return layers
 
-    def random_networks(self) -> tuple[dict[str, nn.Module], str]:
-        """Return networks with random weights, or none and the reason why."""
-        try:
-            return scoring.random_controls(self.pair.baseline, self.settings.seeds), ""
-        except ValueError as error:
-            return {}, str(error)
-
     def score(
         self,
         models: Mapping[str, nn.Module],
@@ -197,17 +206,24 @@ class _Comparison:
             custom_methods=self.custom_methods,
             custom_scores=self.custom_scores,
             target_layer=self.settings.target_layer,
+            reshape=self.pair.reshape,
+            output=self.pair.output,
             transform=self.normalisation,
         )
-        is_custom = bool(self.custom_methods or self.custom_scores)
-        if isinstance(images, ImageSet) or is_custom:
+        if isinstance(images, ImageSet) or self.takes_user_functions:
             rows = score(images, progress=progress)
         else:
             everyone = {"baseline": self.pair.baseline, **models}
             score_part = partial(score, progress=False)
-            scorer = PartScorer(everyone, self.normalisation, self.settings, score_part)
-            rows = scorer.rows(images, progress)
+            scorer = PartScorer(self.pair, everyone, self.normalisation, self.settings, score_part)
+            rows = scorer.rows(progress)
         return rows.astype({"model": str, "method": str})
+
+    @property
+    def takes_user_functions(self) -> bool:
+        """Return whether functions of the user take part in the scores."""
+        selects = self.pair.reshape is not None or callable(self.pair.output)
+        return bool(self.custom_methods or self.custom_scores) or selects
 
     def describe(self, seconds: float) -> dict[str, Any]:
         """Return the manifest of the report."""
@@ -218,6 +234,8 @@ class _Comparison:
             [images for images in sets if images is not None],
             **(self.pair.origin or {}),
             normalisation=self._normalisation_text(),
+            output=_name(self.pair.output),
+            reshape=_name(self.pair.reshape),
             custom_methods=list(self.custom_methods),
             custom_scores=list(self.custom_scores),
             wall_seconds=round(seconds, 1),
@@ -232,3 +250,8 @@ class _Comparison:
         origin = known.origin if is_known else "the settings"
         numbers = [", ".join(f"{value:.4g}" for value in values) for values in (mean, std)]
         return f"mean {numbers[0]}; std {numbers[1]} ({origin})"
+
+
+def _name(value: object) -> str | None:
+    """Return a position, a key or the name of a function as text; None for None."""
+    return None if value is None else str(getattr(value, "__name__", value))

@@ -3,7 +3,7 @@
 import copy
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -16,7 +16,6 @@ from pruncam._core.seeds import derive
 from pruncam._core.store import Step, Store
 from pruncam.comparison.pair import Pair
 from pruncam.comparison.settings import Normalisation, Settings
-from pruncam.datasets import ImageSet
 from pruncam.scoring.controls import fine_tuned_controls
 from pruncam.studies.cached_trainer import CachedTrainer, weights_of
 from pruncam.training import Checkpoint, Inputs, fit, has_dropout
@@ -36,7 +35,8 @@ def fine_tuned_baselines(
     bar = Progress("fine-tuning", "epoch", progress)
     bar.expect(settings.epochs * len(settings.seeds))
     trainer = CachedTrainer(Store(), pair.device, bar)
-    fine_tuning = _FineTuning(pair.train_images.to(pair.device), settings, normalisation, trainer)
+    pair = replace(pair, train_images=pair.train_images.to(pair.device))
+    fine_tuning = _FineTuning(pair, settings, normalisation, trainer)
     # Dropout draws from the global random state, which parallel jobs would share.
     jobs = 1 if has_dropout(pair.baseline) else machine.parallel(len(settings.seeds))
     run = partial(run_tasks, jobs=jobs, progress=bar)
@@ -50,14 +50,16 @@ def fine_tuned_baselines(
 class _FineTuning:
     """The fine-tuning of a network by the recipe of `settings`."""
 
-    train_images: ImageSet
+    pair: Pair
     settings: Settings
     normalisation: Normalisation
     trainer: CachedTrainer
 
     def train(self, model: nn.Module, seed: int) -> nn.Module:
         """Return `model` with fine-tuned weights, stored or trained now."""
-        network = nn.Sequential(copy.deepcopy(self.normalisation), model).to(self.trainer.device)
+        classifier = self.pair.classifier(model)
+        network = nn.Sequential(copy.deepcopy(self.normalisation), classifier)
+        network.to(self.trainer.device)
         step, recipe = self._step(network, seed), self.settings.recipe
         fine_tune = partial(self._fine_tune, network, derive(seed, "own", "finetuning"))
         self.trainer.load_or_train(step, network, recipe, fine_tune)
@@ -69,8 +71,8 @@ class _FineTuning:
         """Return the weights of `network` after fine-tuning; frozen layers stay frozen."""
         fit(
             network,
-            self.train_images.images,
-            self.train_images.labels,
+            self.pair.train_images.images,
+            self.pair.train_images.labels,
             self.settings.recipe,
             Inputs(),
             seed=seed,
@@ -84,11 +86,11 @@ class _FineTuning:
         settings = self.settings
         mean, std = self.normalisation.mean.flatten(), self.normalisation.std.flatten()
         # The logits distinguish networks with equal weights whose forward code differs.
-        logits = first_logits_of(network, self.train_images.images)
+        logits = first_logits_of(network, self.pair.train_images.images)
         inputs = {
             "weights": digest(network[1].state_dict()),
             "logits": digest({"first": logits}),
-            "train": self.train_images.checksum,
+            "train": self.pair.train_images.checksum,
             "recipe": [settings.epochs, settings.learning_rate, settings.batch_size],
             "normalisation": [mean.tolist(), std.tolist()],
             "frozen": _frozen(network),

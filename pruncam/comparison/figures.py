@@ -10,12 +10,9 @@ import torch
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor, nn
 
-from pruncam import cams, metrics
-from pruncam.cams import CustomMethod, custom_heatmaps
-from pruncam.comparison.pair import Pair
-from pruncam.comparison.settings import Normalisation, Settings
+from pruncam import metrics
+from pruncam.comparison.explainer import Explainer
 from pruncam.comparison.titles import colour, label, title
 from pruncam.report import plots
 from pruncam.report.result import Drawing
@@ -94,22 +91,16 @@ def _scale_caption(summary: pd.DataFrame) -> str:
     return " ".join(sentences)
 
 
-def moved_images(
-    pair: Pair,
-    table: pd.DataFrame,
-    settings: Settings,
-    normalisation: Normalisation,
-    custom_methods: Mapping[str, CustomMethod],
-) -> list[MovedImage]:
+def moved_images(explainer: Explainer, table: pd.DataFrame) -> list[MovedImage]:
     """Return the first images of the first CAM in the table of moved images, with their maps."""
     method = table["method"].iloc[0]
     chosen = table[table["method"] == method].head(MOVED_ROWS)
     index = torch.from_numpy(chosen["image"].to_numpy(dtype=np.int64))
+    pair = explainer.pair
     images = pair.images.pixels(index)
-    x = normalisation(images.float() / 255)
-    layer = settings.target_layer
-    before = _heatmaps(pair.baseline, x, method, layer, custom_methods)
-    after = _heatmaps(pair.pruned, x, method, layer, custom_methods)
+    inputs = explainer.inputs(index)
+    before = explainer.heatmaps(pair.baseline, inputs, method).cpu().numpy()
+    after = explainer.heatmaps(pair.pruned, inputs, method).cpu().numpy()
     colour_images = images.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu().numpy() / 255
     labels = [
         f"{label(row.file[-22:])}\n"
@@ -118,30 +109,6 @@ def moved_images(
         for row in chosen.itertuples()
     ]
     return [MovedImage(*parts) for parts in zip(labels, colour_images, before, after, strict=True)]
-
-
-def _heatmaps(
-    model: nn.Module,
-    x: Tensor,
-    method: str,
-    target_layer: str | None,
-    custom_methods: Mapping[str, CustomMethod],
-) -> np.ndarray:
-    """Return the heatmaps (N, H, W) of the model's top classes by one CAM."""
-    if method not in custom_methods:
-        maps = cams.heatmaps(model, x, method=method, target_layer=target_layer)
-        return maps.cpu().numpy()
-    explanation = cams.explain(
-        model, x, methods=cams.DEFAULT_METHODS[:1], target_layer=target_layer
-    )
-    maps_by_method = custom_heatmaps(
-        model,
-        x,
-        {method: custom_methods[method]},
-        targets=explanation.targets,
-        target_layer=target_layer,
-    )
-    return maps_by_method[method].cpu().numpy()
 
 
 def moved_grid(moved: Sequence[MovedImage]) -> Figure:

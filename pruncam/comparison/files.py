@@ -8,6 +8,7 @@ from typing import Any
 
 from pruncam._core.machine import Machine
 from pruncam._core.text import printable
+from pruncam._nn.outputs import Output
 from pruncam.comparison import checkpoints, model_spec
 from pruncam.comparison.checkpoints import Checkpoint
 from pruncam.comparison.constructors import Constructor, find_constructor
@@ -15,6 +16,7 @@ from pruncam.comparison.model_spec import LoadedNetwork
 from pruncam.comparison.pair import Pair
 from pruncam.comparison.preprocessing import Preprocessing, of_torchvision
 from pruncam.comparison.settings import option
+from pruncam.comparison.user_code import load_function
 from pruncam.datasets import image_folder
 from pruncam.datasets.class_map import ClassMap, read_class_map
 from pruncam.datasets.decoding import Decoder
@@ -30,7 +32,8 @@ class Files:
     `model` names the network of both, see `constructors.find_constructor`; the pruned one may have
     masks, zeros or fewer filters. `data` and `train` are folders, zips or tars with one sub-folder
     of images per class, see `datasets.image_folder`. `class_map` is a file that names the network's
-    classes, of which the folders may be some, see `datasets.class_map`.
+    classes, of which the folders may be some, see `datasets.class_map`. `output` and `reshape` are
+    those of `cams.heatmaps`, functions by their names.
     """
 
     baseline: str | os.PathLike = field(
@@ -81,6 +84,18 @@ class Files:
         metavar="NAME",
         help="which weights to use if checkpoints hold several, such as state_dict_ema",
     )
+    output: str | int | None = option(
+        None,
+        metavar="NAME",
+        help="position or name of the logits in what the networks return, if that is more, or "
+        "FILE.py:function (a single logit: pruncam.cams:two_classes)",
+    )
+    reshape: str | None = option(
+        None,
+        metavar="FILE.py:function",
+        help="turns the output of --target-layer into maps (N, C, h, w), where its layout is not "
+        "known",
+    )
 
 
 def load(files: Files, *, machine: Machine | None = None, progress: bool = False) -> Pair:
@@ -89,7 +104,8 @@ def load(files: Files, *, machine: Machine | None = None, progress: bool = False
     Images that take more than 256 MiB are streamed. Raises ValueError, TypeError, OSError or
     DataError if something is missing, damaged, or does not fit the rest.
     """
-    reading = _Reading(files, find_constructor(files.model), progress)
+    reading = _Reading(files, find_constructor(files.model), _output(files.output), progress)
+    reshape = None if files.reshape is None else load_function(files.reshape, "reshape")
     read = [checkpoints.read(files.baseline), checkpoints.read(files.pruned)]
     decoder = reading.first_decoder(read[0])
     baseline, pruned = reading.networks(read, decoder)
@@ -107,7 +123,17 @@ def load(files: Files, *, machine: Machine | None = None, progress: bool = False
         files=test.files,
         origin=_origin(files.model, decoder, read, [baseline, pruned]),
         preprocessing=baseline.preprocessing,
+        output=reading.output,
+        reshape=reshape,
     )
+
+
+def _output(text: str | int | None) -> Output | None:
+    """Return the position, the name or the function that a text stands for."""
+    if isinstance(text, str) and ":" in text:
+        return load_function(text, "output")
+    is_number = isinstance(text, str) and text.removeprefix("-").isdecimal()
+    return int(text) if is_number else text
 
 
 @dataclass(frozen=True)
@@ -116,6 +142,7 @@ class _Reading:
 
     files: Files
     constructor: Constructor
+    output: Output | None
     progress: bool
 
     def first_decoder(self, checkpoint: Checkpoint) -> Decoder:
@@ -135,8 +162,9 @@ class _Reading:
         Raises ValueError if they differ in their classes or input channels.
         """
         _, height, width = image_folder.first_shape(self.files.data, decoder)
+        options = {"location": self.files.weights, "output": self.output}
         baseline, pruned = (
-            model_spec.build(self.constructor, checkpoint, (height, width), self.files.weights)
+            model_spec.build(self.constructor, checkpoint, (height, width), **options)
             for checkpoint in read
         )
         for fact in ("classes", "channels"):

@@ -85,6 +85,15 @@ _SECTIONS = (
         table="classes",
     ),
     _Section(
+        "Are the maps faithful?",
+        "Change of the predicted class's probability when pixels are replaced by what surrounds "
+        "them (ROAD, Rong et al. 2022), mean over images and over nine shares of the pixels: the "
+        "most relevant pixels of a map first, or the least relevant ones. If a map marks pixels "
+        "that matter, the first change is far below 0 and the second is not. Combined is half of "
+        "the difference: 0 for a map of random numbers. Empty maps are left out.",
+        table="faithfulness",
+    ),
+    _Section(
         "Correct and incorrect predictions",
         "Images that the pruned network classifies correctly and incorrectly: maps often move "
         "where the prediction changes.",
@@ -125,7 +134,7 @@ def render_page(
     paragraphs = "".join(f"<p>{escape(paragraph)}</p>" for paragraph in summary)
     parts = [f"<h1>{_TITLE}</h1>", f'<div class="summary">{paragraphs}</div>']
     for section in _SECTIONS:
-        if section.table and tables[section.table].empty:
+        if section.table and (section.table not in tables or tables[section.table].empty):
             continue
         parts.append(f"<h2>{section.heading}</h2>")
         if section.note:
@@ -189,7 +198,8 @@ def _facts(manifest: Mapping[str, Any]) -> str:
     for images in manifest["data"]:
         facts[f"{images['split']} images"] = f"{images['images']:,}: {images['provenance']}"
     facts["resizing"] = manifest.get("resizing")
-    facts["normalisation"] = manifest.get("normalisation")
+    for name in ("normalisation", "output", "reshape"):
+        facts[name] = manifest.get(name)
     facts |= manifest["config"]
     facts["custom methods"] = manifest["custom_methods"]
     facts["custom scores"] = manifest["custom_scores"]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pruncam import pruning
+from pruncam._nn.outputs import Output, OutputError, advice_on_output
 from pruncam._nn.probe import eval_mode, first_logits
 from pruncam.comparison import checkpoints, preprocessing
 from pruncam.comparison.checkpoints import Checkpoint
@@ -37,7 +38,11 @@ class LoadedNetwork:
 
 
 def load_network(
-    spec: str, checkpoint: str | os.PathLike | None = None, *, image_size: int = 224
+    spec: str,
+    checkpoint: str | os.PathLike | None = None,
+    *,
+    image_size: int = 224,
+    output: Output | None = None,
 ) -> nn.Module:
     """Return a network in eval mode, with the weights of a checkpoint.
 
@@ -47,6 +52,7 @@ def load_network(
     checkpoint : file of torch.save or safetensors, see `build`; None: newly initialized weights,
         and the default number of classes
     image_size : side of the images in pixels, for networks whose layers depend on it
+    output : selects the logits if the network returns more, see `cams.heatmaps`
 
     Raises
     ------
@@ -61,7 +67,8 @@ def load_network(
     constructor = find_constructor(spec)
     if checkpoint is None:
         return constructor.create({"image_size": image_size}).eval()
-    return build(constructor, checkpoints.read(checkpoint), (image_size, image_size)).network
+    image_shape = image_size, image_size
+    return build(constructor, checkpoints.read(checkpoint), image_shape, output=output).network
 
 
 def build(
@@ -69,6 +76,7 @@ def build(
     checkpoint: Checkpoint,
     image_shape: tuple[int, int],
     location: str | None = None,
+    output: Output | None = None,
 ) -> LoadedNetwork:
     """Return the network of a checkpoint, with its weights.
 
@@ -84,6 +92,7 @@ def build(
     checkpoint : see `checkpoints.read`
     image_shape : height and width of the images
     location : which of several weights to use, see `weight_names.find_weights`
+    output : selects the logits if the network returns more, see `cams.heatmaps`
 
     Raises ValueError if the weights do not match the network, or the network cannot process such
     images.
@@ -93,16 +102,16 @@ def build(
         facts |= size_arguments(constructor, checkpoint, facts, location)
         network = constructor.create(facts).eval()
         weights = find_weights(checkpoint, network.state_dict().keys(), location)
-        example = _example_input(network, image_shape)
+        example = _example_input(network, image_shape, output)
         state = _with_counters(weights.state, network)
-        pruning.load_state(network, state, example_input=example)
+        pruning.load_state(network, state, example_input=example, output=output)
     except ValueError as error:
         raise ValueError(f"{checkpoint.name} does not fit {constructor.spec}: {error}") from error
     return LoadedNetwork(
         network=make_plain(network),
         weights=weights,
         channels=example.shape[1],
-        classes=_logits(network, example).shape[1],
+        classes=_logits(network, example, output).shape[1],
         preprocessing=_preprocessing(constructor, network, checkpoint),
     )
 
@@ -118,7 +127,9 @@ def _facts(checkpoint: Checkpoint, image_shape: tuple[int, int]) -> dict[str, An
     }
 
 
-def _example_input(network: nn.Module, image_shape: tuple[int, int]) -> Tensor:
+def _example_input(
+    network: nn.Module, image_shape: tuple[int, int], output: Output | None
+) -> Tensor:
     """Return an image (1, C, H, W) that the network can process, colour if it can, else grey.
 
     Raises ValueError if it can process neither.
@@ -128,17 +139,19 @@ def _example_input(network: nn.Module, image_shape: tuple[int, int]) -> Tensor:
         generator = torch.Generator().manual_seed(0)
         image = torch.rand(1, channels, *image_shape, generator=generator)
         try:
-            _logits(network, image)
+            _logits(network, image, output)
+        except OutputError:
+            raise  # it takes such images
         except ValueError as error:
-            errors.append(error)
+            errors.append(str(error).rstrip("."))
         else:
             return image
-    raise errors[0]
+    raise ValueError(f"{errors[0]}; if it takes images of another size, pass that size")
 
 
-def _logits(network: nn.Module, image: Tensor) -> Tensor:
-    with eval_mode(network):
-        return first_logits(network, image)
+def _logits(network: nn.Module, image: Tensor, output: Output | None) -> Tensor:
+    with eval_mode(network), advice_on_output():
+        return first_logits(network, image, output)
 
 
 def _with_counters(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:

@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from pruncam._core.validation import check_model
+from pruncam._nn.outputs import LogitsOf, Output
 from pruncam._nn.wrappers import unwrapped
+from pruncam.cams.map_layout import Reshape
 from pruncam.cams.target_layer import TargetLayer, find_target_layer
 from pruncam.comparison.preprocessing import Preprocessing
 from pruncam.comparison.settings import Normalisation
@@ -21,7 +23,8 @@ class Pair:
 
     `train_images` are for the noise floor; without them there is none. `files` are the names of
     the images in the tables. `origin` describes the networks in the manifest. `preprocessing` is
-    that of the networks' library, None if unknown.
+    that of the networks' library, None if unknown. `output` and `reshape` are those of
+    `cams.heatmaps`, for both networks.
     """
 
     baseline: nn.Module
@@ -31,6 +34,8 @@ class Pair:
     files: tuple[str, ...] | None = None
     origin: dict[str, Any] | None = None
     preprocessing: Preprocessing | None = None
+    output: Output | None = None
+    reshape: Reshape | None = None
 
     def __post_init__(self) -> None:
         check_model(self.baseline, "baseline")
@@ -64,6 +69,10 @@ class Pair:
         """Return the device of the networks."""
         return next(self.baseline.parameters()).device
 
+    def classifier(self, network: nn.Module) -> nn.Module:
+        """Return a network that gives the logits of `network` and nothing else."""
+        return network if self.output is None else LogitsOf(network, self.output)
+
 
 def check_pair(
     pair: Pair, normalisation: Normalisation, target_layer: str | None
@@ -82,8 +91,9 @@ def check_pair(
 def _checked_layer(
     name: str, network: nn.Module, pair: Pair, x: torch.Tensor, target_layer: str | None
 ) -> TargetLayer:
-    layer = find_target_layer(network, x, target_layer)
-    if layer.classes != len(pair.classes):
+    layer = find_target_layer(network, x, target_layer, reshape=pair.reshape, output=pair.output)
+    # A single output, which has no class probabilities, is refused with what to do by `scoring`.
+    if layer.classes not in (1, len(pair.classes)):
         raise ValueError(
             f"the {name} has {layer.classes} classes, the images have {len(pair.classes)} "
             f"({_first_names(pair.classes)}): there must be one sub-folder per class, "

@@ -17,7 +17,7 @@ from pruncam.report.result import Result
 PAGE = "report.html"
 MANIFEST = "manifest.json"
 MODEL_CARD = "model_card.md"
-_JSON_TABLES = ("layers", "models", "summary", "cost")
+_JSON_TABLES = ("layers", "models", "summary", "cost", "faithfulness")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,8 @@ class Report(Result):
 
         A number that is not defined is None.
         """
-        tables = {name: _records(self.tables[name]) for name in _JSON_TABLES}
+        names = [name for name in _JSON_TABLES if name in self.tables]
+        tables = {name: _records(self.tables[name]) for name in names}
         return {"sentences": self.summary, **tables}
 
     def save(self, folder: str | os.PathLike | None = None) -> Path:

@@ -28,11 +28,12 @@ class Settings:
     """Settings of a comparison of two networks.
 
     `mean` and `std` normalise pixels in [0, 1], by one number or one per channel; None: those of
-    the network's library, if it is torchvision's or timm's. `epochs`, `learning_rate` and
-    `batch_size` describe how the pruned network was fine-tuned (SGD, momentum 0.9). The noise floor
-    fine-tunes the unpruned baseline in the same way, once per seed in `seeds`; each seed also gives
-    a network with random weights. `moved` is the number of images listed per CAM in the table of
-    that name.
+    the network's library, if it is torchvision's or timm's. ROAD tells on `faithfulness_images`
+    images whether the maps of both networks are faithful; 0: not tested. `epochs`, `learning_rate`
+    and `batch_size` describe how the pruned network was fine-tuned (SGD, momentum 0.9). The noise
+    floor fine-tunes the unpruned baseline in the same way, once per seed in `seeds`; each seed also
+    gives a network with random weights. `moved` is the number of images listed per CAM in the table
+    of that name.
 
     Raises ValueError or TypeError for invalid values.
     """
@@ -52,6 +53,13 @@ class Settings:
     std: tuple[float, ...] | None = option(
         None, metavar="X", help="standard deviation of the pixels, likewise"
     )
+    faithfulness_images: int = option(
+        0,
+        metavar="N",
+        option="--faithfulness",
+        help="test on N images whether the maps mark pixels that matter (ROAD; some 3 s for each "
+        "map at 224 pixels)",
+    )
     epochs: int = option(1, metavar="N", help="epochs of the fine-tuning, used with --train")
     learning_rate: float = option(
         0.001, metavar="X", help="learning rate of the fine-tuning", option="--lr"
@@ -67,6 +75,7 @@ class Settings:
     def __post_init__(self) -> None:
         check_methods(self.methods)
         self._check_normalisation()
+        check_number("faithfulness_images", self.faithfulness_images, whole=True, at_least=0)
         check_number("moved", self.moved, whole=True, at_least=1)
         check_number("seed", self.seed, whole=True, at_least=0)
         check_number("bootstrap", self.bootstrap, whole=True, at_least=100)

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from pruncam import metrics, scoring
+from pruncam.comparison.faithfulness import faithfulness_sentence
 from pruncam.comparison.titles import title
 
 _NO_FLOOR = (
@@ -15,18 +16,17 @@ _NO_FLOOR = (
 )
 
 
-def paragraphs(tables: Mapping[str, pd.DataFrame], no_chance: str = "") -> list[str]:
-    """Return the paragraphs at the top of the report.
-
-    `no_chance` is the reason why there is no chance level; empty if there is one.
-    """
+def paragraphs(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Return the paragraphs at the top of the report."""
     summary = tables["summary"]
     sp2ps = summary[summary["score"] == "sp2ps"]
-    sentences = [*_empty_maps(sp2ps), _sanity(sp2ps, no_chance), _layers(tables["layers"])]
+    sentences = [*_empty_maps(sp2ps), _sanity(sp2ps), _layers(tables["layers"])]
     texts = [" ".join(sentences), _accuracy(tables["models"]), _cost(tables["cost"])]
     texts += [_similarity(row) for row in sp2ps.to_dict("records")]
     if summary["floor_low"].isna().all():
         texts.append(_NO_FLOOR)
+    if "faithfulness" in tables:
+        texts.append(faithfulness_sentence(tables["faithfulness"]))
     return texts
 
 
@@ -43,13 +43,14 @@ def _empty_maps(sp2ps: pd.DataFrame) -> list[str]:
     return [f"Many heatmaps are empty and explain nothing: {', '.join(shares)}."]
 
 
-def _sanity(sp2ps: pd.DataFrame, no_chance: str) -> str:
+def _sanity(sp2ps: pd.DataFrame) -> str:
     """Return a sentence on the scores of networks with random weights, the chance level."""
-    if no_chance:
-        return f"There is no sanity check against random weights: {no_chance}."
     below, others = [], []
     for row in sp2ps.to_dict("records"):
-        text = f"{row['chance']:.2f} ({title(row['method'])}){_empty_share(row['chance_empty'])}"
+        empty = (
+            f", {_percent(row['chance_empty'])} of the maps empty" if row["chance_empty"] else ""
+        )
+        text = f"{row['chance']:.2f} ({title(row['method'])}{empty})"
         (below if row["chance"] < row["low"] else others).append(text)
     texts = []
     if below:

@@ -208,7 +208,7 @@ def costs(pair: Pair) -> pd.DataFrame:
     for model, network, checkpoint in zip(
         ("baseline", "pruned"), (pair.baseline, pair.pruned), checkpoints, strict=True
     ):
-        network_cost = cost.count(network, input_shape)
+        network_cost = cost.count(pair.classifier(network), input_shape)
         records.append(
             {
                 "model": model,

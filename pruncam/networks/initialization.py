@@ -1,7 +1,7 @@
 """Initial weights, drawn from one seed and the same on every processor."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -56,9 +56,9 @@ def randomized(model: nn.Module, seed: int) -> nn.Module:
     """Return an untrained copy of `model`: new random weights in every layer, and no masks.
 
     Every layer draws its weights by its own rule; the statistics of BatchNorm are those of a new
-    layer. The global random state stays as it was.
-
-    Raises ValueError if a layer has weights but no `reset_parameters` method.
+    layer. Parameters of a module without such a rule (`reset_parameters`), as the class token and
+    the positions of a transformer, get their own values in random order. The global random state
+    stays as it was.
     """
     check_model(model)
     check_number("seed", seed, whole=True)
@@ -66,17 +66,20 @@ def randomized(model: nn.Module, seed: int) -> nn.Module:
     first = next(copy.parameters(), None)
     device = torch.device("cpu") if first is None else first.device
     copy.cpu()  # drawn there, so that every device gets the same numbers
-    for name, layer in copy.named_modules():
-        if list(layer.parameters(recurse=False)) and not hasattr(layer, "reset_parameters"):
-            kind = type(layer).__name__
-            raise ValueError(
-                f"cannot draw new weights for {name or 'the model itself'}: "
-                f"{kind} has no reset_parameters"
-            )
+    generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed)
         for layer in copy.modules():
             reset = getattr(layer, "reset_parameters", None)
             if reset is not None:
                 reset()
+            else:
+                _shuffle(layer.parameters(recurse=False), generator)
     return initialize(copy, "pytorch", seed).to(device)
+
+
+def _shuffle(parameters: Iterable[Tensor], generator: torch.Generator) -> None:
+    """Put the values of each parameter into random order, in place."""
+    for parameter in parameters:
+        order = torch.randperm(parameter.numel(), generator=generator)
+        parameter.copy_(parameter.flatten()[order].view_as(parameter))

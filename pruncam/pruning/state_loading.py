@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pruncam._core.validation import check_model
 from pruncam._nn.operations import BATCH_NORMS, CONVOLUTIONS
+from pruncam._nn.outputs import Output
 from pruncam._nn.probe import eval_mode, first_logits
 from pruncam.pruning.masking import apply_masks, attach_masks
 
@@ -26,15 +27,17 @@ def load_state(
     state: Mapping[str, Any],
     *,
     example_input: Tensor | None = None,
+    output: Output | None = None,
 ) -> nn.Module:
     """Load a state dict that may hold masks into an unmasked `model`, and return the model.
 
     The state may have fewer filters, as `remove_filters` leaves them: the convolutions, FC layers,
     normalisations, PReLU and parameters of other modules of `model` itself are then cut to its
     sizes first. The channels of the input and the number of classes must be the same. With an
-    `example_input` (N, C, H, W) a forward pass tells whether they are; without one, the first
-    convolution or FC layer in the order of the modules is taken for the input layer and the last
-    one for the output layer, and parameters of other modules are not cut.
+    `example_input` (N, C, H, W) a forward pass tells whether they are, of which `output` selects
+    the logits; without one, the first convolution or FC layer in the order of the modules is taken
+    for the input layer and the last one for the output layer, and parameters of other modules are
+    not cut.
 
     Raises ValueError if names or shapes do not fit, TypeError if `state` is not a dict.
     """
@@ -44,7 +47,7 @@ def load_state(
         )
     check_model(model)
     if example_input is not None and _misshapen(model, state):
-        _check_logits(model, state, example_input)
+        _check_logits(model, state, example_input, output)
     return _load(model, state, by_order=example_input is None)
 
 
@@ -66,14 +69,16 @@ def _load(model: nn.Module, state: Mapping[str, Any], *, by_order: bool) -> nn.M
     return model
 
 
-def _check_logits(model: nn.Module, state: Mapping[str, Any], example_input: Tensor) -> None:
+def _check_logits(
+    model: nn.Module, state: Mapping[str, Any], example_input: Tensor, output: Output | None
+) -> None:
     """Raise ValueError unless the cut model gives as many logits for the same input."""
     loaded = _load(copy.deepcopy(model), state, by_order=False)
     logits = []
     for version in (model, loaded):
         with eval_mode(version):
             try:
-                logits.append(first_logits(version, example_input))
+                logits.append(first_logits(version, example_input, output))
             except ValueError as error:
                 name = _misshapen(model, state)[0]
                 misfit = _first_misfit(model, state, [name])

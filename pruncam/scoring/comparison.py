@@ -116,26 +116,17 @@ class Comparison:
         self, model: nn.Module, images: Tensor, targets: Tensor | None
     ) -> cams.Explanation:
         """Return logits and heatmaps by all methods, custom ones included."""
-        explanation = cams.explain(
+        return cams.explain_with_custom(
             model,
             images,
             methods=self.options["methods"],
+            custom_methods=self.options["custom_methods"],
             targets=targets,
             target_layer=self.options["target_layer"],
             batch_size=self.options["batch_size"],
             reshape=self.options["reshape"],
             output=self.options["output"],
         )
-        custom_maps = cams.custom_heatmaps(
-            model,
-            images,
-            self.options["custom_methods"],
-            targets=explanation.targets,
-            target_layer=self.options["target_layer"],
-            batch_size=self.options["batch_size"],
-            output=self.options["output"],
-        )
-        return explanation._replace(maps=explanation.maps | custom_maps)
 
     def _targets(
         self,

@@ -139,7 +139,7 @@ def fine_tuned_controls(
 def random_controls(baseline: nn.Module, seeds: Sequence[int]) -> dict[str, nn.Module]:
     """Return a network with random weights for every seed, named "<CHANCE> <seed>".
 
-    Raises ValueError if `seeds` are invalid, and as `random_control` does.
+    Raises ValueError if `seeds` are invalid.
     """
     seeds = _check_seeds(seeds)
     return {f"{CHANCE} {seed}": random_control(baseline, seed) for seed in seeds}
@@ -148,8 +148,7 @@ def random_controls(baseline: nn.Module, seeds: Sequence[int]) -> dict[str, nn.M
 def random_control(baseline: nn.Module, seed: int) -> nn.Module:
     """Return a copy of the baseline with random weights, on its device and in eval mode.
 
-    The same seed gives the same network in every study and comparison. Raises ValueError if a
-    layer cannot draw new weights (see `networks.randomized`).
+    The same seed gives the same network in every study and comparison, see `networks.randomized`.
     """
     model = networks.randomized(baseline, derive(seed, "chance"))
     return model.eval()

@@ -8,6 +8,7 @@ from pruncam._nn.probe import profile_forward
 
 # Nodes of the autograd graph that leave all values as they are.
 _SAME_VALUES = ("View", "Unsafe", "Squeeze", "Unsqueeze", "Clone", "ToCopy", "Alias", "Reshape")
+_TWO_CLASSES = "cams.two_classes"
 
 
 def check_classes(name: str, model: nn.Module, image: Tensor, output: Output | None) -> None:
@@ -22,10 +23,10 @@ def check_classes(name: str, model: nn.Module, image: Tensor, output: Output | N
     root = None if profile.graph is None else profile.graph.root
     ends_in_sigmoid = root is not None and _ends_in_sigmoid(root.node)
     if classes == 1:
-        logit = "p.logit()" if ends_in_sigmoid else "p"
+        function = "lambda p: cams.two_classes(p.logit())" if ends_in_sigmoid else _TWO_CLASSES
         raise ValueError(
             f"the {name} has a single output, so the confidence in its only class never varies: "
-            f"score both classes, with output=lambda p: cams.two_classes({logit})"
+            f"score both classes, with output={function}"
         )
     if ends_in_sigmoid:
         raise ValueError(

@@ -1,0 +1,347 @@
+"""Options of a comparison: faithfulness, outputs that are more than logits, reshaped layers."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from pruncam import cams, comparison, pruning, scoring
+from pruncam.cli import main
+from pruncam.comparison import faithfulness, files, user_code
+
+NETWORKS = """
+from torch import nn
+
+
+class Plain(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU())
+        self.head = nn.Linear(6, classes)
+
+    def forward(self, x):
+        return self.head(self.features(x).mean((2, 3)))
+
+
+class Named(Plain):
+    def forward(self, x):
+        features = self.features(x)
+        return {"features": features, "logits": self.head(features.mean((2, 3)))}
+
+
+class Second(Plain):
+    def forward(self, x):
+        features = self.features(x)
+        return features, self.head(features.mean((2, 3)))
+
+
+class Tokens(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.embed = nn.Conv2d(3, 6, 3, stride=3)
+        self.norm = nn.LayerNorm(6)
+        self.head = nn.Linear(6, classes)
+
+    def forward(self, x):
+        tokens = self.embed(x).flatten(2).transpose(1, 2)
+        return self.head(self.norm(tokens).mean(1))
+
+
+def plain(num_classes=2): return Plain(num_classes)
+def named(num_classes=2): return Named(num_classes)
+def second(num_classes=2): return Second(num_classes)
+def tokens(num_classes=2): return Tokens(num_classes)
+def logits(value): return value["logits"]
+def grid(tokens): return tokens.transpose(1, 2).unflatten(2, (4, 4))
+def flat(tokens): return tokens.flatten(1)
+"""
+SETTINGS = comparison.Settings(
+    methods=("grad-cam", "layer-cam"), mean=(0.5,), std=(0.25,), seeds=(1,), bootstrap=100
+)
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory):
+    """A user's folder: networks, images of two classes, and checkpoints of each network."""
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "mine.py").write_text(NETWORKS)
+    random = np.random.default_rng(0)
+    for name in ("ant", "bee"):
+        (folder / "test" / name).mkdir(parents=True)
+        for number in range(3):
+            pixels = random.integers(0, 256, (12, 12, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / "test" / name / f"{number}.png")
+    image = torch.zeros(1, 3, 12, 12)
+    for name, classes in (("plain", 2), ("tokens", 2), ("plain", 1)):
+        torch.manual_seed(3)
+        network = user_code.load_function(f"{folder}/mine.py:{name}", "model")(classes)
+        network.head.weight.data.mul_(20)
+        pruned = pruning.global_unstructured(network, 0.5)
+        if name == "plain":
+            pruned = pruning.remove_filters(network, 0.5, example_input=image)
+        torch.save(network.state_dict(), folder / f"{name}{classes}_a.pt")
+        torch.save(pruned.state_dict(), folder / f"{name}{classes}_b.pt")
+    return folder
+
+
+def files_of(user, model, checkpoint="plain2", **others):
+    return comparison.Files(
+        baseline=user / f"{checkpoint}_a.pt",
+        pruned=user / f"{checkpoint}_b.pt",
+        model=f"{user}/mine.py:{model}",
+        data=user / "test",
+        **others,
+    )
+
+
+def compared(user, model, checkpoint="plain2", settings=SETTINGS, **others):
+    pair = comparison.load(files_of(user, model, checkpoint, **others))
+    return comparison.compare(pair, settings=settings, progress=False)
+
+
+def on_command_line(user, out, model, *options, checkpoint="plain2"):
+    """Run `pruncam compare` on the user's files and return its exit status."""
+    arguments = ["--baseline", user / f"{checkpoint}_a.pt", "--pruned", user / f"{checkpoint}_b.pt"]
+    arguments += ["--model", f"{user}/mine.py:{model}", "--data", user / "test", "--out", out]
+    numbers = ["--mean", "0.5", "--std", "0.25", "--seeds", "1", "--methods", "grad-cam"]
+    return main(["compare", *map(str, arguments), *numbers, *options])
+
+
+# ---------------------------------------------------------------- faithfulness
+
+
+def test_a_report_has_the_means_of_road(user, tmp_path, capsys):
+    status = on_command_line(user, tmp_path / "r", "plain", "--faithfulness", "4", "--json")
+    printed = json.loads(capsys.readouterr().out)
+    pair = comparison.load(files_of(user, "plain"))
+    images = pair.images.pixels(torch.tensor([0, 1, 3, 4]))  # two of each class
+    x = (images.float() / 255 - 0.5) / 0.25
+    rows = {row["model"]: row for row in printed["faithfulness"]}
+    assert status == 0 and list(rows) == ["baseline", "pruned"]
+    for name, network in (("baseline", pair.baseline), ("pruned", pair.pruned)):
+        explanation = cams.explain(network, x, methods=["grad-cam"])
+        scores = cams.road(network, x, explanation.maps["grad-cam"])
+        assert not scores.combined.isnan().any(), "this test is not about empty maps"
+        for column in ("most_relevant_first", "least_relevant_first", "combined"):
+            expected = float(getattr(scores, column).mean())
+            assert rows[name][column] == pytest.approx(expected, abs=1e-6)
+            assert rows[name][f"{column}_low"] <= expected <= rows[name][f"{column}_high"]
+        assert (rows[name]["images"], rows[name]["empty"]) == (4, 0)
+    assert abs(rows["baseline"]["combined"]) > 1e-3
+    table = pd.read_csv(tmp_path / "r" / "table_faithfulness.csv")
+    assert table["combined"].tolist() == pytest.approx([row["combined"] for row in rows.values()])
+    (sentence,) = [text for text in printed["sentences"] if text.startswith("Faithfulness (ROAD, ")]
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert sentence in page and "Are the maps faithful?" in page
+    assert "Faithfulness (ROAD, 4 images)" in (tmp_path / "r" / "model_card.md").read_text()
+
+
+def test_without_the_option_nothing_is_tested(user, tmp_path):
+    report = compared(user, "plain")
+    assert "faithfulness" not in report.tables and "faithfulness" not in report.as_json()
+    assert not any("Faithfulness" in text for text in report.summary)
+    page = report.save(tmp_path / "r").read_text()
+    assert "Are the maps faithful?" not in page
+
+
+def test_cams_of_the_user_are_tested_too(user):
+    pair = comparison.load(files_of(user, "plain"))
+    custom = {"nothing": lambda model, images, layer, targets: torch.zeros(len(images), 12, 12)}
+    settings = comparison.Settings(
+        methods=("layer-cam",), mean=(0,), std=(1,), bootstrap=100, faithfulness_images=99
+    )
+    report = comparison.compare(pair, settings=settings, custom_methods=custom, progress=False)
+    table = report.tables["faithfulness"].set_index(["model", "method"])
+    assert len(table) == 4 and (table["images"] == 6).all(), "there are no more images"
+    assert (table.xs("nothing", level="method")["empty"] == 1).all()
+    assert table.xs("nothing", level="method")["combined"].isna().all()
+    assert report.as_json()["faithfulness"][1]["combined"] is None
+
+
+def row_of(model, method, combined, low, high):
+    bounds = {"combined": combined, "combined_low": low, "combined_high": high}
+    return {"model": model, "method": method, "images": 8, **bounds}
+
+
+def test_the_sentence_names_maps_that_mark_nothing():
+    table = pd.DataFrame(
+        [
+            row_of("baseline", "grad-cam", 0.2, 0.1, 0.3),
+            row_of("pruned", "grad-cam", 0.1, 0.0, 0.2),
+            row_of("pruned", "mine", math.nan, math.nan, math.nan),
+        ]
+    )
+    text = faithfulness.faithfulness_sentence(table)
+    assert "Grad-CAM 0.200 [0.100, 0.300] in the baseline, 0.100 [0.000, 0.200] in the" in text
+    assert "mine none in the pruned network, where every map is empty" in text
+    assert text.endswith("Not shown to mark pixels that matter: Grad-CAM of the pruned network.")
+    assert "Not shown" not in faithfulness.faithfulness_sentence(table[:1])
+
+
+@pytest.mark.parametrize(("value", "error"), [(-1, ValueError), (1.5, ValueError)])
+def test_the_number_of_images_must_be_whole(value, error):
+    with pytest.raises(error, match="faithfulness_images"):
+        comparison.Settings(faithfulness_images=value)
+
+
+# ---------------------------------------------------------------- outputs
+
+
+def same_scores(one, other):
+    columns = ["mean", "low", "high", "chance", "baseline_empty"]
+    for table in (one, other):
+        assert table["mean"].notna().all()
+    pd.testing.assert_frame_equal(one[columns], other[columns])
+
+
+@pytest.mark.parametrize(
+    ("model", "output"), [("named", "logits"), ("second", "1"), ("second", 1), ("named", "mine")]
+)
+def test_the_logits_are_selected_from_what_networks_return(user, model, output):
+    """The pruned network has fewer filters, so that its checkpoint cuts the network too."""
+    output = f"{user}/mine.py:logits" if output == "mine" else output
+    settings = comparison.Settings(
+        **(vars(SETTINGS) | {"epochs": 1, "faithfulness_images": 2, "batch_size": 3})
+    )
+    expected = compared(user, "plain", settings=settings, train=user / "test")
+    report = compared(user, model, settings=settings, train=user / "test", output=output)
+    same_scores(report.tables["summary"], expected.tables["summary"])
+    floors = [table.tables["summary"]["floor_low"] for table in (report, expected)]
+    pd.testing.assert_series_equal(*floors)
+    assert floors[0].notna().all()
+    for name in ("cost", "layers", "faithfulness"):
+        pd.testing.assert_frame_equal(report.tables[name], expected.tables[name])
+    assert report.manifest["output"] == ("logits" if model == "named" else "1")
+
+
+def test_outputs_are_selected_for_networks_in_memory(user):
+    pair = comparison.load(files_of(user, "named", output="logits"))
+    networks = pair.baseline, pair.pruned, pair.images
+    report = comparison.compare(*networks, output="logits", settings=SETTINGS, progress=False)
+    same_scores(report.tables["summary"], compared(user, "plain").tables["summary"])
+    with pytest.raises(ValueError, match="pass output='logits' to select the logits"):
+        comparison.compare(*networks, settings=SETTINGS, progress=False)
+    with pytest.raises(TypeError, match="either a Pair, or two networks"):
+        comparison.compare(pair, output="logits", progress=False)
+
+
+def test_a_single_network_takes_an_output(user):
+    arguments = f"{user}/mine.py:named", user / "plain2_b.pt"
+    network = comparison.load_network(*arguments, image_size=12, output="logits")
+    x = torch.rand(2, 3, 12, 12)
+    assert torch.equal(network(x)["logits"], comparison.load(files_of(user, "plain")).pruned(x))
+    with pytest.raises(ValueError, match="pass output='logits'"):
+        comparison.load_network(*arguments, image_size=12)
+
+
+def test_streamed_images_take_the_same_output(user, monkeypatch):
+    monkeypatch.setattr(files, "IN_MEMORY", 100)
+    pair = comparison.load(files_of(user, "named", output="logits"))
+    assert type(pair.images).__name__ == "StreamedImages"
+    report = comparison.compare(pair, settings=SETTINGS, progress=False)
+    same_scores(report.tables["summary"], compared(user, "plain").tables["summary"])
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        (
+            "named",
+            (),
+            "mine.py:named: the model must return logits of shape (N, classes), got dict",
+        ),
+        ("named", (), "pass output='logits' to select the logits"),
+        ("named", ("--output", "logit"), "output='logit' does not fit the model, which returns"),
+        ("second", ("--output", "2"), "output=2 does not fit the model, which returns tuple"),
+        ("named", ("--output", "mine.py:logits"), "there is no file mine.py"),
+        ("tokens", ("--reshape", "grid"), "reshape must be package.module:function or FILE.py"),
+    ],
+)
+def test_outputs_that_do_not_fit_are_wrong_use(user, tmp_path, capsys, model, options, message):
+    checkpoint = "tokens2" if model == "tokens" else "plain2"
+    status = on_command_line(user, tmp_path / "r", model, *options, checkpoint=checkpoint)
+    assert status == 2 and message in capsys.readouterr().err
+
+
+def test_a_network_of_another_image_size_asks_for_the_size(tmp_path, capsys):
+    for name in ("ant", "bee"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        Image.new("RGB", (12, 8)).save(tmp_path / "images" / name / "1.png")
+    (tmp_path / "sized.py").write_text(
+        "from torch import nn\n"
+        "def network():\n"
+        "    return nn.Sequential(nn.Conv2d(3, 6, 3), nn.Flatten(), nn.Linear(6 * 36, 2))\n"
+    )
+    network = user_code.load_function(f"{tmp_path}/sized.py:network", "model")()
+    torch.save(network.state_dict(), tmp_path / "a.pt")
+    arguments = ["--baseline", "a.pt", "--pruned", "a.pt", "--data", "images", "--out", "r"]
+    places = [str(tmp_path / a) if not a.startswith("--") else a for a in arguments]
+    options = ["--model", f"{tmp_path}/sized.py:network", "--mean", "0", "--std", "1"]
+    assert main(["compare", *places, *options]) == 2
+    error = capsys.readouterr().err
+    assert error.strip().endswith("; if it takes images of another size, pass that size")
+
+
+def test_a_single_logit_is_scored_with_both_classes(user, tmp_path, capsys):
+    options = {"checkpoint": "plain1"}
+    assert on_command_line(user, tmp_path / "r", "plain", **options) == 2
+    assert "a single output, so the confidence in its only class" in capsys.readouterr().err
+    two_classes = ("--output", "pruncam.cams:two_classes")
+    assert on_command_line(user, tmp_path / "r", "plain", *two_classes, **options) == 0
+    pair = comparison.load(files_of(user, "plain", "plain1", output=two_classes[1]))
+    rows = scoring.score(
+        pair.baseline,
+        pair.pruned,
+        pair.images,
+        methods=["grad-cam"],
+        output=cams.two_classes,
+        transform=lambda x: (x - 0.5) / 0.25,
+        progress=False,
+    )
+    table = pd.read_csv(tmp_path / "r" / "table_summary.csv").set_index("score")
+    assert table.loc["pe", "mean"] == pytest.approx(rows["pe"].mean(), abs=1e-6)
+
+
+# ---------------------------------------------------------------- reshape
+
+
+def test_a_function_of_the_user_reshapes_the_target_layer(user, tmp_path):
+    options = ("--target-layer", "norm", "--reshape", f"{user}/mine.py:grid")
+    status = on_command_line(user, tmp_path / "r", "tokens", *options, checkpoint="tokens2")
+    assert status == 0
+    pair = comparison.load(files_of(user, "tokens", "tokens2"))
+    rows = scoring.score(
+        pair.baseline,
+        pair.pruned,
+        pair.images,
+        methods=["grad-cam"],
+        target_layer="norm",
+        reshape=user_code.load_function(f"{user}/mine.py:grid", "reshape"),
+        transform=lambda x: (x - 0.5) / 0.25,
+        progress=False,
+    )
+    table = pd.read_csv(tmp_path / "r" / "table_summary.csv").set_index("score")
+    assert table.loc["sp2ps", "mean"] == pytest.approx(rows["sp2ps"].mean(), abs=1e-6)
+    layer = pd.read_csv(tmp_path / "r" / "table_layers.csv").iloc[0]
+    assert (layer["layer"], layer["height"], layer["width"], layer["channels"]) == ("norm", 4, 4, 6)
+    assert json.loads((tmp_path / "r" / "manifest.json").read_text())["reshape"] == "grid"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--target-layer", "norm"), "whose height and width are not known: pass reshape"),
+        (("--reshape", "grid"), "reshape needs target_layer, the layer whose output it reshapes"),
+        (("--target-layer", "norm", "--reshape", "flat"), "reshape must return maps (N, C, h, w)"),
+        (("--target-layer", "head", "--reshape", "grid"), "reshape cannot take the output (1, 2)"),
+        (("--target-layer", "norm", "--reshape", "missing"), "has no function 'missing'"),
+    ],
+)
+def test_a_reshape_that_does_not_fit_is_wrong_use(user, tmp_path, capsys, options, message):
+    named = [f"{user}/mine.py:{o}" if o in ("grid", "flat", "missing") else o for o in options]
+    status = on_command_line(user, tmp_path / "r", "tokens", *named, checkpoint="tokens2")
+    assert status == 2 and message in capsys.readouterr().err
