@@ -10,6 +10,7 @@ from pruncam import pruning
 from pruncam._core.validation import check_choice
 from pruncam.training.augmentation import Augmentation
 from pruncam.training.compiled import trainer
+from pruncam.training.optimizers import SGD, Adam
 from pruncam.training.precision import PRECISIONS, autocast
 from pruncam.training.recipes import Inputs, OneCycle, Recipe
 
@@ -142,7 +143,7 @@ class TorchEngine:
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         smoothing = self.recipe.label_smoothing
         loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         pruning.apply_masks(self.model)
@@ -152,13 +153,14 @@ class TorchEngine:
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     parameters, decay = model.parameters(), recipe.weight_decay
     if recipe.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=1.0, weight_decay=decay)
-    return torch.optim.SGD(
+        return Adam(parameters, lr=1.0, weight_decay=decay)
+    return SGD(
         parameters,
         lr=1.0,
         momentum=recipe.momentum,
         weight_decay=decay,
         nesterov=recipe.optimizer == "nesterov",
+        foreach=True,  # the same numbers from fewer calls: threads share Python's lock
     )
 
 

@@ -11,6 +11,7 @@ from pruncam import networks
 from pruncam._core.seeds import derive, generator
 from pruncam.datasets import ImageSet
 from pruncam.training import Inputs, Recipe, fit
+from pruncam.training.optimizers import Adam
 
 SIDE = 32  # pixels of the images that the networks take
 _BATCH = 500  # images encoded at once
@@ -69,7 +70,7 @@ def train_autoencoder(
     """
     networks.initialize(model, "pytorch", derive(seed, "weights"))
     epochs, rate = schedule
-    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
+    optimizer = Adam(model.parameters(), lr=rate)
     loss = 0.0
     for epoch in range(epochs):
         random = generator(seed, "order", epoch)

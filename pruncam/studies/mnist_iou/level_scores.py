@@ -22,17 +22,18 @@ _SCORING_FIELDS = ("fraction", "level_zero", "retraining", "method", "target_lay
 
 @dataclass(frozen=True)
 class LevelScorer:
-    """The scores of a trained run; every level's are kept in the store."""
+    """The scores of a run; every level's are kept in the store."""
 
     run: LotteryRun
 
     def scores(self) -> list[dict[str, Any]]:
-        """Return the scores of every level, from unpruned to sparsest.
+        """Return the scores of every level, from unpruned to sparsest, once they are trained.
 
         A tensor (N,) for every score by image (`fit_scores` and "correct"), and a number for those
         over all images: accuracies in %, "pooled_iou", "pooled_iou_nonempty", "heatmap_mean",
         "heatmap_std" and "remaining", the number of weights.
         """
+        self.run.train_levels()
         levels = []
         for level, model in enumerate(self.run.models):
             step = Step("mnist-iou-scores", _VERSION, self._inputs(level))

@@ -6,6 +6,7 @@ iteration. The text says that a fifth of the remaining weights is pruned, by mag
 library that it uses (OpenLTH), and so do we (`pruning.lottery_step`).
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -52,6 +53,7 @@ class LotteryRun:
     test: ImageSet
     trainer: CachedTrainer
     models: list[nn.Module] = field(default_factory=list)
+    _lock: Any = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     @property
     def epochs(self) -> int:
@@ -84,12 +86,21 @@ class LotteryRun:
             yield slice(start, start + _BATCH)
 
     def train_levels(self) -> None:
-        """Train the model of every level, from unpruned to sparsest; fills `models`."""
+        """Train the model of every level, from unpruned to sparsest; fills `models`, once.
+
+        If another thread trains them, this waits until they are trained.
+        """
+        with self._lock:
+            if not self.models:
+                self.models.extend(self._trained_levels())
+
+    def _trained_levels(self) -> list[nn.Module]:
         pretrained = self._pretrained()
-        previous = pretrained
+        models: list[nn.Module] = []
         for level in range(self.config.levels + 1):
-            previous = self._level(level, pretrained, previous)
-            self.models.append(previous)
+            previous = models[-1] if models else pretrained
+            models.append(self._level(level, pretrained, previous))
+        return models
 
     def _pretrained(self) -> nn.Module:
         step = Step("mnist-iou-pretrained", _PRETRAINED_VERSION, self.training_inputs())

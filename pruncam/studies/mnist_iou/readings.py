@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from pruncam import cams, metrics
+from pruncam import cams, metrics, networks
 from pruncam._core.store import Step
 from pruncam.studies.mnist_iou.config import MnistIouConfig
 from pruncam.studies.mnist_iou.heatmap_fit import pixel_deviation
@@ -37,19 +37,20 @@ Means = Mapping[Reading, Mapping[int, Sequence[Mapping[str, float]]]]
 def possible_readings(run: LotteryRun) -> list[Reading]:
     """Return the readings: every output of the two convolutions, then the true class."""
     image = run.noisy_input(slice(0, 1))
-    layers = cams.readings(run.models[0], image)
+    layers = cams.readings(networks.mnist_net().to(image.device), image)
     readings = [Reading(title, layer) for title, layer in layers.items()]
     true_class = Reading("target class: the true one", run.config.target_layer, explains_label=True)
     return [*readings, true_class]
 
 
 def level_means(run: LotteryRun, reading: Reading) -> list[dict[str, float]]:
-    """Return the mean scores of every level of a trained run under a reading.
+    """Return the mean scores of every level of a run under a reading, once they are trained.
 
     `iou`: soft IoU of heatmap and clean image; `iou_nonempty`: the same without empty maps, NaN if
     all are empty; `empty`: share of empty maps; `iou_with_level_0`: soft IoU with the heatmap of
     the unpruned network; `heatmap_mean`, `heatmap_std`: of all heatmap pixels.
     """
+    run.train_levels()
     inputs: dict[str, Any] = {
         **run.training_inputs(),
         **{name: getattr(run.config, name) for name in _STEP_FIELDS},

@@ -82,30 +82,26 @@ class MnistIouStudy(Study[MnistIouConfig]):
         return LotteryRun(config, seed, variant, train, test, self.new_trainer(self.engine))
 
     def train(self) -> None:
-        """Train all levels of every run."""
+        """Train all levels of every run, and score their heatmaps under every reading.
+
+        The first runs are scored while the last ones are trained, or cores would be idle.
+        """
         self.progress.expect(sum(run.epochs for run in self.runs))
-        self.run_in_parallel([run.train_levels for run in self.runs])
+        trainings = [run.train_levels for run in self.runs]
+        scorings = [LevelScorer(run).scores for run in self.runs]
+        possible = readings.possible_readings(self.runs[0])
+        of_thesis = self.runs[: len(self.config.seeds)]
+        read = [partial(readings.level_means, run, r) for r in possible for run in of_thesis]
+        results = iter(self.run_in_parallel([*trainings, *scorings, *read])[len(trainings) :])
+        self.scores = {(run.variant, run.seed): next(results) for run in self.runs}
+        self.readings: readings.Means = {
+            reading: {run.seed: next(results) for run in of_thesis} for reading in possible
+        }
 
     def measure(self) -> None:
-        """Score the heatmaps of every level, and choose the images to show."""
-        scorers = [LevelScorer(run) for run in self.runs]
-        scores = self.run_in_parallel([scorer.scores for scorer in scorers])
-        keys = [(run.variant, run.seed) for run in self.runs]
-        self.scores = dict(zip(keys, scores, strict=True))
-        self.readings = self._measure_readings()
-        self.samples = choose_samples(self.runs[0], scores[0])
-
-    def _measure_readings(self) -> readings.Means:
-        """Return the mean scores of the thesis's seeds under every reading, by level."""
-        seeds = self.config.seeds
-        possible = readings.possible_readings(self.runs[0])
-        tasks = [
-            partial(readings.level_means, run, reading)
-            for reading in possible
-            for run in self.runs[: len(seeds)]
-        ]
-        means = iter(self.run_in_parallel(tasks))
-        return {reading: {seed: next(means) for seed in seeds} for reading in possible}
+        """Choose the images to show; all else was measured during the training."""
+        first_run = self.runs[0]
+        self.samples = choose_samples(first_run, self.scores[first_run.variant, first_run.seed])
 
     def run_in_parallel(
         self, tasks: Sequence[Callable[[], Any]], at_most: int | None = None
