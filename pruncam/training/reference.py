@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-import torchvision
 from safetensors.torch import save as serialize
 from torch import nn
 
@@ -123,6 +122,8 @@ def _accuracy(card: Card, model: nn.Module, split: ImageSet) -> float:
 
 def _circumstances(card: Card, train_images: ImageSet, test_images: ImageSet) -> dict[str, Any]:
     """Return the facts about images, hardware and versions of a training."""
+    import torchvision  # the import takes seconds
+
     device = train_images.images.device
     return {
         "train_images": len(train_images),
