@@ -22,8 +22,8 @@ CANDIDATES = "$(PYTHON)" $(if $(filter file,$(origin PYTHON)),python3.13 python3
 UV = $$(if uv --version >/dev/null 2>&1; then echo uv; else echo $(VENV) -m uv; fi)
 # If Python writes no bytecode, as in many containers, every notebook would compile all packages.
 COMPILE = $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)
-# Tests of one file, and cells of one notebook, run in one process.
-WORKERS = -n "$(JOBS)" --dist loadfile
+# Tests of one file, and cells of one notebook, run in one process; tests/conftest.py orders them.
+WORKERS = -n "$(JOBS)" --dist loadfile --no-loadscope-reorder
 # The tests of `make check`: under a minute on two cores (but for the first run of mypy).
 FAST_TESTS = $(addprefix tests/test_,$(addsuffix .py,architecture bad_input claims committed cost \
   cross_study gallery metrics noise notebooks readme rendering statistics tracing))
@@ -46,8 +46,8 @@ weights: .venv/.ready  ## train the reference networks in pruncam/weights again,
 	@$(VENV) -m pruncam weights --device "$(DEVICE)" $(if $(DATA),--data "$(DATA)") $(if $(NAME),"$(NAME)")
 
 # A fresh cache, or a run would be compared with itself; a fresh figures folder, or a test would
-# overwrite results.
-SCRATCH = set -e; scratch=$$(mktemp -d); \
+# overwrite results. Without bytecode, every kernel and child process would compile the package.
+SCRATCH = set -e; unset PYTHONDONTWRITEBYTECODE; scratch=$$(mktemp -d); \
   trap 'rm -rf "$$scratch"' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
   export PRUNCAM_CACHE="$$scratch/cache" PRUNCAM_FIGURES="$$scratch/figures" IPYTHONDIR="$$scratch/ipython";
 

@@ -6,9 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import torch
-
-from pruncam._core.machine import Machine
 
 # Processes of the context "forkserver" are forked from one that has done the slow imports.
 SLOW_IMPORTS = [
@@ -19,6 +16,30 @@ SLOW_IMPORTS = [
     "pytest",
 ]
 multiprocessing.get_context("forkserver").set_forkserver_preload(SLOW_IMPORTS)
+
+# Test files and notebooks that take longest, in the order in which they are run. What comes later
+# takes the steps of a quick profile from the cache of `make test`: 06_explore, test_sp2ps and
+# test_browser those of 03_sp2ps, 05_mnist_iou those of test_mnist_iou.
+SLOWEST_FIRST = [
+    "03_sp2ps",
+    "test_mnist_iou",
+    "02_pruning_sweeps",
+    "04_pe_score",
+    "test_training",
+    "test_cams",
+    "test_sp2ps",
+    "test_processors",
+    "01_csg_complexity",
+    "test_browser",
+    "07_your_own_model",
+    "test_pe_score",
+    "test_compare",
+    "test_target_layer",
+    "05_mnist_iou",
+    "06_explore",
+    "test_runner",
+    "test_sweeps",
+]
 
 
 def pytest_configure(config):
@@ -35,13 +56,27 @@ def pytest_configure(config):
     os.sched_setaffinity(0, cores[number::count] or [cores[number % len(cores)]])
 
 
+def pytest_collection_modifyitems(items):
+    """Run the slowest files first, or one process would be alone with one of them at the end."""
+    ranks = {name: rank for rank, name in enumerate(SLOWEST_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     """Use one PyTorch thread: the tensors are small, and more threads only wait for each other."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def coarse_figures(monkeypatch):
+    """Save figures with few pixels, where a test looks at none of them."""
+    monkeypatch.setattr("pruncam.report.rendering._FILE_DPI", 50)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +96,7 @@ class Finished(NamedTuple):
 @pytest.fixture(scope="session")
 def run_study(tmp_path_factory):
     """A function that runs the MNIST IoU study on a fresh cache or on one that is passed."""
+    from pruncam._core.machine import Machine
     from pruncam.studies import mnist_iou
 
     def run(config, cache=None, **machine):

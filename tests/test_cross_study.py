@@ -212,7 +212,7 @@ def test_complexity_of_the_profile_paper_also_serves_laptop(saved):
     assert len(compare_studies("quick").missing) == 9, "no other profile uses it"
 
 
-def test_a_comparison_is_saved_beside_its_studies(saved):
+def test_a_comparison_is_saved_beside_its_studies(saved, coarse_figures):
     folder = compare_studies("overnight").save()
     assert folder == saved / "overnight" / "comparison"
     names = {path.name for path in folder.iterdir()}

@@ -161,7 +161,7 @@ def test_options_beyond_a_search_are_rejected(options, message):
 # ---------------------------------------------------------------- a run
 
 
-def test_a_run_returns_every_table_figure_and_claim(small, tmp_path):
+def test_a_run_returns_every_table_figure_and_claim(small, tmp_path, coarse_figures):
     assert {"1", "method", "eigenvalues", "k_and_M", "pools", "embeddings"} <= set(small.drawings)
     assert {
         f"{kind}_{dataset}" for kind in ("classes", "overlap") for dataset in ("MNIST", "STL-10")

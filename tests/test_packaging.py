@@ -100,18 +100,24 @@ print(sorted(new - set(sys.stdlib_module_names)), seconds < 0.1)
     assert run_python(code).stdout == "['pruncam'] True\n"
 
 
-def test_the_face_needs_no_notebook_package():
+def test_the_face_needs_no_notebook_package_and_the_command_line_no_papermill():
     code = """
 import sys
-for name in ("IPython", "papermill", "nbformat", "nbconvert", "ipywidgets", "jupyter_client"):
+others = ("IPython", "nbformat", "nbconvert", "ipywidgets", "jupyter_client")
+for name in ("papermill", *others):
     sys.modules[name] = None  # its import fails
 import pruncam
 for name in pruncam.__all__:
     getattr(pruncam, name)
-print("all imported")
+import pruncam.studies.mnist_iou
+print("torchvision" in sys.modules)  # its import takes seconds
+for name in others:
+    del sys.modules[name]
+import pruncam.reproduce.runner, pruncam.cli
+print("command line")
 """
     process = run_python(code)
-    assert process.stdout == "all imported\n", process.stderr
+    assert process.stdout == "False\ncommand line\n", process.stderr
 
 
 def test_the_lower_rooms_import_without_the_optional_libraries():

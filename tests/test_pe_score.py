@@ -44,7 +44,7 @@ SMALL = {
     "finetuning": [[1, 0.01]],
     "rates": [0.5, 0.96],
     "samples_per_class": 2,
-    "sensitivity_images": 10,
+    "sensitivity_images": 5,
     "bootstrap": 100,
 }
 
@@ -65,8 +65,8 @@ def small(cache):
 
 
 def experiment_of(config, folder, source="generated-10", counts=(60, 20)):
-    sets = [catalog.load(source, split) for split in ("train", "test")]
-    sets = [images.first(count) for images, count in zip(sets, counts, strict=True)]
+    splits = dict(zip(("train", "test"), counts, strict=True))
+    sets = [catalog.load(source, split, at_most=count) for split, count in splits.items()]
     spec = DatasetSpec(paper="CIFAR-10", source=source, size=32, target_layer=LAYER)
     trainer = CachedTrainer(Store(folder), torch.device("cpu"), Progress("", "epoch", False))
     return PeScoreExperiment(config, spec, *sets, trainer)
@@ -81,7 +81,7 @@ def cifar(cache, small):
 # ---------------------------------------------------------------- a run
 
 
-def test_a_run_gives_every_table_figure_and_claim(small, tmp_path):
+def test_a_run_gives_every_table_figure_and_claim(small, tmp_path, coarse_figures):
     assert list(small.drawings) == [str(number) for number in range(1, 10)]
     assert set(small.tables) == {
         "published",
@@ -164,11 +164,15 @@ def test_a_second_run_trains_removes_and_scores_nothing(small, cache, monkeypatc
     assert again.manifest["steps"] == again.manifest["steps_from_cache"]
 
 
-def test_a_run_on_a_fresh_cache_gives_the_same_to_the_bit(small, tmp_path):
-    again = run(tmp_path)
+def test_a_data_set_alone_on_a_fresh_cache_gives_the_same_to_the_bit(small, tmp_path):
+    again = run(tmp_path, datasets=SPECS[:1])
     assert again.manifest["steps_from_cache"] == 0
-    for name in small.tables.keys() - {"times"}:  # the table that records timings
-        pd.testing.assert_frame_equal(again.tables[name], small.tables[name], check_exact=True)
+    # Timings differ, and numbers of both data sets stand beside the published ones.
+    for name in again.tables.keys() - {"times", "published"}:
+        table = small.tables[name]
+        if "dataset" in table:
+            table = table[table["dataset"] == "CIFAR-10"].reset_index(drop=True)
+        pd.testing.assert_frame_equal(again.tables[name], table, check_exact=True)
 
 
 def test_a_small_data_set_may_be_trained_on_for_more_epochs(small, tmp_path):
@@ -308,8 +312,8 @@ def test_senpis_sees_as_many_images_of_every_class(cifar):
     assert len({tuple(image.flatten()[:50].tolist()) for image in images}) == 20, "an image twice"
 
 
-def test_a_study_may_have_neither_floor_nor_chance(tmp_path):
-    result = run(tmp_path, datasets=SPECS[:1], floor_seeds=[], chance_seeds=[])
+def test_a_study_may_have_neither_floor_nor_chance(cache):
+    result = run(cache, datasets=SPECS[:1], floor_seeds=[], chance_seeds=[])
     assert set(result.tables["curves"]["rule"]) == {WEIGHT, FASTER}
     assert set(result.tables["controls"]["rule"]) == {SHUFFLED}
     evidence = result.claims.set_index("claim")["evidence"]

@@ -15,45 +15,59 @@ import pandas as pd
 import pytest
 import torch
 
+from pruncam import Machine
+from pruncam.studies import pe_score, sp2ps
+
 # By ATen's capability: the instruction set of oneDNN that matches.
 CAPABILITIES = {"default": "SSE41", "avx2": "AVX2"}
 OTHERS = [name for name in CAPABILITIES if name.upper() != torch.backends.cpu.get_cpu_capability()]
+STUDIES = {"sp2ps": sp2ps, "pe_score": pe_score}
 # Few images and models: on the oldest instruction set, convolutions take several times as long.
 SMALLER = {
     "sp2ps": {"rates": [0.4, 0.8], "misleading": [[1, 0.01]]},
     "pe_score": {"rates": [0.35, 0.7], "criteria": ["Weight"], "samples_per_class": 2},
 }
 FEWER = {"train_images": 200, "test_images": 60, "sensitivity_images": 5}
-RUN = """
-import json, sys
-from pruncam import Machine
-from pruncam.studies import pe_score, sp2ps
-
-name, overrides = json.loads(sys.argv[1])
-study = {"pe_score": pe_score, "sp2ps": sp2ps}[name]
-spec, *_ = study.configure("quick").datasets
-config = study.configure("quick", datasets=(spec,), **overrides)
-result = study.run(config, False, machine=Machine("cpu"))
-print(json.dumps({"stable": result.stable_lines, "curves": result.tables["curves"].to_json()}))
+# A child process runs all studies: importing PyTorch and its libraries takes seconds.
+PROGRAM = """
+import json
+from test_processors import STUDIES, run
+print(json.dumps({name: run(name) for name in STUDIES}))
 """
 
 
+def run(name: str) -> tuple[list[str], str]:
+    """Return the stable lines and the table of curves, as JSON, of a smaller quick study."""
+    study = STUDIES[name]
+    spec, *_ = study.configure("quick").datasets
+    config = study.configure("quick", datasets=(spec,), **SMALLER[name], **FEWER)
+    result = study.run(config, False, machine=Machine("cpu"))
+    return result.stable_lines, result.tables["curves"].to_json()
+
+
 @cache
-def results(study: str, capability: str | None) -> tuple[list[str], pd.DataFrame]:
-    """Return the stable lines and the table of curves of a smaller quick study."""
-    environment = dict(os.environ)
-    # A cache of its own, or the other instruction set's results would be taken from it.
-    environment["PRUNCAM_CACHE"] = os.path.join(os.environ["PRUNCAM_CACHE"], str(capability))
-    if capability is not None:
-        environment["ATEN_CPU_CAPABILITY"] = capability
-        environment["ONEDNN_MAX_CPU_ISA"] = CAPABILITIES[capability]
-    task = json.dumps([study, SMALLER[study] | FEWER])
+def run_here(name: str) -> tuple[list[str], str]:
+    """Return what `run` gives in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PRUNCAM_CACHE", os.path.join(os.environ["PRUNCAM_CACHE"], "here"))
+        return run(name)
+
+
+@cache
+def run_limited(capability: str) -> dict[str, tuple[list[str], str]]:
+    """Return what `run` gives, by study, in a child process limited to an instruction set."""
+    limits = {
+        "ATEN_CPU_CAPABILITY": capability,
+        "ONEDNN_MAX_CPU_ISA": CAPABILITIES[capability],
+        # A cache of its own, or results would be taken from another instruction set.
+        "PRUNCAM_CACHE": os.path.join(os.environ["PRUNCAM_CACHE"], capability),
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
     process = subprocess.run(
-        [sys.executable, "-c", RUN, task], capture_output=True, text=True, env=environment
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=os.environ | limits
     )
     assert process.returncode == 0, process.stderr
-    content = json.loads(process.stdout.splitlines()[-1])
-    return content["stable"], pd.read_json(io.StringIO(content["curves"]))
+    return json.loads(process.stdout.splitlines()[-1])
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -68,8 +82,9 @@ def cache_folder(tmp_path_factory):
 def test_another_instruction_set_gives_the_same_lines_and_scores_within_their_intervals(
     study, capability
 ):
-    lines, curves = results(study, None)
-    other_lines, other = results(study, capability)
+    lines, curves = run_here(study)
+    other_lines, other = run_limited(capability)[study]
+    curves, other = (pd.read_json(io.StringIO(table)) for table in (curves, other))
     assert other_lines == lines
     names = ["dataset", "rule", "rate", "method"]
     pd.testing.assert_frame_equal(curves[names], other[names])

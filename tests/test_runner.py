@@ -237,13 +237,6 @@ def test_a_bug_keeps_its_traceback(project, monkeypatch):
         cli.main(["notebooks"])
 
 
-def test_the_command_line_needs_no_papermill():
-    code = (
-        "import sys; sys.modules['papermill'] = None; import pruncam.reproduce.runner, pruncam.cli"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=CHECKOUT)
-
-
 def test_an_empty_study_or_folder_counts_as_not_given(project, monkeypatch):
     write(project, "05_mnist_iou")
     runs = []

@@ -112,7 +112,7 @@ def test_models_that_are_fine_tuned_are_copies_of_the_one_that_is_only_pruned(ci
         assert all(torch.equal(value, before[name]) for name, value in pruned.state_dict().items())
 
 
-def test_a_run_gives_every_table_figure_and_claim(small, tmp_path):
+def test_a_run_gives_every_table_figure_and_claim(small, tmp_path, coarse_figures):
     assert list(small.drawings) == [
         "2",
         "3",

@@ -597,20 +597,10 @@ def test_auto_takes_bfloat16_on_recent_gpus(monkeypatch, major, expected):
     assert resolve_precision("auto", "cuda") == expected
 
 
-LIMITED = """
-import torch
-from pruncam.training import resolve_precision
-torch.cpu.get_capabilities = lambda: {"avx512_bf16": True, "amx_bf16": True}
-print(torch.backends.cpu.get_cpu_capability(), resolve_precision("auto", "cpu"))
-"""
-
-
-def test_auto_is_float32_where_pytorch_is_limited_to_an_older_instruction_set():
-    environment = os.environ | {"ATEN_CPU_CAPABILITY": "default"}
-    command = [sys.executable, "-c", LIMITED]
-    process = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    assert process.stdout.split()[-1] == "float32"
-    assert "AVX" not in process.stdout.replace("NO AVX", "")
+def test_auto_is_float32_where_pytorch_is_limited_to_an_older_instruction_set(on_oldest_processor):
+    capability, precision, _ = on_oldest_processor
+    assert precision == "float32"
+    assert "AVX" not in capability.replace("NO AVX", "")
 
 
 def test_the_mnist_network_is_trained_in_float32_on_hardware_with_bfloat16(digits, monkeypatch):
@@ -1220,28 +1210,44 @@ for method in ("pytorch", "kaiming-normal"):
     fit(model, digits.images, digits.labels, recipe, inputs, seed=5, engine="fused")
     for parameter in model.parameters():
         digest.update(parameter.detach().numpy().tobytes())
+"""
+# In a child process: the capability, the precision chosen, and the digest, a line each.
+ON_OLDEST = f"""
+import torch
+from pruncam.training import resolve_precision
+torch.cpu.get_capabilities = lambda: {{"avx512_bf16": True, "amx_bf16": True}}
+print(torch.backends.cpu.get_cpu_capability())
+print(resolve_precision("auto", "cpu"))
+{TRAIN}
 print(digest.hexdigest())
 """
 
 
-def test_the_fused_engine_trains_to_the_same_bits_on_another_processor(tmp_path):
-    """Compile for the oldest CPU of the kind (x86-64 without AVX or FMA)."""
+@pytest.fixture(scope="module")
+def on_oldest_processor():
+    """The lines of ON_OLDEST on the oldest CPU of the kind (x86-64 without AVX or FMA).
+
+    Compiling takes half a minute; numba keeps the code, apart from that for this processor.
+    """
     oldest = {
         "NUMBA_CPU_NAME": "generic",
         "NUMBA_CPU_FEATURES": "",
         "ATEN_CPU_CAPABILITY": "default",
-        "NUMBA_CACHE_DIR": str(tmp_path),
     }
-    here, there = (digest_of_training(environment) for environment in ({}, oldest))
-    assert here == there
-
-
-def digest_of_training(environment):
-    command = [sys.executable, "-c", TRAIN]
     process = subprocess.run(
-        command, env=os.environ | environment, check=True, capture_output=True, text=True
+        [sys.executable, "-c", ON_OLDEST],
+        env=os.environ | oldest,
+        check=True,
+        capture_output=True,
+        text=True,
     )
-    return process.stdout
+    return process.stdout.splitlines()
+
+
+def test_the_fused_engine_trains_to_the_same_bits_on_another_processor(on_oldest_processor):
+    here = {}
+    exec(TRAIN, here)
+    assert on_oldest_processor[2] == here["digest"].hexdigest()
 
 
 @pytest.mark.parametrize("names", [(), ("noise", 4), ("order", "a/b")])
