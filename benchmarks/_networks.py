@@ -8,6 +8,7 @@ import torchvision
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional
+from torchvision.models.resnet import BasicBlock, ResNet
 
 from pruncam.networks import cifar_net, mnist_net
 
@@ -27,6 +28,19 @@ class Case:
     batch: int
     library_images: dict[str, int]
     rounds: int = 2
+
+
+class NarrowResNet18(ResNet):
+    """torchvision's ResNet-18 whose blocks have an eighth of its filters."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(BasicBlock, [2, 2, 2, 2])
+        self.fc = nn.Linear(64, classes)
+
+    def _make_layer(
+        self, block: type, planes: int, blocks: int, stride: int = 1, dilate: bool = False
+    ) -> nn.Sequential:
+        return super()._make_layer(block, planes // 8, blocks, stride, dilate)
 
 
 def digits(size: int, channels: int) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.utils import prune
 from torchvision.models.vgg import make_layers
 
+from benchmarks._networks import NarrowResNet18
 from pruncam import cams
 from pruncam.cams import explanation, reference
 from pruncam.cams.model_split import HookedModel, TracedModel, split_model
@@ -106,8 +107,8 @@ def vgg11():
 
 
 def resnet18():
-    """Return torchvision's ResNet-18, BatchNorm weights of both signs, estimated statistics."""
-    model = torchvision.models.resnet18(weights=None, num_classes=10)
+    """Return a narrow ResNet-18, BatchNorm weights of both signs, estimated statistics."""
+    model = NarrowResNet18(10)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 0.7, 0.6)
