@@ -13,7 +13,7 @@ from pruncam.comparison.settings import Settings
 from pruncam.comparison.titles import title
 from pruncam.statistics import bootstrap_mean
 
-SCORES = ("most_relevant_first", "least_relevant_first", "combined")
+SCORES = ("combined", "most_relevant_first", "least_relevant_first")
 _NAMES = {"baseline": "baseline", "pruned": "pruned network"}
 
 

@@ -162,11 +162,15 @@ def _figure(png: bytes, caption: str) -> str:
 
 
 def _table(table: pd.DataFrame, name: str) -> str:
-    """Return the first rows of a table, with the titles of CAMs and scores."""
+    """Return the first rows of a table, with the titles of CAMs and scores.
+
+    Numbers about empty maps come last: a narrow page shows the first columns.
+    """
     cam_titles = {method.name: method.title for method in cams.METHODS.values()}
     score_titles = dict(metrics.SCORES)
     rows = table.head(MAX_ROWS).replace({"method": cam_titles, "score": score_titles})
     rows = rows.dropna(axis="columns", how="all").rename(columns=score_titles)
+    rows = rows[sorted(rows, key=lambda column: column.endswith(("_empty", "_nonempty")))]
     word_columns = [
         f"words{position}"
         for position, column in enumerate(rows, start=1)
