@@ -20,6 +20,7 @@ from pruncam.report import manifest
 from pruncam.report.claims import VERDICTS
 from pruncam.reproduce import execution, notebook_list, runner
 from pruncam.reproduce.execution import NotebookFailed, run_notebook
+from pruncam.reproduce.kernels import Kernel, first_imports
 from pruncam.reproduce.options import RunOptions
 from pruncam.reproduce.outcomes import HEADINGS, Outcome, summary_table
 from pruncam.reproduce.parameters import declared_parameters
@@ -370,10 +371,33 @@ def test_another_kernel_of_the_same_name_is_not_used(project, monkeypatch):
     monkeypatch.setenv("JUPYTER_PATH", str(project / "stray"))
     source = "import os, sys; print(sys.executable, os.environ['IPYTHONDIR'], os.environ['MARK'])"
     path = write(project, "01_any", source)
-    executed = run_notebook(path, {}, project / "runs", environment={"MARK": "here"})
+    kernel = Kernel(nbformat.read(path, 4), project, {"MARK": "here"})
+    executed = run_notebook(path, {}, project / "runs", kernel=kernel)
     interpreter, folder, mark = texts(executed)[0].split()
     assert (interpreter, mark) == (sys.executable, "here")
     assert not Path(folder).exists(), "the private folder is gone"
+
+
+def test_a_kernel_starts_and_imports_while_the_notebook_before_it_runs(project):
+    (project / "notebooks" / "slow_package.py").write_text("open('imported', 'w').close()")
+    wait = "import os, time\nend = time.monotonic() + 30\n"
+    wait += "while not os.path.exists('imported'): assert time.monotonic() < end; time.sleep(0.1)"
+    write(project, "01_any", wait, "import slow_package")
+    write(project, "02_any", "import slow_package", parameters="import slow_package")
+    assert runner.reproduce() == 0
+
+
+def test_a_kernel_imports_what_the_first_cell_with_imports_does():
+    cells = [
+        nbformat.v4.new_markdown_cell("import this"),
+        nbformat.v4.new_code_cell("%matplotlib inline"),
+        nbformat.v4.new_code_cell("x = 1"),
+        nbformat.v4.new_code_cell("import numpy as np\nx = 2\nfrom math import (\n    pi,\n)"),
+        nbformat.v4.new_code_cell("import os"),
+    ]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    assert list(first_imports(notebook)) == ["import numpy as np", "from math import pi"]
+    assert list(first_imports(nbformat.v4.new_notebook(cells=cells[:3]))) == []
 
 
 def test_a_killed_kernel_is_reported_at_once_with_its_last_output(project):

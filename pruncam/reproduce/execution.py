@@ -1,20 +1,21 @@
 """Execution of one notebook through papermill, with this interpreter as its kernel."""
 
 import logging
-import os
 import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pruncam._core import paths
 from pruncam._core.store import move_into_place
+from pruncam.reproduce.kernels import Kernel
 from pruncam.reproduce.notebook_files import clean, load, save
 from pruncam.reproduce.parameters import check_parameters, declared_parameters
 
+_START_SECONDS = 600  # for the imports of a notebook, which take seconds on an idle machine
 Watch = Callable[[int, int], None]  # called with the number of the cell that starts, and of all
 _ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -30,23 +31,30 @@ class NotebookFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Execution:
-    """One notebook, its parameters, and where and how it runs."""
+    """One notebook with its parameters and its kernel, and what else happens as it runs.
+
+    `following` is the kernel of the notebook after this one. It starts after a quarter of the
+    cells: by then a study has run, and tables and figures keep one core busy.
+    """
 
     notebook: Any
     parameters: Mapping[str, Any]
-    folder: Path  # working directory of the kernel
-    environment: Mapping[str, str] = field(default_factory=dict)
+    kernel: Kernel
     watch: Watch | None = None
+    following: Kernel | None = None
 
     @property
     def cells(self) -> int:
         """Return the number of cells, with the one that papermill injects."""
         return len(self.notebook.cells) + bool(self.parameters)
 
-    def cell_starts(self, cell: Any, cell_index: int) -> None:
-        """Report the start of a cell to `watch`; nbclient's hook."""
+    async def cell_starts(self, cell: Any, cell_index: int) -> None:
+        """Report the start of a cell to `watch`, and start the next kernel; nbclient's hook."""
         if self.watch is not None:
             self.watch(cell_index + 1, self.cells)
+        if self.following is not None and cell_index >= self.cells / 4:
+            with suppress(Exception):  # it is that notebook's error: its own turn will raise it
+                await self.following.launch()
 
 
 def run_notebook(
@@ -54,7 +62,8 @@ def run_notebook(
     parameters: Mapping[str, Any] | None,
     out_folder: Path,
     *,
-    environment: Mapping[str, str] | None = None,
+    kernel: Kernel | None = None,
+    following: Kernel | None = None,
     watch: Watch | None = None,
 ) -> Path:
     """Run one notebook in its folder and write it, executed, to `out_folder`.
@@ -65,7 +74,8 @@ def run_notebook(
     Parameters
     ----------
     parameters : values that replace those of the notebook's parameters cell
-    environment : variables that are added to the kernel's environment
+    kernel : the kernel of this notebook, which ends with it; None: a new one
+    following : the kernel of the next notebook, which starts meanwhile
     watch : function that is called with the number of a cell and of all cells as the cell starts
 
     Raises
@@ -78,13 +88,8 @@ def run_notebook(
     path, parameters = Path(path).resolve(), dict(parameters or {})
     notebook = load(path)
     check_parameters(path.name, declared_parameters(notebook), parameters)
-    execution = Execution(
-        notebook,
-        parameters,
-        path.parent,
-        environment or {},
-        watch,
-    )
+    kernel = kernel or Kernel(notebook, path.parent)
+    execution = Execution(notebook, parameters, kernel, watch, following)
     out_folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".running-", dir=out_folder) as folder:
         partial = Path(folder).resolve() / path.name
@@ -99,27 +104,22 @@ def run_notebook(
 
 def _execute(execution: Execution, partial: Path) -> str | None:
     """Run a notebook into the file `partial`; return the error as text, None if there is none."""
-    with tempfile.TemporaryDirectory(prefix="pruncam-kernel-") as folder:
-        log = Path(folder) / "kernel.log"
-        try:
-            with log.open("w") as output:
-                manager = _kernel_manager(Path(folder), output, execution.environment)
-                _call_papermill(execution, partial, manager)
-        except Exception as error:  # an error of any kind must not stop the other notebooks
-            text = f"{log.read_text(errors='replace')}\n{type(error).__name__}: {error}"
-            return _ANSI_COLOUR.sub("", text).strip() + "\n"
+    kernel = execution.kernel
+    try:
+        kernel.start()
+        _call_papermill(execution, partial)
+    except Exception as error:  # an error of any kind must not stop the other notebooks
+        text = f"{kernel.log}\n{type(error).__name__}: {error}"
+        return _ANSI_COLOUR.sub("", text).strip() + "\n"
+    finally:
+        kernel.stop()
     return None
 
 
-def _call_papermill(execution: Execution, partial: Path, manager: type) -> None:
+def _call_papermill(execution: Execution, partial: Path) -> None:
     """Execute a notebook; every finished cell is saved at once, so a killed kernel leaves them."""
     import papermill
-    import zmq
-    from traitlets.config import Config
 
-    config = Config()
-    if zmq.has("curve"):  # else every kernel prints that it runs without encryption
-        config.KernelManager.transport_encryption = "auto"
     source = partial.with_suffix(".source.ipynb")
     save(execution.notebook, source)
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # its errors come as exceptions
@@ -130,9 +130,8 @@ def _call_papermill(execution: Execution, partial: Path, manager: type) -> None:
         kernel_name="python3",
         language="python",
         progress_bar=False,
-        cwd=execution.folder,
-        config=config,
-        kernel_manager_class=manager,
+        start_timeout=_START_SECONDS,
+        km=execution.kernel.manager,
         on_cell_start=execution.cell_starts,
     )
 
@@ -140,44 +139,6 @@ def _call_papermill(execution: Execution, partial: Path, manager: type) -> None:
 def _escape_braces(path: Path) -> str:
     """Return a path as papermill takes it, which formats paths."""
     return re.sub(r"([{}])", r"\1\1", str(path))
-
-
-def _kernel_manager(private: Path, output: Any, environment: Mapping[str, str]) -> type:
-    """Return a kernel manager whose `python3` is this interpreter.
-
-    Other kernels of that name are ignored. The kernel keeps its files in `private`.
-    """
-    from ipykernel.kernelspec import get_kernel_dict
-    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
-    from jupyter_client.manager import AsyncKernelManager
-    from traitlets import default
-
-    class ThisInterpreter(KernelSpecManager):
-        def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-            return KernelSpec(resource_dir="", **get_kernel_dict())
-
-    class Manager(AsyncKernelManager):
-        @default("kernel_spec_manager")
-        def _this_interpreter(self) -> KernelSpecManager:
-            return ThisInterpreter()
-
-        async def start_kernel(self, **options: Any) -> None:
-            self.connection_file = str(private / "connection.json")
-            env = _kernel_environment(private, environment)
-            await super().start_kernel(**options, env=env, stdout=output, stderr=output)
-
-    return Manager
-
-
-def _kernel_environment(private: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the kernel's environment: a private IPython folder, and this copy of pruncam."""
-    env = {**os.environ, **environment, "IPYTHONDIR": str(private / "ipython")}
-    env["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # or the debugger warns about frozen modules
-    checkout = paths.project_root()
-    if (checkout / "pruncam").is_dir():
-        search_path = [str(checkout), env.get("PYTHONPATH")]
-        env["PYTHONPATH"] = os.pathsep.join(filter(None, search_path))
-    return env
 
 
 # ---------------------------------------------------------------- saving

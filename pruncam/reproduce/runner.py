@@ -8,9 +8,10 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pruncam._core import paths
 from pruncam.reproduce import readme
 from pruncam.reproduce.execution import NotebookFailed, run_notebook
 from pruncam.reproduce.gallery import write_gallery
+from pruncam.reproduce.kernels import Kernel
 from pruncam.reproduce.notebook_files import load, prepare_for_commit, save
 from pruncam.reproduce.notebook_list import (
     ensure_data,
@@ -200,27 +202,56 @@ def _short_path(path: Path) -> str:
 
 
 def _run_batch(batch: Batch) -> list[Outcome]:
-    """Run the notebooks one after the other; one that fails does not stop the others."""
-    # All are read before the first one runs.
-    declared = {path: declared_parameters(load(path)) for path in batch.notebooks}
-    outcomes = []
-    for number, path in enumerate(batch.notebooks, start=1):
-        names = declared[path]
-        parameters = {name: v for name, v in batch.parameters.items() if name in names}
-        with StatusLine(f"[{number}/{len(batch.notebooks)}] {path.stem}") as status:
-            run = partial(
-                run_notebook,
-                path,
-                parameters,
-                batch.out_folder,
-                environment={**batch.environment, "PRUNCAM_PROGRESS": str(status.file)},
-                watch=status.show_cell,
-            )
-            outcome = _run_one(path.stem, run, batch.results)
-            status.outcome = "failed" if outcome.failure else "done"
-        _report_failure(outcome)
-        outcomes.append(outcome)
-    return outcomes
+    """Run the notebooks one after the other; one that fails does not stop the others.
+
+    The kernel of the next notebook starts while the one before draws its figures on one core.
+    """
+    with ExitStack() as stack:
+        # All are read before the first one runs.
+        turns = [_turn(batch, number) for number in range(len(batch.notebooks))]
+        for turn in turns:
+            stack.callback(turn.kernel.stop)
+        pairs = zip_longest(turns, turns[1:])
+        return [_take(turn, following, batch) for turn, following in pairs]
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """A notebook of a batch, ready to run."""
+
+    path: Path
+    parameters: Mapping[str, Any]
+    status: StatusLine
+    kernel: Kernel
+
+
+def _turn(batch: Batch, number: int) -> _Turn:
+    """Return the notebook of this number, from 0, with those of the parameters that it declares."""
+    path = batch.notebooks[number]
+    notebook = load(path)
+    declared = declared_parameters(notebook)
+    parameters = {name: v for name, v in batch.parameters.items() if name in declared}
+    status = StatusLine(f"[{number + 1}/{len(batch.notebooks)}] {path.stem}")
+    environment = {**batch.environment, "PRUNCAM_PROGRESS": str(status.file)}
+    return _Turn(path, parameters, status, Kernel(notebook, path.resolve().parent, environment))
+
+
+def _take(turn: _Turn, following: _Turn | None, batch: Batch) -> Outcome:
+    """Run a notebook; print its progress and, if it fails, its error."""
+    with turn.status as status:
+        run = partial(
+            run_notebook,
+            turn.path,
+            turn.parameters,
+            batch.out_folder,
+            kernel=turn.kernel,
+            following=following.kernel if following else None,
+            watch=status.show_cell,
+        )
+        outcome = _run_one(turn.path.stem, run, batch.results)
+        status.outcome = "failed" if outcome.failure else "done"
+    _report_failure(outcome)
+    return outcome
 
 
 def _run_one(notebook: str, run: Callable[[], Path], results: Path) -> Outcome:

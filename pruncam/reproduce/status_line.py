@@ -22,13 +22,14 @@ class StatusLine:
         self.outcome = "interrupted"
         self._cell = ""
         self._is_terminal = self.stream.isatty()
-        self._start = time.monotonic()
+        self._start = 0.0
         self._folder = tempfile.TemporaryDirectory(prefix="pruncam-progress-")
         self.file = Path(self._folder.name) / "progress.txt"
         self._stopped = threading.Event()
         self._ticker = threading.Thread(target=self._tick, daemon=True)
 
     def __enter__(self) -> "StatusLine":
+        self._start = time.monotonic()
         if not self._is_terminal:
             print(self.label, "started", file=self.stream, flush=True)
         self._ticker.start()
