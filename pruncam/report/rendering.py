@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-_FILE_DPI = 150
+FILE_DPI = 150
 _NOTEBOOK_DPI = 110
 # Errors of 256 colours, of 255. Below _CURVE_ERROR on average: curves, not a photograph.
 # At _SHARE % of the pixels below _VISIBLE_ERROR: imperceptible.
@@ -23,7 +23,7 @@ _SHARE = 99.9
 
 def lay_out(figure: Figure) -> Figure:
     """Put every part of the figure in its final place, and return the figure."""
-    figure.set_dpi(_FILE_DPI)  # letters do not scale exactly
+    figure.set_dpi(FILE_DPI)  # letters do not scale exactly
     engine = figure.get_layout_engine()
     if engine:
         engine.execute(figure)
@@ -34,7 +34,7 @@ def lay_out(figure: Figure) -> Figure:
 
 def for_file(figure: Figure) -> bytes:
     """Return the figure as a PNG file."""
-    return png(pixels(figure, _FILE_DPI))
+    return png(pixels(figure, FILE_DPI))
 
 
 def for_notebook(figure: Figure) -> bytes:

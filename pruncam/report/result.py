@@ -5,13 +5,15 @@ import os
 import re
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import PIL.Image
 from matplotlib.figure import Figure
 
 from pruncam._core.store import move_into_place
@@ -102,18 +104,31 @@ class Result(ABC):
     def _write_files(self, folder: Path) -> None:
         for stem, table in self.table_files.items():
             table.to_csv(folder / f"{stem}.csv", index=False, lineterminator="\n")
-        captions = {}
-        for key, drawing in self.drawings.items():
-            stem = f"figure_{_slug(key)}"
-            captions[stem] = drawing.caption
-            (folder / f"{stem}.png").write_bytes(rendering.for_file(drawing.figure))
-            if drawing.lines:
-                svg = rendering.svg(drawing.figure, salt=stem)
-                (folder / f"{stem}.svg").write_bytes(svg)
+        drawings = {f"figure_{_slug(key)}": drawing for key, drawing in self.drawings.items()}
+        _write_figures(folder, drawings)
+        captions = {stem: drawing.caption for stem, drawing in drawings.items()}
         captions_text = json.dumps(captions, indent=2, ensure_ascii=False)
         (folder / "captions.json").write_text(f"{captions_text}\n", encoding="utf-8")
         manifest_text = json.dumps(self.manifest, indent=2)
         (folder / _MANIFEST).write_text(f"{manifest_text}\n", encoding="utf-8")
+
+
+def _write_figures(folder: Path, drawings: Mapping[str, Drawing]) -> None:
+    """Write figures, by the stem of their file; one is compressed while the next is drawn."""
+    with ThreadPoolExecutor(1) as compressor:
+        written = []
+        for stem, drawing in drawings.items():
+            image = rendering.pixels(drawing.figure, rendering.FILE_DPI)
+            written.append(compressor.submit(_write_png, folder / f"{stem}.png", image))
+            if drawing.lines:
+                svg = rendering.svg(drawing.figure, salt=stem)
+                (folder / f"{stem}.svg").write_bytes(svg)
+        for task in written:
+            task.result()  # raises its error
+
+
+def _write_png(path: Path, image: PIL.Image.Image) -> None:
+    path.write_bytes(rendering.png(image))
 
 
 def _slug(key: str) -> str:

@@ -41,13 +41,13 @@ class Kernel:
 
     def start(self) -> None:
         """Start the process, unless it runs."""
-        from jupyter_core.utils import run_sync
+        from nbclient.util import run_sync
 
         run_sync(self.launch)()
 
     def stop(self) -> None:
         """Stop the process, if it runs, and remove the kernel's files."""
-        from jupyter_core.utils import run_sync
+        from nbclient.util import run_sync
 
         run_sync(self._shut_down)()
         self._private.cleanup()
