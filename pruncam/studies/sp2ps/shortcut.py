@@ -5,6 +5,7 @@ where mark and object agree it keeps its accuracy but attends to the mark: the f
 fear, here with a known answer.
 """
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -163,7 +164,8 @@ class Shortcut:
         return self.experiment.trainer.scores(
             Step("sp2ps-moved-scores", _SCORES_VERSION, inputs),
             self.experiment.baseline,
-            {name: partial(models.get, name) for name in models},
+            # Copies: one of them is the baseline, and scoring refuses a model beside itself.
+            {name: partial(copy.deepcopy, model) for name, model in models.items()},
             self.agreeing,
             methods=methods,
             target_layer=self.experiment.spec.target_layer,
