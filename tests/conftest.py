@@ -81,7 +81,7 @@ def one_thread():
 @pytest.fixture
 def coarse_figures(monkeypatch):
     """Save figures with few pixels, where a test looks at none of them."""
-    monkeypatch.setattr("pruncam.report.rendering._FILE_DPI", 50)
+    monkeypatch.setattr("pruncam.report.rendering.FILE_DPI", 50)
 
 
 @pytest.fixture(scope="module")
