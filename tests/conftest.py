@@ -84,6 +84,22 @@ def coarse_figures(monkeypatch):
     monkeypatch.setattr("pruncam.report.rendering.FILE_DPI", 50)
 
 
+@pytest.fixture(scope="session")
+def ants_and_bees(tmp_path_factory):
+    """A folder of images of noise, 12x12 pixels in colour, three of each of two classes."""
+    import numpy as np
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("images")
+    random = np.random.default_rng(0)
+    for name in ("ant", "bee"):
+        (folder / name).mkdir()
+        for number in range(3):
+            pixels = random.integers(0, 256, (12, 12, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    return folder
+
+
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     """An empty cache that the tests of a file share."""

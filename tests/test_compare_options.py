@@ -3,7 +3,6 @@
 import json
 import math
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -65,16 +64,11 @@ SETTINGS = comparison.Settings(
 
 
 @pytest.fixture(scope="module")
-def user(tmp_path_factory):
+def user(tmp_path_factory, ants_and_bees):
     """A user's folder: networks, images of two classes, and checkpoints of each network."""
     folder = tmp_path_factory.mktemp("user")
     (folder / "mine.py").write_text(NETWORKS)
-    random = np.random.default_rng(0)
-    for name in ("ant", "bee"):
-        (folder / "test" / name).mkdir(parents=True)
-        for number in range(3):
-            pixels = random.integers(0, 256, (12, 12, 3), np.uint8)
-            Image.fromarray(pixels).save(folder / "test" / name / f"{number}.png")
+    (folder / "test").symlink_to(ants_and_bees)
     image = torch.zeros(1, 3, 12, 12)
     for name, classes in (("plain", 2), ("tokens", 2), ("plain", 1)):
         torch.manual_seed(3)

@@ -5,11 +5,9 @@ import json
 import math
 import types
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 from torch.nn import functional
 
@@ -30,16 +28,11 @@ def network(num_classes=2):
 
 
 @pytest.fixture(scope="module")
-def user(tmp_path_factory):
+def user(tmp_path_factory, ants_and_bees):
     """A user's folder: code, images of two classes, and two checkpoints."""
     folder = tmp_path_factory.mktemp("user")
     (folder / "mine.py").write_text(NETWORK)
-    random = np.random.default_rng(0)
-    for name in ("ant", "bee"):
-        (folder / "test" / name).mkdir(parents=True)
-        for number in range(3):
-            pixels = random.integers(0, 256, (12, 12, 3), np.uint8)
-            Image.fromarray(pixels).save(folder / "test" / name / f"{number}.png")
+    (folder / "test").symlink_to(ants_and_bees)
     torch.manual_seed(0)
     names: dict = {}
     exec(NETWORK, names)

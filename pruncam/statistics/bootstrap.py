@@ -59,12 +59,7 @@ def bootstrap_means(
     ValueError
         As `bootstrap_mean` does, and if a stratum has no weight, or a weight but no row.
     """
-    values = np.asarray(values, dtype=float)
-    if values.ndim != 2 or values.size == 0 or not all_finite(values):
-        raise ValueError(
-            "bootstrap means need finite values (n, columns) and at least one row, "
-            f"got {values.shape}"
-        )
+    values = _finite_array(values, "(n, columns)")
     check_confidence(confidence)
     _check_samples(samples)
     groups, shares = _strata(len(values), strata, weights)
@@ -78,6 +73,16 @@ def bootstrap_means(
         estimates += share * part.mean(0)
         means += share * resampled_sums(part, samples, generator) / len(part)
     return percentile_intervals(estimates, means, confidence=confidence)
+
+
+def _finite_array(values: ArrayLike, shape: str) -> np.ndarray:
+    """Return finite values as an array of as many axes as `shape` names, none of them empty."""
+    array = np.asarray(values, dtype=float)
+    if array.ndim != len(shape.split(",")) or array.size == 0 or not all_finite(array):
+        raise ValueError(
+            f"bootstrap means need finite values {shape}, no axis empty, got {array.shape}"
+        )
+    return array
 
 
 def resampled_sums(
@@ -124,12 +129,7 @@ def crossed_means(values: ArrayLike, *, samples: int, seed: int) -> np.ndarray:
     ValueError
         If the shape does not fit, a value is not finite, or `samples` is below 100.
     """
-    values = np.asarray(values, dtype=float)
-    if values.ndim != 3 or values.size == 0 or not all_finite(values):
-        raise ValueError(
-            "crossed means need finite values (trainings, images, columns), none of them empty, "
-            f"got {values.shape}"
-        )
+    values = _finite_array(values, "(trainings, images, columns)")
     _check_samples(samples)
     trainings, images, columns = values.shape
     generator = np.random.default_rng(seed)
