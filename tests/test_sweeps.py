@@ -956,13 +956,13 @@ def test_the_networks_are_drawn_as_they_were_run(small):
     drawn = printed_and_run(small.config.datasets, 32, classes, "10 or 100")
     assert [(each.title, each.width, each.classes) for each in drawn] == [
         ("the paper", 128, "10 or 100"),
-        ("this run: CIFAR-10; CIFAR-100", 4, "10"),
+        ("this run: generated-10 (for CIFAR-10); digits (for CIFAR-100)", 4, "10"),
     ]
     (axes,) = small.drawings["3"].figure.axes
     texts = [text.get_text() for text in axes.texts]
     for filters in ("32, max 2", "256, max 2", "2, max 2", "16, max 2"):
         assert filters in texts
-    assert "this run: STL-10" in texts
+    assert "this run: digits (for STL-10)" in texts
 
 
 def test_images_that_are_all_samples_are_not_drawn_from(small, cache):

@@ -22,7 +22,7 @@ _LATE = 10  # the level of Figure 4.1
 _GALLERY_LEVELS = (0, 5, 8, 10, 12, 15, 17, 20)
 _ACCURACY = {
     "accuracy_noisy": Curve("accuracy on noisy images", plots.BLUE, "o"),
-    "accuracy_clean": Curve("on clean images", plots.GREEN, "^"),
+    "accuracy_clean": Curve("on clean images", plots.GREEN, "^", dashed=True),
 }
 _INVERTED = (
     "The first test image whose heatmap is inverted at level 0 (weaker on the digit than around it)"
