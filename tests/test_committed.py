@@ -17,6 +17,19 @@ def test_every_table_of_the_committed_csg_run_is_there():
     assert row["draws"] == 20 and row["low"] < row["csg"] < row["high"] and row["worth"] == "test"
 
 
+def test_the_best_results_are_those_of_the_largest_profile(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
+    (tmp_path / "figures" / "paper" / "sweeps").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"no tables in figures/\*/sweeps: restore the folder"):
+        committed.best("sweeps")
+    for profile in ("laptop", "overnight", "paper"):
+        folder = tmp_path / "figures" / profile / "sweeps"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "table_2.csv").write_text(f"profile\n{profile}\n")
+        best, tables = committed.best("sweeps")
+        assert (best, tables["2"]["profile"].tolist()) == (profile, [profile])
+
+
 def test_the_figures_folder_of_the_environment_is_ignored(tmp_path, monkeypatch):
     monkeypatch.setenv("PRUNCAM_FIGURES", str(tmp_path))
     assert "pe_3" in committed.tables("paper", "csg")

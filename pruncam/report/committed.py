@@ -8,6 +8,20 @@ from pruncam._core import paths
 from pruncam._core.validation import PROFILES, check_choice
 from pruncam.datasets import DataError
 
+_BEST_FIRST = ("paper", "overnight", "laptop")  # `laptop` is no longer run
+
+
+def best(study: str) -> tuple[str, dict[str, pd.DataFrame]]:
+    """Return the largest profile of which results of a study are committed, and its tables.
+
+    Raises DataError if there are none, or if a table cannot be read.
+    """
+    root = paths.project_root()
+    for profile in _BEST_FIRST:
+        if any((root / "figures" / profile / study).glob("*.csv")):
+            return profile, _tables(profile, study)
+    raise DataError(f"no tables in figures/*/{study}: restore the folder from the repository")
+
 
 def tables(profile: str, study: str) -> dict[str, pd.DataFrame]:
     """Return the tables in `figures/<profile>/<study>` of the project.
@@ -19,6 +33,10 @@ def tables(profile: str, study: str) -> dict[str, pd.DataFrame]:
     read.
     """
     check_choice("profile", profile, PROFILES)
+    return _tables(profile, study)
+
+
+def _tables(profile: str, study: str) -> dict[str, pd.DataFrame]:
     folder = f"figures/{profile}/{study}"
     files = sorted((paths.project_root() / folder).glob("*.csv"))
     if not files:
