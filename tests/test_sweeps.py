@@ -21,7 +21,7 @@ from pruncam.scoring.controls import CHANCE, FLOOR
 from pruncam.studies import cached_trainer, sweeps
 from pruncam.studies.experiment import BASELINE, Variant
 from pruncam.studies.network_diagrams import printed_and_run
-from pruncam.studies.original_data import stands_in
+from pruncam.studies.original_data import shown_names, stands_in
 from pruncam.studies.sweeps import (
     analysis,
     claims,
@@ -942,6 +942,17 @@ def test_curves_after_fine_tuning_start_at_what_fine_tuning_alone_leaves(small):
     assert set(curves) == {"CIFAR-10", "CIFAR-100", "STL-10"}
     starts = [line.get_ydata()[0] for line in change.lines if line.get_label() in floor.index]
     assert starts == (-floor["acc_drop"]).tolist()
+
+
+def test_figures_name_the_images_that_stand_in(small):
+    names = shown_names(small.config.datasets)
+    for figure in ("4", "5", "kept", "complexity", "limits"):
+        (legend,) = small.drawings[figure].draw().legends
+        titles = [text.get_text().removesuffix(", or more") for text in legend.get_texts()]
+        assert titles[:3] == list(names.values())
+    panels = small.drawings["maps"].draw().axes
+    assert [axes.get_title() for axes in panels] == list(names.values())
+    assert all(f"(for {dataset})" in name for dataset, name in names.items())
 
 
 def test_data_sets_differ_by_marker_and_their_points_do_not_hide_each_other(small):

@@ -1,8 +1,8 @@
 """The results that are committed with the project, for notebooks that show another profile."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -10,50 +10,18 @@ from pruncam._core import paths
 from pruncam._core.validation import PROFILES, check_choice
 from pruncam.datasets import DataError
 
-# The profiles of committed results, the most faithful first; `laptop` is no longer run.
-BY_FAITH = ("paper", "overnight", "laptop")
+BEST_FIRST = ("paper", "overnight", "laptop")  # `laptop` is no longer run
 
 
-@dataclass(frozen=True)
-class CommittedRun:
-    """The committed result of a study under one profile.
+def best(study: str) -> tuple[str, dict[str, pd.DataFrame]]:
+    """Return the largest profile of which results of a study are committed, and its tables.
 
-    `images` describes the test images of each data set: name, number and provenance.
+    Raises DataError if there are none, or if a table cannot be read.
     """
-
-    study: str
-    profile: str
-    tables: dict[str, pd.DataFrame]
-    images: list[str]
-
-    def show(self, figure: str) -> None:
-        """Display a committed figure with its caption in a notebook.
-
-        `figure` is its number or name, as the file has it. Raises ValueError for an unknown one.
-        """
-        from IPython.display import Image, Markdown, display
-
-        folder = _folder(self.profile, self.study)
-        captions = json.loads((folder / "captions.json").read_text(encoding="utf-8"))
-        check_choice("figure", f"figure_{figure}", captions)
-        display(Image((folder / f"figure_{figure}.png").read_bytes()))
-        number = f"*Figure {figure}.* " if figure[0].isdigit() else ""
-        display(Markdown(f"{number}{captions[f'figure_{figure}']}"))
-
-
-def best(study: str) -> CommittedRun:
-    """Return the committed result of a study under the profile that is nearest to the paper's.
-
-    Raises DataError if no result is committed, or one of its files cannot be read.
-    """
-    for profile in BY_FAITH:
-        folder = _folder(profile, study)
-        if any(folder.glob("*.csv")):
-            return CommittedRun(study, profile, _tables(folder), _test_images(folder))
-    raise DataError(
-        f"no results of {study} in figures: restore the folder from the repository, or run "
-        f"`make reproduce PROFILE=overnight STUDY={study}`"
-    )
+    for profile in BEST_FIRST:
+        if any(_folder(profile, study).glob("*.csv")):
+            return profile, _tables(profile, study)
+    raise DataError(f"no tables in figures/*/{study}: restore the folder from the repository")
 
 
 def tables(profile: str, study: str) -> dict[str, pd.DataFrame]:
@@ -66,22 +34,54 @@ def tables(profile: str, study: str) -> dict[str, pd.DataFrame]:
     read.
     """
     check_choice("profile", profile, PROFILES)
-    found = _tables(_folder(profile, study))
-    if not found:
-        command = f"`make reproduce PROFILE={profile} STUDY={study}`"
-        raise DataError(
-            f"no tables in figures/{profile}/{study}: restore the folder from the repository, or "
-            f"run {command}"
-        )
-    return found
+    return _tables(profile, study)
+
+
+def images(profile: str, study: str) -> list[str]:
+    """Return what the manifest of committed results says of every set of test images."""
+    manifest = _read_json(profile, study, "manifest.json")
+    return [
+        f"{images['name']}: {images['images']:,} test images, {images['provenance']}"
+        for images in manifest["data"]
+        if images["split"] == "test"
+    ]
+
+
+def show(profile: str, study: str, figure: str) -> None:
+    """Display a committed figure, by its number or name, with its caption in a notebook.
+
+    Raises ValueError for an unknown figure, and DataError if a file is missing.
+    """
+    from IPython.display import Image, Markdown, display
+
+    stem = f"figure_{figure.replace('.', '_')}"
+    captions = _read_json(profile, study, "captions.json")
+    check_choice("figure", stem, captions)
+    display(Image((_folder(profile, study) / f"{stem}.png").read_bytes()))
+    number = f"*Figure {figure}.* " if figure[0].isdigit() else ""
+    display(Markdown(f"{number}{captions[stem]}"))
 
 
 def _folder(profile: str, study: str) -> Path:
     return paths.project_root() / "figures" / profile / study
 
 
-def _tables(folder: Path) -> dict[str, pd.DataFrame]:
-    files = sorted(folder.glob("*.csv"))
+def _read_json(profile: str, study: str, name: str) -> Any:
+    try:
+        return json.loads((_folder(profile, study) / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        file = f"figures/{profile}/{study}/{name}"
+        raise DataError(f"{file} cannot be read: restore it from the repository") from error
+
+
+def _tables(profile: str, study: str) -> dict[str, pd.DataFrame]:
+    folder = f"figures/{profile}/{study}"
+    files = sorted(_folder(profile, study).glob("*.csv"))
+    if not files:
+        command = f"`make reproduce PROFILE={profile} STUDY={study}`"
+        raise DataError(
+            f"no tables in {folder}: restore the folder from the repository, or run {command}"
+        )
     return {path.stem.removeprefix("table_"): _read(path) for path in files}
 
 
@@ -91,16 +91,3 @@ def _read(path: Path) -> pd.DataFrame:
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         name = path.relative_to(paths.project_root())
         raise DataError(f"{name} is not a table: restore the file from the repository") from error
-
-
-def _test_images(folder: Path) -> list[str]:
-    """Return what the manifest says of every set of test images."""
-    file = folder / "manifest.json"
-    if not file.is_file():
-        return []
-    data = json.loads(file.read_text(encoding="utf-8")).get("data", [])
-    return [
-        f"{images['name']}: {images['images']:,} test images, {images['provenance']}"
-        for images in data
-        if images["split"] == "test"
-    ]

@@ -70,7 +70,7 @@ def _is_committed(folder: Path) -> bool:
 
 def _order(folder: Path) -> tuple[int, str, str]:
     profile = folder.parent.name
-    known = committed.BY_FAITH
+    known = committed.BEST_FIRST
     rank = known.index(profile) if profile in known else len(known)
     return rank, profile, folder.name
 
