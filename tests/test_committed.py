@@ -2,9 +2,6 @@
 
 import json
 
-import pandas as pd
-import json
-
 import pytest
 
 from pruncam._core import paths
@@ -58,40 +55,6 @@ def test_missing_tables_are_reported_with_the_command_that_makes_them(tmp_path, 
         committed.tables("overnight", "csg")
     with pytest.raises(ValueError, match="unknown profile 'huge'"):
         committed.tables("huge", "csg")
-
-
-def test_the_run_that_is_nearest_to_the_papers_is_shown(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
-    with pytest.raises(DataError, match="no results of sp2ps in figures: restore the folder"):
-        committed.best("sp2ps")
-    images = {"name": "cifar10", "images": 2000, "provenance": "re-encoded"}
-    data = [images | {"split": split} for split in ("train", "test")]
-    for number, profile in enumerate(("laptop", "overnight", "paper")):
-        folder = tmp_path / "figures" / profile / "sp2ps"
-        folder.mkdir(parents=True)
-        pd.DataFrame({"claim": ["S1a"], "value": [number]}).to_csv(folder / "claims.csv")
-        (folder / "manifest.json").write_text(json.dumps({"data": data}))
-        run = committed.best("sp2ps")
-        assert run.profile == profile
-        assert run.tables["claims"]["value"].item() == number
-        assert run.images == ["cifar10: 2,000 test images, re-encoded"]
-
-
-def test_a_committed_figure_is_shown_with_its_caption(capsys):
-    run = committed.best("sp2ps")
-    run.show("10")
-    assert "Markdown object" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="unknown figure 'figure_99'"):
-        run.show("99")
-
-
-@pytest.mark.parametrize("study", ["sp2ps", "pe_score"])
-def test_what_notebooks_03_and_04_show_is_committed(study):
-    tables = committed.best(study).tables
-    assert {"claim", "sentence", "verdict", "evidence"} <= set(tables["claims"])
-    assert {"quantity", "published", "ours", "difference"} <= set(tables["published"])
-    shown = {"dataset", "rule", "rate", "method", "accuracy", "sp2ps", "pe"}
-    assert shown <= set(tables["curves"])
 
 
 def test_the_images_behind_committed_results_are_named(tmp_path, monkeypatch):
