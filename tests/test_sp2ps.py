@@ -95,7 +95,7 @@ def test_a_run_gives_every_table_figure_and_claim(small):
     assert small.stable_lines == [
         f"{name}: a baseline and 14 models "
         "(4 L1, 8 Random, 1 fine-tuned, not pruned, 1 random weights), 20 test images"
-        for name in ("CIFAR-10", "STL-10")
+        for name in ("generated-10 (for CIFAR-10)", "generated-10-96 (for STL-10)")
     ]
 
 
