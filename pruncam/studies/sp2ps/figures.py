@@ -46,7 +46,7 @@ _CURVE_FIGURES = {
 }
 _SHORTCUT_LABELS = {
     UNMOVED: "baseline",
-    CONTROL: "trained on,\nno marks",
+    CONTROL: "trained further,\nno marks",
     MISLED: "moved to\nthe mark",
 }
 
