@@ -1,5 +1,7 @@
 """Committed results, as notebooks show them."""
 
+import json
+
 import pytest
 
 from pruncam._core import paths
@@ -15,6 +17,19 @@ def test_every_table_of_the_committed_csg_run_is_there():
     agreement = tables["agreement"].set_index(["dataset", "split"])
     row = agreement.loc[("Fashion-MNIST", "train")]
     assert row["draws"] == 20 and row["low"] < row["csg"] < row["high"] and row["worth"] == "test"
+
+
+def test_the_best_results_are_those_of_the_largest_profile(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
+    (tmp_path / "figures" / "paper" / "sweeps").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"no tables in figures/\*/sweeps: restore the folder"):
+        committed.best("sweeps")
+    for profile in ("laptop", "overnight", "paper"):
+        folder = tmp_path / "figures" / profile / "sweeps"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "table_2.csv").write_text(f"profile\n{profile}\n")
+        best, tables = committed.best("sweeps")
+        assert (best, tables["2"]["profile"].tolist()) == (profile, [profile])
 
 
 def test_the_figures_folder_of_the_environment_is_ignored(tmp_path, monkeypatch):
@@ -40,3 +55,44 @@ def test_missing_tables_are_reported_with_the_command_that_makes_them(tmp_path, 
         committed.tables("overnight", "csg")
     with pytest.raises(ValueError, match="unknown profile 'huge'"):
         committed.tables("huge", "csg")
+
+
+def test_the_images_behind_committed_results_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
+    folder = tmp_path / "figures" / "paper" / "sp2ps"
+    folder.mkdir(parents=True)
+    with pytest.raises(DataError, match="figures/paper/sp2ps/manifest.json cannot be read"):
+        committed.images("paper", "sp2ps")
+    facts = {"name": "cifar10", "images": 2000, "provenance": "re-encoded"}
+    data = [facts | {"split": split} for split in ("train", "test")]
+    (folder / "manifest.json").write_text(json.dumps({"data": data}))
+    assert committed.images("paper", "sp2ps") == ["cifar10: 2,000 test images, re-encoded"]
+
+
+def test_a_committed_figure_is_shown_with_its_caption(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    profile, _ = committed.best("sp2ps")
+    committed.show(profile, "sp2ps", "10")
+    picture, caption = shown
+    file = paths.project_root() / "figures" / profile / "sp2ps" / "figure_10.png"
+    assert picture.data == file.read_bytes()
+    assert caption.data.startswith("*Figure 10.* Accuracy") and f"Profile {profile}" in caption.data
+    with pytest.raises(ValueError, match="unknown figure 'figure_99'"):
+        committed.show(profile, "sp2ps", "99")
+
+
+@pytest.mark.parametrize("study", ["sp2ps", "pe_score"])
+def test_what_notebooks_03_and_04_show_is_committed(study):
+    profile, tables = committed.best(study)
+    assert committed.images(profile, study)
+    assert {"claim", "verdict", "evidence"} <= set(tables["claims"])
+    assert {"quantity", "published", "ours", "difference"} <= set(tables["published"])
+    shown = {"dataset", "rule", "rate", "method", "accuracy", "sp2ps", "pe"}
+    assert shown <= set(tables["curves"])
+
+
+def test_what_notebook_05_shows_is_committed():
+    _, tables = committed.best("mnist_iou")
+    assert {"quantity", "published", "ours", "difference"} <= set(tables["published"])
+    assert {"claim", "verdict", "evidence"} <= set(tables["claims"])

@@ -54,7 +54,7 @@ from pruncam.studies.csg.overlap import overlap_rows
 from pruncam.studies.csg.ranking import nearest_settings
 from pruncam.studies.csg.raw_draws import RawDraws
 from pruncam.studies.csg.study import CsgStudy
-from pruncam.studies.original_data import original_datasets, stands_in
+from pruncam.studies.original_data import original_datasets, shown_names, stands_in
 from pruncam.training import Recipe
 
 SMALL = {
@@ -909,6 +909,26 @@ def test_figures_have_legends(small):
     figure = small.drawings["k_and_M"].draw()
     lines = [line for line in figure.axes[0].lines if line.get_marker() not in ("None", "_", "|")]
     assert len({line.get_marker() for line in lines}) == len(small.config.datasets)
+
+
+def test_figures_and_texts_name_the_images_and_tables_the_papers_data_set(small):
+    names = ["digits (for MNIST)", "digits (for CIFAR-10)", "digits (for STL-10)"]
+    for figure in ("k_and_M", "pools", "eigenvalues"):
+        (legend,) = small.drawings[figure].draw().legends
+        assert [text.get_text() for text in legend.get_texts()][:3] == names
+    panels = small.drawings["embeddings"].draw().axes
+    assert [axes.get_title() for axes in panels] == names[:1]
+    assert small.tables["gaps"]["dataset"].tolist() == ["MNIST", "CIFAR-10", "STL-10"]
+    assert small.named("gaps")["dataset"].tolist() == names
+    with pytest.raises(ValueError, match="unknown table 'gap'"):
+        small.named("gap")
+
+
+def test_only_images_that_stand_in_for_a_papers_data_set_have_its_name_in_brackets():
+    specs = csg.configure("paper").datasets
+    shown = shown_names([*specs, DatasetSpec("MNIST", "digits"), DatasetSpec("mine", "digits")])
+    assert shown["CIFAR-10"] == "CIFAR-10"  # re-encoded or not
+    assert (shown["MNIST"], shown["mine"]) == ("digits (for MNIST)", "mine")
 
 
 def test_the_curve_of_the_eigenvalues_ends_at_csg(digits):

@@ -23,13 +23,23 @@ FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 SOLUTIONS = sorted((FOLDER / "solutions").glob("*.ipynb"))
 NBVAL_TAGS = {"nbval-check-output", "nbval-ignore-output", "nbval-skip"}
-CELLS = range(12, 26)
+CELLS = range(12, 46)
 SOLUTION_CELLS = range(6, 26)
 MARKDOWN = 0.35
 MEGABYTES = 4
 # From the root of a disk, at the start of a word; base64 images are removed before.
 ABSOLUTE = re.compile(r"(?:^|[\s\"'`(=\[,>])(/(?:[\w.+-]+/)+[\w.+-]*|[A-Za-z]:\\\w|file://)")
 EMBEDDED = re.compile(r"data:[\w/+.-]+;base64,[\w/+=]+")
+OPENED = {"00", "01", "02", "03", "04", "05"}  # notebooks of a method, whose box they open
+READING_ORDER = ("00", "05", "03", "04", "01", "02", "06", "07")
+BOX_LINES = 20
+GOALS = 3
+GRADES = ("**Look** (easy). ", "**Change** (medium). ", "**Think** (open). ")
+MY_NUMBER = re.compile(r"^my_\w+ = None  # ", re.MULTILINE)
+DETAILS = re.compile(r"<details>.*?(?:</details>|\Z)", re.DOTALL)
+FOLDED = re.compile(
+    r"<details><summary><b>Self-check\.</b> .+\?</summary>\n\n.+\n\n</details>", re.DOTALL
+)
 REFUSED = {
     ast.FunctionDef: "defines a function: it belongs in the package",
     ast.AsyncFunctionDef: "defines a function: it belongs in the package",
@@ -43,9 +53,15 @@ REFUSED = {
 # ---------------------------------------------------------------- the rules
 
 
-def problems(notebook: dict, size: int = 0) -> list[str]:
-    """Return all problems of a notebook."""
-    return [*shape(notebook, size, CELLS), *parameters(notebook), *contents(notebook)]
+def problems(notebook: dict, size: int = 0, *, opened: bool = True) -> list[str]:
+    """Return all problems of a notebook; `opened`: it must open the box of its method."""
+    return [
+        *shape(notebook, size, CELLS),
+        *parameters(notebook),
+        *contents(notebook),
+        *lesson(notebook),
+        *(boxes(notebook) if opened else []),
+    ]
 
 
 def solution_problems(solution: dict, notebook: dict, size: int = 0) -> list[str]:
@@ -82,6 +98,72 @@ def shape(notebook: dict, size: int, allowed: range) -> Iterator[str]:
         yield f"is larger than {MEGABYTES} MiB"
     if "papermill" in json.dumps([notebook["metadata"], *(cell["metadata"] for cell in cells)]):
         yield "carries papermill's metadata: refresh it with `make notebooks`"
+
+
+def lesson(notebook: dict) -> Iterator[str]:
+    """Check goals, prerequisites and time, self-checks, graded exercises and what comes next."""
+    opening = notebook["cells"][0]["source"]
+    _, _, goals = opening.partition("**Goals.** After this notebook you can")
+    if len(re.findall(r"^- ", goals.partition("\n\n**")[0], re.MULTILINE)) < GOALS:
+        yield f"does not open with {GOALS} goals or more"
+    if "\n\n**Before you start.** " not in opening:
+        yield "does not open with what to know before"
+    if not re.search(r"\n\n\*\*Time\.\*\* [^*]*\bmin", opening):
+        yield "does not open with the minutes it takes"
+    folds = DETAILS.findall(markdown(notebook))
+    if not (folds and all(FOLDED.fullmatch(fold) for fold in folds)):
+        yield "has no self-check with its answer folded, or one that would not fold"
+    if not any(checks_a_number(cell) for cell in notebook["cells"]):
+        yield "has no self-check of the reader's own number"
+    grades = [grade(text) for text in exercises(notebook).values()]
+    if sorted(grades) != grades or set(grades) != set(range(len(GRADES))):
+        yield "has exercises that are not graded from easy to open"
+    if not markdown(notebook).rstrip().rpartition("\n\n")[2].startswith("Next: "):
+        yield "does not end with what comes next"
+
+
+def checks_a_number(cell: dict) -> bool:
+    """Return whether a cell waits for a number of the reader, and has none yet."""
+    if cell["cell_type"] != "code" or not MY_NUMBER.search(cell["source"]):
+        return False
+    return [output.get("text") for output in cell["outputs"]] == ["no answer yet\n"]
+
+
+def grade(exercise: str) -> int:
+    """Return the place of an exercise's grade, -1 without one."""
+    return next((n for n, words in enumerate(GRADES) if exercise.startswith(words)), -1)
+
+
+def boxes(notebook: dict) -> Iterator[str]:
+    """Check that sections "Open the box" have an equation and a cell that equals the package."""
+    sections = box_sections(notebook)
+    if not sections:
+        yield 'has no section "## Open the box: ..."'
+    for title, cells in sections.items():
+        if not any("$$" in cell["source"] for cell in cells if cell["cell_type"] == "markdown"):
+            yield f"has no equation in {title}"
+        checked = [cell for cell in cells if "nbval-check-output" in tags(cell)]
+        if len(checked) != 1:
+            yield f"has {len(checked)} checked cells in {title}, not one"
+            continue
+        if len(checked[0]["source"].splitlines()) > BOX_LINES:
+            yield f"has a cell of more than {BOX_LINES} lines in {title}"
+        text = "".join(output.get("text", "") for output in checked[0]["outputs"])
+        if not re.search(r"^equal to the package.*: True\n\Z", text, re.MULTILINE):
+            yield f"does not equal the package in {title}"
+
+
+def box_sections(notebook: dict) -> dict[str, list[dict]]:
+    """Return the cells of the sections "Open the box" by title, each with its heading."""
+    sections: dict[str, list[dict]] = {}
+    title = ""
+    for cell in notebook["cells"]:
+        headings = re.findall(r"^## (.+)", cell["source"], re.MULTILINE)
+        if cell["cell_type"] == "markdown" and headings:
+            title = headings[-1]
+        if title.startswith("Open the box: "):
+            sections.setdefault(title, []).append(cell)
+    return sections
 
 
 def tags(cell: dict) -> list[str]:
@@ -243,7 +325,16 @@ def test_there_are_notebooks():
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_committed_notebook_keeps_the_rules(path):
     assert re.match(r"\d\d_\w+\.ipynb", path.name), "notebooks must be named NN_name.ipynb"
-    assert problems(nbformat.read(path, 4), path.stat().st_size) == []
+    opened = path.name[:2] in OPENED
+    assert problems(nbformat.read(path, 4), path.stat().st_size, opened=opened) == []
+
+
+def test_notebooks_lead_from_one_to_the_next():
+    by_number = {path.name[:2]: path for path in NOTEBOOKS}
+    assert sorted(READING_ORDER) == sorted(by_number)
+    for number, following in zip(READING_ORDER, READING_ORDER[1:], strict=False):
+        text = markdown(nbformat.read(by_number[number], 4))
+        assert by_number[following].name in text.rpartition("\nNext: ")[2]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -282,20 +373,89 @@ def good_notebook() -> nbformat.NotebookNode:
         new.new_output("display_data", {"text/html": page}),
     ]
     title = "# A title\nof [one](https://doi.org/10.1/x) paper and/or `pruncam/cams`"
-    cells = [new.new_markdown_cell(title)]
-    cells += [new.new_markdown_cell(f"## Result {number}") for number in range(5)]
-    cells += [new.new_code_cell(f"mean = [x / 2 for x in range({number})]") for number in range(4)]
     values = "profile: str = 'quick'  # which\nseeds: list[int] | None = [\n    1,\n]  # how many"
-    cells.insert(2, new.new_code_cell(values, metadata={"tags": ["parameters"]}))
-    metadata = {"tags": ["nbval-check-output"]}
-    stable = new.new_code_cell("1", metadata=metadata, execution_count=4, outputs=outputs)
     return new.new_notebook(
-        cells=[*cells, stable], metadata={"kernelspec": {"name": "python3", "display_name": "x"}}
+        cells=[
+            new.new_markdown_cell(title + OPENING),
+            new.new_markdown_cell("## Run it"),
+            new.new_code_cell(values, metadata={"tags": ["parameters"]}),
+            new.new_markdown_cell("Look."),
+            new.new_markdown_cell(FOLDED_CHECK),
+            number_check(),
+            new.new_markdown_cell(BOX),
+            box(),
+            new.new_markdown_cell("## The result"),
+            new.new_markdown_cell(LAST),
+            new.new_code_cell("mean = [x / 2 for x in range(3)]"),
+            new.new_code_cell(
+                "1",
+                metadata={"tags": ["nbval-check-output"]},
+                execution_count=4,
+                outputs=outputs,
+            ),
+        ],
+        metadata={"kernelspec": {"name": "python3", "display_name": "x"}},
+    )
+
+
+OPENING = """
+
+**Goals.** After this notebook you can
+
+- read;
+- compare;
+- doubt.
+
+**Before you start.** Read it.
+
+**Time.** Twenty minutes.
+"""
+FOLDED_CHECK = """<details><summary><b>Self-check.</b> Why?</summary>
+
+Because.
+
+</details>"""
+BOX = "## Open the box: a mean\n\n$$m = \\frac{x}{2}$$"
+LAST = """## Try it yourself
+
+1. **Look** (easy). Look at it.
+2. **Change** (medium). Change it.
+3. **Think** (open). Why?
+
+Next: another notebook."""
+
+
+def number_check() -> nbformat.NotebookNode:
+    """Return a cell that waits for the reader's own number."""
+    outputs = [nbformat.v4.new_output("stream", name="stdout", text="no answer yet\n")]
+    text = (
+        "my_answer = None  # your number\nprint('no answer yet' if my_answer is None else 'right')"
+    )
+    return nbformat.v4.new_code_cell(text, execution_count=1, outputs=outputs)
+
+
+def box() -> nbformat.NotebookNode:
+    """Return a cell that computes something and compares it with the package."""
+    text = "equal to the package to 1e-6: True\n"
+    outputs = [nbformat.v4.new_output("stream", name="stdout", text=text)]
+    return nbformat.v4.new_code_cell(
+        "m = x / 2\nprint('equal to the package to 1e-6:', m == package)",
+        metadata={"tags": ["nbval-check-output"]},
+        execution_count=2,
+        outputs=outputs,
     )
 
 
 def source(text: str, cell: int = -2) -> Callable:
     return lambda notebook: notebook.cells[cell].update(source=text)
+
+
+def replaced(old: str, new: str, cell: int) -> Callable:
+    def replace(notebook: nbformat.NotebookNode) -> None:
+        assert old in notebook.cells[cell].source
+        source(notebook.cells[cell].source.replace(old, new), cell)(notebook)
+
+    return replace
 
 
 def output(*arguments, **keywords) -> Callable:
@@ -313,7 +473,6 @@ BROKEN = {
     "parameter without a type": source("profile = 'quick'  # which", 2),
     "parameter that is not a literal": source("folder: str = 'a' + profile  # which", 2),
     "parameter without a comment": source("profile: str = 'quick'", 2),
-    "no cell tagged nbval-check-output": lambda notebook: notebook.cells[-1].metadata.clear(),
     "never ran": lambda notebook: notebook.cells[-1].update(execution_count=None),
     "shows nothing": lambda notebook: notebook.cells[-1].update(outputs=[]),
     "unknown tags ['NBVAL_CHECK_OUTPUT']": tag("NBVAL_CHECK_OUTPUT"),
@@ -338,11 +497,30 @@ BROKEN = {
     "loop: it belongs": source("while True:\n    pass"),
     "not plain Python": source("%matplotlib inline"),
     "has 11 cells": lambda notebook: notebook.cells.pop(3),
-    "has 26 cells": lambda notebook: notebook.cells.extend(copy.deepcopy(notebook.cells[1:2] * 14)),
-    "does not begin with a title": source("no title", 0),
-    "less than 35%": lambda notebook: notebook.cells.extend([nbformat.v4.new_code_cell("1")] * 6),
+    "has 46 cells": lambda notebook: notebook.cells.__setitem__(
+        slice(3, 3), copy.deepcopy(notebook.cells[3:4] * 34)
+    ),
+    "does not begin with a title": replaced("# A title", "A title", 0),
+    "less than 35%": lambda notebook: notebook.cells.extend([nbformat.v4.new_code_cell("1")] * 9),
     "carries papermill's metadata": lambda notebook: notebook.cells[0].metadata.update(
         papermill={"duration": 1}
+    ),
+    "does not open with 3 goals": replaced("- doubt.\n", "", 0),
+    "does not open with what to know": replaced("**Before you start.** Read it.\n\n", "", 0),
+    "does not open with the minutes": replaced("Twenty minutes", "Not long", 0),
+    "no self-check with its answer folded": replaced("<details>", "", 4),
+    "one that would not fold": replaced("</summary>\n\n", "</summary>\n", 4),
+    "no self-check of the reader's own number": source("print('no answer yet')", 5),
+    "exercises that are not graded": replaced("(medium)", "(hard)", 9),
+    "exercises that are not graded from easy": replaced("**Look** (easy)", "**Think** (open)", 9),
+    "does not end with what comes next": replaced("Next: another notebook.", "The end.", 9),
+    'no section "## Open the box': replaced("## Open the box: a mean", "## A mean", 6),
+    "no equation in Open the box: a mean": replaced("$$", "", 6),
+    "0 checked cells in Open the box": lambda notebook: notebook.cells[7].metadata.clear(),
+    "2 checked cells in Open the box": lambda notebook: notebook.cells.insert(7, box()),
+    "more than 20 lines in Open the box": source("m = 1\n" * 20 + "m", 7),
+    "does not equal the package in Open": lambda notebook: (
+        notebook.cells[7].outputs[0].update(text="equal to the package to 1e-6: False\n")
     ),
 }
 
@@ -357,6 +535,20 @@ def test_each_broken_rule_is_caught(problem):
     BROKEN[problem](notebook)
     (found_problem,) = problems(notebook)
     assert problem in found_problem
+
+
+def test_a_notebook_without_a_box_must_compare_something_too():
+    notebook = good_notebook()
+    for cell in (notebook.cells[7], notebook.cells[-1]):
+        cell.metadata.clear()
+    missing = "has no cell tagged nbval-check-output: nothing would be compared"
+    assert problems(notebook, opened=False) == [missing]
+
+
+def test_a_number_that_was_answered_is_not_committed():
+    notebook = good_notebook()
+    notebook.cells[5].outputs[0].update(text="right\n")
+    assert problems(notebook) == ["has no self-check of the reader's own number"]
 
 
 def test_a_notebook_that_is_too_large_is_caught():

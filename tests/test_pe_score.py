@@ -627,6 +627,23 @@ def test_the_figures_have_the_papers_points():
     assert published.printed_points("A", FASTER) == {}
 
 
+def test_the_printed_numbers_are_a_table_for_choosing_a_rate():
+    # PE-score, captions of Figures 4 and 5: 92.8, 92.22, ... %; Sp2PS, Table 3: PE_drop 10 to 17.
+    table = pe_score.printed_by_rate("CIFAR-10", "SeNPIS-Faster", "grad-cam++")
+    assert table["rate"].tolist() == [0.35, 0.5, 0.7, 0.8, 0.88]
+    assert table["acc_drop"].tolist() == pytest.approx([0.58, 0.71, 3.45, 3.63, 6.5])
+    assert table["pe"].tolist() == [0.9, 0.88, 0.86, 0.84, 0.83]
+    assert choose_rate(table).rate == 0.5 and choose_rate(table, 0.05).rate == 0.8
+    for model in (("CIFAR-10", "Wight", "grad-cam"), ("COVID-19", "SeNPIS-Faster", "")):
+        with pytest.raises(ValueError, match="no PE is printed for .*: choose CIFAR-10, Weight"):
+            pe_score.printed_by_rate(*model)
+
+
+def test_captions_name_the_images_that_are_shown(small):
+    assert "on generated-10 (for CIFAR-10) with" in small.drawings["4"].caption
+    assert "on generated-10-marked (for COVID-19) with" in small.drawings["8"].caption
+
+
 def test_captions_say_which_networks_have_collapsed(small):
     curves = small.tables["curves"]
     is_drawn = (curves["dataset"] == "CIFAR-10") & (curves["rule"] == FASTER)

@@ -95,7 +95,7 @@ def test_a_run_gives_every_table_figure_and_claim(small):
     assert small.stable_lines == [
         f"{name}: a baseline and 14 models "
         "(4 L1, 8 Random, 1 fine-tuned, not pruned, 1 random weights), 20 test images"
-        for name in ("CIFAR-10", "STL-10")
+        for name in ("generated-10 (for CIFAR-10)", "generated-10-96 (for STL-10)")
     ]
 
 
@@ -283,11 +283,18 @@ def test_figure_3_shows_the_papers_networks_and_those_that_are_run(small):
     (axes,) = small.drawings["3"].figure.axes
     texts = [text.get_text() for text in axes.texts]
     assert texts.count("the paper") == 2
-    assert {"this run: CIFAR-10", "this run: STL-10", "3 x 32 x 32", "3 x 96 x 96"} <= set(texts)
+    ours = {"this run: generated-10 (for CIFAR-10)", "this run: generated-10-96 (for STL-10)"}
+    assert ours | {"3 x 32 x 32", "3 x 96 x 96"} <= set(texts)
     assert {"128", "1024, max 2", "32, max 2", "256, max 2"} <= set(texts), "the paper's filters"
     assert {"4", "2, max 2", "16, max 2"} <= set(texts), "filters of widths 4 and 2"
     # The last convolutions are not padded (Sp2PS, Figure 3): maps end at one cell, not at 2 or 3.
     assert texts.count("1 x 1") == 4
+
+
+def test_captions_name_the_images_that_are_shown(small):
+    captions = [small.drawings[number].caption for number in ("10", "12")]
+    assert "on generated-10 (for CIFAR-10) with L1" in captions[0]
+    assert "on generated-10-96 (for STL-10) with L1" in captions[1]
 
 
 def test_figure_1_has_every_heatmap_alone_and_over_the_image(small):

@@ -21,7 +21,7 @@ from pruncam.scoring.controls import CHANCE, FLOOR
 from pruncam.studies import cached_trainer, sweeps
 from pruncam.studies.experiment import BASELINE, Variant
 from pruncam.studies.network_diagrams import printed_and_run
-from pruncam.studies.original_data import stands_in
+from pruncam.studies.original_data import shown_names, stands_in
 from pruncam.studies.sweeps import (
     analysis,
     claims,
@@ -944,6 +944,17 @@ def test_curves_after_fine_tuning_start_at_what_fine_tuning_alone_leaves(small):
     assert starts == (-floor["acc_drop"]).tolist()
 
 
+def test_figures_name_the_images_that_stand_in(small):
+    names = shown_names(small.config.datasets)
+    for figure in ("4", "5", "kept", "complexity", "limits"):
+        (legend,) = small.drawings[figure].draw().legends
+        titles = [text.get_text().removesuffix(", or more") for text in legend.get_texts()]
+        assert titles[:3] == list(names.values())
+    panels = small.drawings["maps"].draw().axes
+    assert [axes.get_title() for axes in panels] == list(names.values())
+    assert all(f"(for {dataset})" in name for dataset, name in names.items())
+
+
 def test_data_sets_differ_by_marker_and_their_points_do_not_hide_each_other(small):
     axes = rate_charts.not_tuned(small.tables["sweep"]).axes[0]
     curves = [line for line in axes.lines if line.get_label() in BASELINES]
@@ -956,13 +967,13 @@ def test_the_networks_are_drawn_as_they_were_run(small):
     drawn = printed_and_run(small.config.datasets, 32, classes, "10 or 100")
     assert [(each.title, each.width, each.classes) for each in drawn] == [
         ("the paper", 128, "10 or 100"),
-        ("this run: CIFAR-10; CIFAR-100", 4, "10"),
+        ("this run: generated-10 (for CIFAR-10); digits (for CIFAR-100)", 4, "10"),
     ]
     (axes,) = small.drawings["3"].figure.axes
     texts = [text.get_text() for text in axes.texts]
     for filters in ("32, max 2", "256, max 2", "2, max 2", "16, max 2"):
         assert filters in texts
-    assert "this run: STL-10" in texts
+    assert "this run: digits (for STL-10)" in texts
 
 
 def test_images_that_are_all_samples_are_not_drawn_from(small, cache):

@@ -1,12 +1,27 @@
 """The results that are committed with the project, for notebooks that show another profile."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from pruncam._core import paths
 from pruncam._core.validation import PROFILES, check_choice
 from pruncam.datasets import DataError
+
+BEST_FIRST = ("paper", "overnight", "laptop")  # `laptop` is no longer run
+
+
+def best(study: str) -> tuple[str, dict[str, pd.DataFrame]]:
+    """Return the largest profile of which results of a study are committed, and its tables.
+
+    Raises DataError if there are none, or if a table cannot be read.
+    """
+    for profile in BEST_FIRST:
+        if any(_folder(profile, study).glob("*.csv")):
+            return profile, _tables(profile, study)
+    raise DataError(f"no tables in figures/*/{study}: restore the folder from the repository")
 
 
 def tables(profile: str, study: str) -> dict[str, pd.DataFrame]:
@@ -19,8 +34,49 @@ def tables(profile: str, study: str) -> dict[str, pd.DataFrame]:
     read.
     """
     check_choice("profile", profile, PROFILES)
+    return _tables(profile, study)
+
+
+def images(profile: str, study: str) -> list[str]:
+    """Return what the manifest of committed results says of every set of test images."""
+    manifest = _read_json(profile, study, "manifest.json")
+    return [
+        f"{images['name']}: {images['images']:,} test images, {images['provenance']}"
+        for images in manifest["data"]
+        if images["split"] == "test"
+    ]
+
+
+def show(profile: str, study: str, figure: str) -> None:
+    """Display a committed figure, by its number or name, with its caption in a notebook.
+
+    Raises ValueError for an unknown figure, and DataError if a file is missing.
+    """
+    from IPython.display import Image, Markdown, display
+
+    stem = f"figure_{figure.replace('.', '_')}"
+    captions = _read_json(profile, study, "captions.json")
+    check_choice("figure", stem, captions)
+    display(Image((_folder(profile, study) / f"{stem}.png").read_bytes()))
+    number = f"*Figure {figure}.* " if figure[0].isdigit() else ""
+    display(Markdown(f"{number}{captions[stem]}"))
+
+
+def _folder(profile: str, study: str) -> Path:
+    return paths.project_root() / "figures" / profile / study
+
+
+def _read_json(profile: str, study: str, name: str) -> Any:
+    try:
+        return json.loads((_folder(profile, study) / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        file = f"figures/{profile}/{study}/{name}"
+        raise DataError(f"{file} cannot be read: restore it from the repository") from error
+
+
+def _tables(profile: str, study: str) -> dict[str, pd.DataFrame]:
     folder = f"figures/{profile}/{study}"
-    files = sorted((paths.project_root() / folder).glob("*.csv"))
+    files = sorted(_folder(profile, study).glob("*.csv"))
     if not files:
         command = f"`make reproduce PROFILE={profile} STUDY={study}`"
         raise DataError(

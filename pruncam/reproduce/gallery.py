@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pruncam.report import committed
 from pruncam.report.claims import TEXT_COLUMNS
 
-_PROFILES = ("paper", "overnight", "laptop")  # in this order; `laptop` is no longer run
 _FACTS = {  # heading of a manifest's entry
     "profile": "profile",
     "device": "device",
@@ -70,7 +70,8 @@ def _is_committed(folder: Path) -> bool:
 
 def _order(folder: Path) -> tuple[int, str, str]:
     profile = folder.parent.name
-    rank = _PROFILES.index(profile) if profile in _PROFILES else len(_PROFILES)
+    known = committed.BEST_FIRST
+    rank = known.index(profile) if profile in known else len(known)
     return rank, profile, folder.name
 
 

@@ -18,6 +18,7 @@ from pruncam.profiles import DatasetSpec
 from pruncam.scoring.controls import CHANCE, FLOOR, SHUFFLED, random_control, shuffled_level
 from pruncam.studies.cached_trainer import CachedTrainer, weights_of
 from pruncam.studies.config import PruningConfig, plain_schedule
+from pruncam.studies.original_data import shown_names
 from pruncam.training import Checkpoint, Inputs, Recipe, accuracy
 from pruncam.training import reference as reference_training
 
@@ -153,7 +154,12 @@ class Experiment(ABC):
         rules = [variant.rule for variant in self.variants]
         counts = ", ".join(f"{rules.count(rule)} {rule}" for rule in dict.fromkeys(rules))
         models = f"a baseline and {len(rules)} models ({counts})"
-        return f"{self.dataset}: {models}, {len(self.test)} test images"
+        return f"{self.shown_name}: {models}, {len(self.test)} test images"
+
+    @property
+    def shown_name(self) -> str:
+        """The name of the images, and of the paper's data set that they stand in for."""
+        return shown_names([self.spec])[self.dataset]
 
     @property
     def baseline(self) -> nn.Module:

@@ -12,6 +12,7 @@ from pruncam.profiles import DatasetSpec
 from pruncam.report.diagrams import Arrow, Box, boxes
 from pruncam.report.plots import BLUE, GREY, PURPLE
 from pruncam.studies.experiment import PLAIN_NETWORKS
+from pruncam.studies.original_data import shown_names
 
 PAPER_WIDTHS = {32: 128, 96: 32}  # filters of the first convolution, by the size of the images
 _BOX_DISTANCE = 1.45  # between the centres of two boxes
@@ -41,9 +42,10 @@ def printed_and_run(
     title = "the paper" if of_size else "the paper; this run has no images of this size"
     drawn = [DrawnNetwork(title, size, PAPER_WIDTHS[size], printed_classes)]
     for width in sorted({spec.width for spec in of_size if spec.width}, reverse=True):
-        names = [spec.paper for spec in of_size if spec.width == width]
+        names = shown_names(spec for spec in of_size if spec.width == width)
         numbers = " or ".join(map(str, sorted({int(classes[name]) for name in names})))
-        drawn.append(DrawnNetwork(f"this run: {'; '.join(names)}", size, width, numbers))
+        title = f"this run: {'; '.join(names.values())}"
+        drawn.append(DrawnNetwork(title, size, width, numbers))
     return drawn
 
 

@@ -1,11 +1,13 @@
 """The papers' data sets, and whether a study has them or images that stand in for them."""
 
+from collections.abc import Iterable
 from functools import cache
 
 import pandas as pd
 
 from pruncam._core import paths
 from pruncam.datasets import ImageSet
+from pruncam.profiles import DatasetSpec
 
 
 @cache
@@ -13,6 +15,21 @@ def original_datasets() -> pd.DataFrame:
     """Return the papers' data sets: catalogue name, numbers of images and classes, by name."""
     file = paths.package_folder() / "published" / "datasets.csv"
     return pd.read_csv(file, index_col="dataset")
+
+
+def shown_names(specs: Iterable[DatasetSpec]) -> dict[str, str]:
+    """Return the names of data sets for figures and texts, by the name in the tables.
+
+    Images that stand in for a paper's data set bear their own name, with the paper's in brackets.
+    """
+    return {spec.paper: _shown_name(spec) for spec in specs}
+
+
+def _shown_name(spec: DatasetSpec) -> str:
+    table = original_datasets()
+    if spec.paper not in table.index or table.loc[spec.paper, "source"] == spec.source:
+        return spec.paper
+    return f"{spec.source} (for {spec.paper})"
 
 
 def is_same_dataset(dataset: str, images: ImageSet) -> bool:

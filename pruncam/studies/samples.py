@@ -29,7 +29,7 @@ class Sample:
     @property
     def acknowledgement(self) -> str:
         """A sentence for the caption that names the author, after a space; empty without one."""
-        return f" Picture: {self.credit}." if self.credit else ""
+        return f" Image: {self.credit}." if self.credit else ""
 
 
 def choose_of_class(experiment: Experiment, name: str) -> int:

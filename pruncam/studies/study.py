@@ -15,6 +15,7 @@ from pruncam._core.executor import run_tasks
 from pruncam._core.machine import Machine
 from pruncam._core.progress import Progress
 from pruncam._core.store import Store
+from pruncam._core.validation import check_choice
 from pruncam.datasets import ImageSet, catalog
 from pruncam.profiles import DatasetSpec, read_config
 from pruncam.report import claims as claim_report
@@ -25,7 +26,7 @@ from pruncam.studies import scale, score_tables
 from pruncam.studies.cached_trainer import CachedTrainer, computing_facts
 from pruncam.studies.config import PruningConfig
 from pruncam.studies.experiment import Experiment
-from pruncam.studies.original_data import stands_in
+from pruncam.studies.original_data import shown_names, stands_in
 from pruncam.studies.paired_scores import CONTROLS, PairedScores
 from pruncam.training import resolve_precision
 
@@ -47,6 +48,19 @@ class StudyResult(Result):
     def stable(self) -> None:
         """Print what holds on every machine: exact counts and verdicts far from their limit."""
         print("\n".join(self.stable_lines))
+
+    def named(self, key: str) -> pd.DataFrame:
+        """Return a table in which data sets have the names of the figures.
+
+        Where other images stand in for a paper's data set, that is their own name, with the
+        paper's in brackets: "digits (for MNIST)".
+        """
+        check_choice("table", key, self.tables)
+        table = self.tables[key]
+        if "dataset" not in table:
+            return table
+        names = shown_names(getattr(self.config, "datasets", ()))
+        return table.assign(dataset=[names.get(name, name) for name in table["dataset"]])
 
     @property
     def default_folder(self) -> Path:

@@ -18,6 +18,7 @@ from pruncam.studies.csg.experiment import SPLITS, CsgExperiment, mean_over_draw
 from pruncam.studies.csg.overlap import OverlapRow
 from pruncam.studies.csg.published import longest_values
 from pruncam.studies.figures import made_at
+from pruncam.studies.original_data import shown_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,10 @@ class Figures:
 
     def _ending(self, experiment: CsgExperiment) -> str:
         return made_at(self.config.profile, experiment.train.provenance)
+
+    def _named(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return a table with the names of the images in the place of the data sets'."""
+        return table.assign(dataset=table["dataset"].map(shown_names(self.config.datasets)))
 
     def _images_shown(self, experiment: CsgExperiment) -> str:
         """Return the name of the images, and of the data set that they stand in for."""
@@ -100,8 +105,10 @@ class Figures:
         return drawings
 
     def _eigenvalues(self) -> Drawing:
+        names = shown_names(self.config.datasets)
         spectra = {
-            dataset: mean_over_draws(draws, "eigenvalues") for dataset, draws in self.csgs.items()
+            names[dataset]: mean_over_draws(draws, "eigenvalues")
+            for dataset, draws in self.csgs.items()
         }
         caption = (
             "Eigenvalues of the Laplacian (left) and what CSG sums up from their gaps (right): a "
@@ -131,7 +138,7 @@ class Figures:
             f"CSG/(K-1) by k (left) and by M (right), else at {self._own_settings}; training "
             f"splits; bars: sd of one draw. {self._ending_of_all}"
         )
-        draw = partial(_draw_settings, self.config, self.tables["settings"])
+        draw = partial(_draw_settings, self.config, self._named(self.tables["settings"]))
         return Drawing(draw, caption, lines=True)
 
     def _pools(self) -> Drawing:
@@ -140,7 +147,8 @@ class Figures:
             f"test splits; bars: sd ({self._own_settings}; of pools smaller than M every image is "
             f"a sample). {self._ending_of_all}"
         )
-        return Drawing(partial(_draw_pools, self.tables["pools"]), caption, lines=True)
+        draw = partial(_draw_pools, self._named(self.tables["pools"]))
+        return Drawing(draw, caption, lines=True)
 
     def _embeddings(self) -> Drawing:
         config = self.config
@@ -221,11 +229,12 @@ def _draw_embeddings(config: CsgConfig, distances: pd.DataFrame) -> Figure:
     is_few = (table["embedding"] == RAW) & ~table["whole"]
     fewer = is_few.map({True: " (fewer)", False: ""})
     table = table.assign(row=table["embedding"] + volume + fewer)
+    names = shown_names(config.datasets)
     panels = {}
     for dataset in config.embedded or dict.fromkeys(table["dataset"]):
         of_dataset = table[table["dataset"] == dataset]
         if len(of_dataset):
-            panels[dataset] = _embedding_panel(dataset, of_dataset)
+            panels[names[dataset]] = _embedding_panel(dataset, of_dataset)
     return charts.values_by_row(panels, xlabel="CSG")
 
 

@@ -19,6 +19,7 @@ from pruncam.studies.csg.figures import Figures
 from pruncam.studies.csg.overlap import overlap_rows
 from pruncam.studies.csg.ranking import nearest_settings
 from pruncam.studies.csg.raw_draws import RawDraws
+from pruncam.studies.original_data import shown_names
 from pruncam.studies.study import Study, StudyResult, Tables
 
 
@@ -170,11 +171,12 @@ class CsgStudy(Study[CsgConfig]):
 
     def stable_lines(self, tables: Tables) -> list[str]:
         """Return the CSG of all training images of every data set."""
+        names = shown_names(self.config.datasets)
         lines = []
         for experiment in self.experiments:
             images = f"all {len(experiment.train):,} training images"
             csg = self.csgs_of_all[experiment.dataset].value
-            lines.append(f"{experiment.dataset}: CSG of {images} {csg:.2f}")
+            lines.append(f"{names[experiment.dataset]}: CSG of {images} {csg:.2f}")
         return lines
 
     def facts(self) -> dict[str, Any]:

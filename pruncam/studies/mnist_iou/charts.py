@@ -30,6 +30,8 @@ _MARKERS = "o^sDvPX"
 class Curve:
     """How a column is drawn: its name in the legend, colour and marker.
 
+    A `dashed` curve has hollow markers, so that a curve beneath it can be seen.
+
     If the table has the standard deviation of the column (`..._sd`), it is drawn as a band, within
     the range of the quantity: accuracies in % lie in [0, 100], all others in [0, 1].
     """
@@ -37,6 +39,7 @@ class Curve:
     label: str
     colour: str
     marker: str = "o"
+    dashed: bool = False
 
 
 Curves = Mapping[str, Curve]  # by column
@@ -170,8 +173,10 @@ def _draw_curves(
             color=curve.colour,
             label=curve.label,
             linewidth=1.6,
+            linestyle="--" if curve.dashed else "-",
             marker=curve.marker,
-            markersize=3.5,
+            markersize=5 if curve.dashed else 3.5,
+            markerfacecolor="none" if curve.dashed else curve.colour,
         )
         if f"{column}_sd" in table:
             spread = table[f"{column}_sd"]

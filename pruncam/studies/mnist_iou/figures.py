@@ -22,14 +22,14 @@ _LATE = 10  # the level of Figure 4.1
 _GALLERY_LEVELS = (0, 5, 8, 10, 12, 15, 17, 20)
 _ACCURACY = {
     "accuracy_noisy": Curve("accuracy on noisy images", plots.BLUE, "o"),
-    "accuracy_clean": Curve("on clean images", plots.GREEN, "^"),
+    "accuracy_clean": Curve("on clean images", plots.GREEN, "^", dashed=True),
 }
 _INVERTED = (
     "The first test image whose heatmap is inverted at level 0 (weaker on the digit than around it)"
 )
 _NONE_INVERTED = (
-    "The first 8 of the test images, as no heatmap is inverted at level 0 (weaker on the digit "
-    "than around it)"
+    "The first test image of class {label}, as no heatmap is inverted at level 0 (weaker on the "
+    "digit than around it)"
 )
 _IOU = {"iou": Curve("IoU of heatmap and image", plots.ORANGE, "s")}
 _CONTROL_PANELS = {
@@ -69,10 +69,11 @@ def drawings(
     by_level, levels = tables["figure_3_1"], tables["levels"]
     ending = made_at(config.profile, provenance)
     figures = _diagrams(config)
-    caption = f"The first 8 of the test images with a heatmap, at full density. {ending}"
+    label = samples.eight.label
+    caption = f"The first test image of class {label} that has a heatmap, at full density. {ending}"
     figures["2.4"] = _triptych(samples.eight, 0, caption)
     figures |= _curves(config, by_level, ending)
-    inverted = _INVERTED if samples.has_inverted else _NONE_INVERTED
+    inverted = _INVERTED if samples.has_inverted else _NONE_INVERTED.format(label=label)
     if config.levels >= _LATE:
         caption = f"{inverted}, here at level {_LATE}. {ending}"
         figures["4.1"] = _triptych(samples.inverted, _LATE, caption)

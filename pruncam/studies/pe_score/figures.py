@@ -15,6 +15,7 @@ from pruncam.studies.figures import (
     percent,
     score_against_rate,
 )
+from pruncam.studies.original_data import shown_names
 from pruncam.studies.pe_score import diagrams
 from pruncam.studies.pe_score.config import FASTER, WEIGHT, PeScoreConfig
 from pruncam.studies.pe_score.published import printed_points
@@ -58,7 +59,7 @@ def drawings(
         figures[number] = _maps_by_rate(config, tables, dataset, sample, endings[dataset])
         for rule in config.criteria:
             number = _CURVE_FIGURES.get((dataset, rule), f"curves {dataset} {rule}")
-            figures[number] = _curves(tables, dataset, rule, endings[dataset])
+            figures[number] = _curves(config, tables, dataset, rule, endings[dataset])
     return in_paper_order(figures)
 
 
@@ -89,6 +90,7 @@ def _maps_by_rate(
 
 
 def _curves(
+    config: PeScoreConfig,
     tables: Mapping[str, pd.DataFrame],
     dataset: str,
     rule: str,
@@ -96,9 +98,10 @@ def _curves(
 ) -> Drawing:
     """Figures 4, 5, 7 and 8."""
     printed = printed_points(dataset, rule)
+    images = shown_names(config.datasets)[dataset]
     unnamed = " Black: a PE whose CAM it does not name." if "" in printed else ""
     caption = (
-        f"Accuracy (left scale) and PE of the CAMs on {dataset} with {rule}; bars: 95 % intervals "
+        f"Accuracy (left scale) and PE of the CAMs on {images} with {rule}; bars: 95 % intervals "
         f"over images. Open markers: printed by the paper.{unnamed} Bands, and the start of the "
         "curves: PE of the network that is fine-tuned and not pruned; dotted: of networks with "
         "random weights, or of maps of other images where most of theirs are empty."

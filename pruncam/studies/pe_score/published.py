@@ -57,6 +57,29 @@ def printed_points(dataset: str, criterion: str) -> dict[str, Points]:
     }
 
 
+def printed_by_rate(dataset: str, criterion: str, method: str) -> pd.DataFrame:
+    """Return the printed accuracy drops and PE of one criterion and CAM method, by rate.
+
+    Columns: `rate`, `acc_drop` in points below the unpruned network, `pe`; `choose_rate` takes
+    such a table. Accuracies are those of the PE-score paper, PE those of the Sp2PS paper. Rates of
+    which one of the two is not printed are left out.
+
+    Raises ValueError if no model has both.
+    """
+    table = published()
+    table = table[table["dataset"] == dataset]
+    accuracy = table[table["quantity"] == "accuracy"].set_index(["criterion", "rate"])["value"]
+    pe = table[(table["quantity"] == "pe") & (table["method"] == method)]
+    pe = pe[pe["criterion"] == criterion].set_index("rate")["value"]
+    if method == "" or pe.empty:
+        raise ValueError(
+            f"no PE is printed for {dataset}, {criterion} and {method}: choose CIFAR-10, Weight or "
+            "SeNPIS-Faster, and grad-cam, grad-cam++ or ablation-cam"
+        )
+    drops = accuracy["", 0.0] - accuracy[criterion]
+    return pd.DataFrame({"acc_drop": drops, "pe": pe}).dropna().rename_axis("rate").reset_index()
+
+
 def models_with_printed_pe() -> set[tuple[str, float]]:
     """Return the models, as (criterion, rate), whose PE on CIFAR-10 is printed for every CAM."""
     table = published()

@@ -179,7 +179,7 @@ def _layer_sizes(experiment: PeScoreExperiment) -> str:
     variant = experiment.of_rule(experiment.config.criteria[0])[-1]
     layers = pruning.prunable(experiment.model(variant)).values()
     sizes = [len(layer.get_parameter("weight")) for layer in layers]
-    return f"{experiment.dataset}: filters and neurons left at {variant.rate:.0%}: {sizes}"
+    return f"{experiment.shown_name}: filters and neurons left at {variant.rate:.0%}: {sizes}"
 
 
 def configure(profile: str, **overrides: Any) -> PeScoreConfig:

@@ -22,6 +22,7 @@ from pruncam.studies.figures import (
     score_against_rate,
 )
 from pruncam.studies.network_diagrams import plain_networks, printed_and_run
+from pruncam.studies.original_data import shown_names
 from pruncam.studies.samples import Sample
 from pruncam.studies.sp2ps import diagrams, published
 from pruncam.studies.sp2ps.config import Sp2psConfig, has_paper_finetuning
@@ -45,7 +46,7 @@ _CURVE_FIGURES = {
 }
 _SHORTCUT_LABELS = {
     UNMOVED: "baseline",
-    CONTROL: "trained on,\nno marks",
+    CONTROL: "trained further,\nno marks",
     MISLED: "moved to\nthe mark",
 }
 
@@ -135,8 +136,9 @@ def _curves(
 ) -> Drawing:
     """Figures 10 to 13."""
     recipe = "" if has_paper_finetuning(config) else " (by another recipe than the paper's)"
+    images = shown_names(config.datasets)[dataset]
     caption = (
-        f"Accuracy (left scale) and Sp2PS of the three CAMs on {dataset} with {rule}; bars: 95 % "
+        f"Accuracy (left scale) and Sp2PS of the three CAMs on {images} with {rule}; bars: 95 % "
         "intervals over images. The curves of Sp2PS start at the baseline that is fine-tuned and "
         f"not pruned{recipe}; bands: all its seeds and their interval. Dotted: networks with "
         "random weights or, where most of their maps are empty, maps of other images. "

@@ -30,8 +30,11 @@ _AXIS_TITLES = {"acc_drop": "points lost", "relative_loss": "lost share of what 
 # ---------------------------------------------------------------- losses
 
 
-def losses(tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """Draw the mean loss against CSG and CSG / (K - 1), in points and as a share."""
+def losses(tables: Mapping[str, pd.DataFrame], names: Mapping[str, str] | None = None) -> Figure:
+    """Draw the mean loss against CSG and CSG / (K - 1), in points and as a share.
+
+    `names` are those of the data sets in the legend.
+    """
     ours = tables["complexity"].merge(tables["mean_losses"], on="dataset").set_index("dataset")
     printed = published.sweep()
     printed = printed[printed["rate"] > BEYOND]
@@ -47,7 +50,7 @@ def losses(tables: Mapping[str, pd.DataFrame]) -> Figure:
         for reading, axes in zip(_DRAWN_READINGS, panels[1], strict=True):
             axes.set_xlabel(READINGS[reading])
         handles = panels[0, 0].get_legend_handles_labels()[0]
-        legend(figure, [*handles, hollow_handle("as printed")])
+        legend(figure, [*handles, hollow_handle("as printed")], names)
     return figure
 
 
@@ -113,8 +116,15 @@ def _correlations_text(correlations: pd.DataFrame, reading: str, loss: str) -> s
 # ---------------------------------------------------------------- rates
 
 
-def limits(config: SweepsConfig, tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """Draw the rate that costs little against CSG, with the line and band of `safe_rate`."""
+def limits(
+    config: SweepsConfig,
+    tables: Mapping[str, pd.DataFrame],
+    names: Mapping[str, str] | None = None,
+) -> Figure:
+    """Draw the rate that costs little against CSG, with the line and band of `safe_rate`.
+
+    `names` are those of the data sets in the legend.
+    """
     rates = tables["limits"]
     ours = rates[rates["source"] == OURS]
     is_other_stl = (rates["source"] == UNFLAGGED) & (rates["dataset"] == "STL-10")
@@ -125,7 +135,7 @@ def limits(config: SweepsConfig, tables: Mapping[str, pd.DataFrame]) -> Figure:
         axes = figure.subplots()
         for row in ours.itertuples():
             interval = (row.csg, 100 * row.rate, 100 * row.low, 100 * row.high)
-            _point(axes, interval, by_dataset[row.dataset], _limit_label(row))
+            _point(axes, interval, by_dataset[row.dataset], _limit_label(row, names or {}))
         for row in printed.itertuples():
             _hollow_point(axes, row.csg, 100 * row.rate, by_dataset[row.dataset])
         _band(axes, config, tables, ours)
@@ -139,9 +149,10 @@ def limits(config: SweepsConfig, tables: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def _limit_label(row: Any) -> str:
+def _limit_label(row: Any, names: Mapping[str, str]) -> str:
     """Return the name of a data set, with a note if it never loses as much."""
-    return row.dataset if row.lost else f"{row.dataset} (or more)"
+    name = names.get(row.dataset, row.dataset)
+    return name if row.lost else f"{name}, or more"
 
 
 def _name_outlying_cell(axes: Axes, printed: pd.DataFrame, ours: pd.DataFrame) -> None:

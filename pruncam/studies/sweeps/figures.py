@@ -7,6 +7,7 @@ import pandas as pd
 
 from pruncam.report.result import Drawing
 from pruncam.studies.network_diagrams import plain_networks, printed_and_run
+from pruncam.studies.original_data import shown_names
 from pruncam.studies.sweeps import complexity_charts, diagrams, map_charts, rate_charts
 from pruncam.studies.sweeps.analysis import BEYOND
 from pruncam.studies.sweeps.config import SweepsConfig
@@ -58,15 +59,16 @@ def drawings(
         "3": partial(plain_networks, networks[96]),
         "connections": diagrams.connections,
     }
+    names = shown_names(config.datasets)
     plots_by_name = {
-        "4": partial(rate_charts.not_tuned, sweep),
-        "5": partial(rate_charts.tuned, sweep, DROPPED),
-        "kept": partial(rate_charts.tuned, sweep, KEPT),
-        "complexity": partial(complexity_charts.losses, tables),
-        "limits": partial(complexity_charts.limits, config, tables),
-        "maps": partial(map_charts.maps, tables),
+        "4": partial(rate_charts.not_tuned, sweep, names),
+        "5": partial(rate_charts.tuned, sweep, DROPPED, names),
+        "kept": partial(rate_charts.tuned, sweep, KEPT, names),
+        "complexity": partial(complexity_charts.losses, tables, names),
+        "limits": partial(complexity_charts.limits, config, tables, names),
+        "maps": partial(map_charts.maps, tables, names),
     }
-    sources = "; ".join(f"{dataset}: {text}" for dataset, text in provenance.items())
+    sources = "; ".join(f"{names[dataset]}: {text}" for dataset, text in provenance.items())
     ending = f"Profile {config.profile}; {sources}."
     figures = {}
     for name, text in _CAPTIONS.items():

@@ -17,12 +17,13 @@ from pruncam.studies.sweeps.styles import legend
 _PANELS_PER_ROW = 4
 
 
-def maps(tables: Mapping[str, pd.DataFrame]) -> Figure:
+def maps(tables: Mapping[str, pd.DataFrame], names: Mapping[str, str] | None = None) -> Figure:
     """Draw what is left of accuracy and heatmaps, a panel for each data set.
 
     Bands are the Sp2PS of the network that was only fine-tuned, dotted lines the chance level.
-    `tables` has "maps" and "controls".
+    `tables` has "maps" and "controls"; `names` are the titles of the panels by data set.
     """
+    names = names or {}
     datasets = list(tables["maps"]["dataset"].unique())
     rows = -(-len(datasets) // _PANELS_PER_ROW)
     columns = -(-len(datasets) // rows)
@@ -33,7 +34,7 @@ def maps(tables: Mapping[str, pd.DataFrame]) -> Figure:
         for axes, dataset in zip(panels, datasets, strict=False):
             curves = _curves(tables, dataset)
             lines = _panel(axes, curves)
-            axes.set_title(dataset)
+            axes.set_title(names.get(dataset, dataset))
         for axes in panels[len(datasets) :]:
             axes.set_axis_off()
         for axes in panels[len(datasets) - columns : len(datasets)]:

@@ -1,6 +1,6 @@
 """Figures 4, 5 and `kept`: accuracy against the pruning rate, a curve for each data set."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -20,14 +20,17 @@ _LIMITS = (-6.0, 2.0)  # of the zoom, in points: claim C1 is about the loss of o
 _SHIFT = 0.9  # between the points of two data sets at one rate, in % of the weights
 
 
-def not_tuned(sweep: pd.DataFrame) -> Figure:
-    """Draw accuracy (Figure 4), and its change at low rates, without fine-tuning."""
+def not_tuned(sweep: pd.DataFrame, names: Mapping[str, str] | None = None) -> Figure:
+    """Draw accuracy (Figure 4), and its change at low rates, without fine-tuning.
+
+    `names` are those of the data sets in the legend.
+    """
     printed = published.sweep()
     with plots.style():
         figure, rows = _panels(sweep)
         handles: list[Artist] = []
-        for names, (left, right) in rows:
-            for name in names:
+        for group, (left, right) in rows:
+            for name in group:
                 of_paper = printed[printed["dataset"] == name]
                 handles += _accuracy_curve(left, sweep, L1, name, of_paper)
                 _change_curve(right, sweep, L1, name, of_paper)
@@ -35,20 +38,23 @@ def not_tuned(sweep: pd.DataFrame) -> Figure:
             right.set(ylim=_LIMITS, xlim=(-3, 100 * LOW_RATES + 3))
         rows[0][1][1].set_title(f"up to {100 * LOW_RATES:g} %")
         line = Line2D([], [], color=DARK, linewidth=0.8, linestyle="--", label="one point lost")
-        legend(figure, [*handles, hollow_handle("as printed"), line])
+        legend(figure, [*handles, hollow_handle("as printed"), line], names)
     return figure
 
 
-def tuned(sweep: pd.DataFrame, rule: str) -> Figure:
-    """Draw accuracy and its change after fine-tuning (Figure 5: with the masks dropped)."""
+def tuned(sweep: pd.DataFrame, rule: str, names: Mapping[str, str] | None = None) -> Figure:
+    """Draw accuracy and its change after fine-tuning (Figure 5: with the masks dropped).
+
+    `names` are those of the data sets in the legend.
+    """
     with plots.style():
         figure, rows = _panels(sweep)
         handles: list[Artist] = []
-        for names, (left, right) in rows:
-            for name in names:
+        for group, (left, right) in rows:
+            for name in group:
                 handles += _accuracy_curve(left, sweep, rule, name)
                 _change_curve(right, sweep, rule, name)
-        legend(figure, handles)
+        legend(figure, handles, names)
     return figure
 
 

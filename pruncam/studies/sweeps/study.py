@@ -128,7 +128,7 @@ class SweepsStudy(PruningStudy[SweepsConfig, SweepsExperiment]):
             for experiment in self.experiments
             for line in (
                 experiment.description,
-                _pruned_counts(experiment.dataset, tables),
+                _pruned_counts(experiment, tables),
             )
         ]
 
@@ -138,13 +138,13 @@ def _first(images: ImageSet, count: int | None) -> ImageSet:
     return images.first(min(count or len(images), len(images)))
 
 
-def _pruned_counts(dataset: str, tables: Tables) -> str:
+def _pruned_counts(experiment: SweepsExperiment, tables: Tables) -> str:
     """Return the number of weights pruned at every rate, in words."""
     connections = tables["connections"]
-    rows = connections[(connections["dataset"] == dataset) & (connections["rule"] == L1)]
+    rows = connections[(connections["dataset"] == experiment.dataset) & (connections["rule"] == L1)]
     counts = ", ".join(f"{count:,}" for count in rows["pruned"])
     weights = rows["weights"].iloc[0]
-    return f"{dataset}: of {weights:,} convolution weights are pruned {counts}"
+    return f"{experiment.shown_name}: of {weights:,} convolution weights are pruned {counts}"
 
 
 def configure(profile: str, **overrides: Any) -> SweepsConfig:

@@ -1,6 +1,6 @@
 """How the figures of the sweeps tell data sets apart: by colour and by marker."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import cycle
 
@@ -22,6 +22,7 @@ _COLOURS = (
     plots.GREY,
 )
 DARK = "#444444"  # of lines that belong to no data set
+_LEGEND_COLUMNS = 3
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,17 @@ def hollow_handle(label: str) -> Line2D:
     )
 
 
-def legend(figure: Figure, handles: Collection[Artist], columns: int = 6) -> None:
-    """Write a legend below the panels."""
+def legend(
+    figure: Figure,
+    handles: Collection[Artist],
+    names: Mapping[str, str] | None = None,
+) -> None:
+    """Write a legend below the panels, with the data sets' `names` in the place of their labels."""
+    names = names or {}
+    titles = [str(handle.get_label()) for handle in handles]
     figure.legend(
         handles=list(handles),
+        labels=[names.get(title, title) for title in titles],
         loc="outside lower center",
-        ncols=min(len(handles), columns),
+        ncols=min(len(handles), _LEGEND_COLUMNS),
     )
