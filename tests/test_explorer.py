@@ -18,7 +18,7 @@ from pruncam import cams, explorer, metrics, scoring
 from pruncam._core import paths
 from pruncam._core.machine import Machine
 from pruncam.datasets import DataError, catalog
-from pruncam.explorer import drawing, sources, speed, widgets
+from pruncam.explorer import downloads, drawing, page, ranking, sources, speed, widgets
 from pruncam.explorer import session as view_session
 from pruncam.profiles import DatasetSpec
 from pruncam.report import manifest
@@ -130,8 +130,8 @@ def test_the_unpruned_network_against_itself_scores_1(session):
 
 def test_the_text_and_the_page_hold_the_numbers_of_the_scores(session, quick):
     view = session.view(select(session, rate=0.8, method="grad-cam"))
-    page = drawing.view_html(quick, view)
-    cells = dict(re.findall(r'<th scope="row"[^>]*>([^<]+)</th><td[^>]*>([-\d.]+)</td>', page))
+    text = page.view_html(quick, view)
+    cells = dict(re.findall(r'<th scope="row"[^>]*>([^<]+)</th><td[^>]*>([-\d.]+)</td>', text))
     for name, title in metrics.SCORES.items():
         assert f"{title} {view.scores[name]:.3f}" in view.text
         assert float(cells[title]) == round(view.scores[name], 3)
@@ -142,7 +142,7 @@ def test_the_text_and_the_page_hold_the_numbers_of_the_scores(session, quick):
     row = curves.query("rule == 'L1' and rate == 0.8 and method == 'grad-cam'").iloc[0]
     interval = f"95 % interval {row['sp2ps_low']:.3f} to {row['sp2ps_high']:.3f}"
     assert f"{row['sp2ps']:.3f} ({interval})" in view.text
-    assert html.escape(view.text.splitlines()[0]) in drawing.status_html(view.text)
+    assert html.escape(view.text.splitlines()[0]) in page.status_html(view.text)
 
 
 def test_an_empty_heatmap_is_called_empty(session, quick):
@@ -154,9 +154,9 @@ def test_an_empty_heatmap_is_called_empty(session, quick):
     assert "One heatmap is empty: that the scores are low is a definition" in one.text
     without = dataclasses.replace(view, pruned=full, baseline=full)
     assert "empty" not in without.text and not without.empty_text
-    page = drawing.view_html(quick, one)
-    assert page.count("(no positive evidence)") == 1 and html.escape(one.empty_text) in page
-    assert "no positive evidence" not in drawing.view_html(quick, without)
+    text = page.view_html(quick, one)
+    assert text.count("(no positive evidence)") == 1 and html.escape(one.empty_text) in text
+    assert "no positive evidence" not in page.view_html(quick, without)
 
 
 def test_two_empty_heatmaps_do_not_score_1_in_silence(session, quick):
@@ -164,7 +164,7 @@ def test_two_empty_heatmaps_do_not_score_1_in_silence(session, quick):
     empty = np.zeros((32, 32))
     both = dataclasses.replace(view, baseline=empty, pruned=empty + 0.5)  # constant is empty, too
     sentence = "Both heatmaps are empty: that they score as equal is a definition"
-    assert sentence in both.text and sentence in drawing.view_html(quick, both)
+    assert sentence in both.text and sentence in page.view_html(quick, both)
     figure = drawing.figure([view, both])
     marked = [number for number, axes in enumerate(figure.axes) if axes.texts]
     assert marked[-2:] == [5, 6]  # the second row: unpruned and pruned
@@ -236,7 +236,7 @@ def test_a_repeated_view_is_the_same_and_leaves_threads_and_models_alone(session
     ("changes", "message"),
     [
         ({"source": "mars"}, "unknown data set 'mars': choose one of generated-10, 32x32"),
-        ({"image": 20}, "image must be 0 to 19, got 20"),
+        ({"image": 20}, "image must be 0 to 19, got 20: a picture of your own must be uploaded"),
         ({"image": -1}, "image must be at least 0, got -1"),
         ({"rule": "L7"}, "unknown pruning rule 'L7': choose one of L1, Random"),
         ({"rate": 0.3}, "unknown rate 0.3: choose one of 0, 0.2, 0.4, 0.6, 0.8"),
@@ -337,7 +337,7 @@ def test_an_image_that_may_not_be_shown_appears_nowhere(session, quick, monkeypa
     assert np.array_equal(panels["unpruned"], drawing.overlay(None, view.baseline))
     assert np.array_equal(panels["pruned"], drawing.overlay(None, view.pruned))
     assert "does not allow the image to be shown" in view.text
-    assert "not shown" in drawing.view_html(source, view)
+    assert "not shown" in page.view_html(source, view)
 
 
 def test_the_difference_is_red_where_the_pruned_network_has_more(session):
@@ -364,7 +364,7 @@ def test_rows_of_a_figure_are_labelled_by_what_distinguishes_them(session):
 
 
 def test_the_diamond_lies_where_the_curve_has_that_score(quick):
-    curve, curves = drawing.curve(quick, "L1"), quick.tables["curves"]
+    curve, curves = page.curve(quick, "L1"), quick.tables["curves"]
     pixels = np.asarray(PIL.Image.open(io.BytesIO(curve.png)).convert("RGB")) / 255
     colour = to_rgb(cams.METHODS["ablation-cam"].colour)  # drawn last, over the others
     for row in curves.query("rule == 'L1' and method == 'ablation-cam'").itertuples():
@@ -391,7 +391,7 @@ def test_controls_change_text_and_images(session):
         assert getattr(controls.selection, name) == value
         assert controls._images.value != before
         before = controls._images.value
-    assert controls._status.value == drawing.status_html(controls.view.text)
+    assert controls._status.value == page.status_html(controls.view.text)
     bundle = controls._repr_mimebundle_()
     assert bundle["text/plain"] == widgets.STATIC_NOTE
     assert "application/vnd.jupyter.widget-view+json" in bundle
@@ -404,10 +404,10 @@ def test_another_data_set_brings_its_own_options(quick):
     controls = widgets.Controls(session)
     controls._controls["image"].value = 19
     controls._controls["source"].value = second.title
-    assert controls._controls["image"].max == 4
+    assert len(controls._controls["image"].options) == 5
     assert controls.view.selection.source == second.title
     controls._controls["source"].value = quick.title
-    assert controls._controls["image"].max == 19
+    assert len(controls._controls["image"].options) == 20
     assert controls.view.selection.source == quick.title
 
 
