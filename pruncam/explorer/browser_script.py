@@ -20,9 +20,9 @@ SCRIPT = """
       });
     });
     root.querySelectorAll('.widget-play button').forEach(function (button, number) {
-      var names = ['play or pause the rates', 'repeat the rates'];
-      set(button, 'aria-label', names[number] || 'player');
-      set(button, 'title', names[number] || 'player');
+      var names = ['play or pause the rates', 'stop: back to rate 0', 'repeat the rates'];
+      set(button, 'aria-label', names[number]);
+      set(button, 'title', names[number]);
     });
   }
   function bytes(text) {

@@ -61,7 +61,7 @@ def view_html(source: StudySource, view: View, pixel: tuple[int, int] | None = N
     panels = drawing.panels(view).items()
     figures = [_panel(name, image, view, marker) for name, image in panels]
     grid_style = (
-        "display:grid;grid-template-columns:repeat(4,minmax(0,1fr));gap:10px;max-width:720px"
+        "display:grid;grid-template-columns:repeat(4,minmax(0,1fr));gap:10px;max-width:660px"
     )
     row_style = "display:flex;flex-wrap:wrap;gap:6px 20px;max-width:720px;margin-top:6px"
     return (
@@ -77,9 +77,10 @@ def strip_html(views: Mapping[str, View], panels: Sequence[str]) -> str:
     `panels` are the images that are shown of each view, names of `drawing.PANELS`.
     """
     figures = "".join(_strip_figure(name, view, panels) for name, view in views.items())
-    columns = f"repeat({len(views)},minmax(0,1fr))"
-    style = f"display:grid;grid-template-columns:{columns};gap:10px;max-width:720px;margin-top:10px"
-    return f'<div class="pruncam-strip" style="{style}">{figures}</div>'
+    columns = f"repeat({len(views)},minmax(0,150px))"
+    style = f"display:grid;grid-template-columns:{columns};gap:10px;margin-top:10px"
+    note = f"<div>From top to bottom: {', '.join(panels)}.</div>" if len(panels) > 1 else ""
+    return f'<div class="pruncam-strip" style="{style}">{figures}</div>{note}'
 
 
 def _strip_figure(name: str, view: View, panels: Sequence[str]) -> str:
@@ -163,7 +164,7 @@ def _caption(panel: str, view: View) -> str:
         return f"unpruned: {unpruned.class_name}{_empty_note(view.baseline)}"
     if panel == "pruned":
         return f"{view.network}: {pruned.class_name}{_empty_note(view.pruned)}"
-    return "difference: higher (red) or lower (blue) in the pruned network"
+    return "difference: red is more, blue is less after pruning"
 
 
 def _empty_note(heatmap: np.ndarray) -> str:
@@ -189,7 +190,7 @@ def _marked_curve(source: StudySource, view: View) -> str:
         diamond = _diamond(drawn.position(rate, score), drawing.marker_colour(view))
     note += _CURVE_NOTE.format(layer=source.study_layer)
     return (
-        '<figure style="margin:0;flex:3 1 340px;min-width:260px;max-width:440px">'
+        '<figure style="margin:0;flex:3 1 340px;min-width:260px;max-width:400px">'
         '<div style="position:relative">'
         f'<img src="{data_url(drawn.png, "image/png")}" alt="{html.escape(alternative)}" '
         f'style="width:100%;display:block">{diamond}</div>'
