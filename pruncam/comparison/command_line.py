@@ -8,7 +8,7 @@ from typing import Any
 
 from pruncam._core.machine import Machine
 from pruncam._core.validation import DEVICES
-from pruncam.comparison.command_text import command_text
+from pruncam.comparison.command_words import command_text
 from pruncam.comparison.comparing import compare
 from pruncam.comparison.files import Files, load
 from pruncam.comparison.gate import read_gate

@@ -1,4 +1,4 @@
-"""The fine-tuning reference of a comparison: fine-tuned copies of the baseline, kept in the store."""
+"""Fine-tuned copies of the baseline, the reference of a comparison, kept in the store."""
 
 import copy
 import hashlib

@@ -60,14 +60,6 @@ class Files:
             "help": "images as <class>/*, in a folder, zip or tar; classes in order of their names",
         }
     )
-    also_pruned: tuple[str, ...] = option(
-        (), metavar="C.pt", help="more pruned networks, such as a sweep over rates: one table"
-    )
-    also_baseline: tuple[str, ...] = option(
-        (),
-        metavar="D.pt",
-        help="unpruned networks of other trainings: how far apart their maps are is a yardstick",
-    )
     train: str | os.PathLike | None = option(
         None,
         metavar="FOLDER",
@@ -107,6 +99,14 @@ class Files:
         metavar="FILE.py:function",
         help="turns the output of --target-layer into maps (N, C, h, w), where its layout is not "
         "known",
+    )
+    also_pruned: tuple[str, ...] = option(
+        (), metavar="C.pt", help="more pruned networks, such as a sweep over rates: one table"
+    )
+    also_baseline: tuple[str, ...] = option(
+        (),
+        metavar="D.pt",
+        help="unpruned networks of other trainings: how far apart their maps are is a yardstick",
     )
 
 

@@ -48,11 +48,11 @@ def build_tables(
     if pair.also_pruned:
         networks = {PRUNED: pair.pruned, **pair.also_pruned}
         all_pruned = pd.concat([rows[rows["model"] == PRUNED], sweep])
-        tables["sweep"] = checkpoints(pair, all_pruned, list(networks), settings)
+        tables["sweep"] = by_checkpoint(pair, all_pruned, list(networks), settings)
     return tables
 
 
-def checkpoints(
+def by_checkpoint(
     pair: Pair, rows: pd.DataFrame, names: Sequence[str], settings: Settings
 ) -> pd.DataFrame:
     """Return accuracy, size, Sp2PS and PE of every pruned network, a row for each and each CAM.

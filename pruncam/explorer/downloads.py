@@ -32,7 +32,7 @@ def pixels(view: View) -> pd.DataFrame:
         "pruned": view.pruned,
         "difference": view.difference,
     }
-    return pd.DataFrame({name: value.ravel() for name, value in values.items()})
+    return pd.DataFrame({name: np.ravel(value) for name, value in values.items()})
 
 
 def links_html(contents: dict[str, bytes]) -> str:
