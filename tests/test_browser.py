@@ -212,7 +212,7 @@ def test_a_newcomer_runs_the_explorer_and_operates_it_by_keyboard(browser, tmp_p
         assert images.nth(2).get_attribute("src") != pixels, "the heatmap is still that of 40 %"
         assert images.nth(0).get_attribute("src"), "the image itself is shown"
 
-        control(page, "image").press("ArrowDown")
+        control(page, "image").press("ArrowRight")
         other = wait_for_change(page, text, moved)
         assert other.split(",")[0] != moved.split(",")[0], "the text names another image"
         control(page, "target layer").select_option(index=0)

@@ -34,12 +34,12 @@ class Pair:
     images: ImageSet | StreamedImages
     train_images: ImageSet | None = None
     files: tuple[str, ...] | None = None
-    also_pruned: Mapping[str, nn.Module] = field(default_factory=dict)
-    also_baseline: Mapping[str, nn.Module] = field(default_factory=dict)
     origin: dict[str, Any] | None = None
     preprocessing: Preprocessing | None = None
     output: Output | None = None
     reshape: Reshape | None = None
+    also_pruned: Mapping[str, nn.Module] = field(default_factory=dict)
+    also_baseline: Mapping[str, nn.Module] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_model(self.baseline, "baseline")
