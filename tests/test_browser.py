@@ -156,7 +156,7 @@ def run_all(page) -> None:
 def control(page, name: str):
     """Return the part of the control called `name` that takes keyboard input."""
     row = page.locator(".widget-inline-hbox", has=page.get_by_text(name, exact=True))
-    return row.locator(".noUi-handle, select")
+    return row.locator(".noUi-handle, select, input")
 
 
 def wait_for_change(page, locator, before: str) -> str:
@@ -170,13 +170,20 @@ def wait_for_change(page, locator, before: str) -> str:
     raise AssertionError(f"after {TIMEOUT} s the text is still {before!r}")
 
 
+def names_of_controls(page) -> list[str]:
+    """Return the accessible name of every control, as the browser computes it."""
+    snapshot = page.locator(".pruncam-explorer").aria_snapshot()
+    found = re.findall(r'- (?:combobox|slider|button|textbox)(?: "([^"]*)")?', snapshot)
+    return found
+
+
 @pytest.mark.timeout(540)
 def test_a_newcomer_runs_the_explorer_and_operates_it_by_keyboard(browser, tmp_path):
     notebooks = tmp_path / "notebooks"
     notebooks.mkdir()
     shutil.copyfile(ROOT / "notebooks" / NOTEBOOK, notebooks / NOTEBOOK)
     with jupyterlab(tmp_path, notebooks) as address:
-        page, errors = browser.new_page(viewport={"width": 1280, "height": 900}), []
+        page, errors = browser.new_page(viewport={"width": 1366, "height": 768}), []
         page.set_default_timeout(1000 * TIMEOUT)
         page.on("pageerror", lambda error: errors.append(str(error)))  # a builtin it cannot wrap
         page.goto(address.format(f"doc/tree/{NOTEBOOK}"))
@@ -186,9 +193,21 @@ def test_a_newcomer_runs_the_explorer_and_operates_it_by_keyboard(browser, tmp_p
         assert images.count() == 5 and "pruned by L1 at 40 %" in text.inner_text()
         pixels, before = images.nth(2).get_attribute("src"), text.inner_text()
 
-        control(page, "rate").press("ArrowRight")
+        page.locator(".pruncam-explorer").evaluate("box => box.scrollIntoView()")
+        top = page.locator(".pruncam-explorer").bounding_box()["y"]
+        last_control = control(page, "view").bounding_box()
+        curve = images.nth(4).bounding_box()
+        for box in (last_control, curve):
+            assert top < box["y"] and box["y"] + box["height"] < 740, "not on one screen"
+        names = names_of_controls(page)
+        assert all(names) and {"rate", "data set", "play or pause the rates"} <= set(names)
+
+        rate = page.get_by_role("slider", name="rate")
+        assert rate.get_attribute("aria-valuetext") == "40 %"
+        rate.press("ArrowRight")
         moved = wait_for_change(page, text, before)
         assert "pruned by L1 at 60 %" in moved
+        assert rate.get_attribute("aria-valuetext") == "60 %"
         assert "Mean Sp2PS of all test images at this rate" in moved
         assert images.nth(2).get_attribute("src") != pixels, "the heatmap is still that of 40 %"
         assert images.nth(0).get_attribute("src"), "the image itself is shown"
@@ -197,6 +216,31 @@ def test_a_newcomer_runs_the_explorer_and_operates_it_by_keyboard(browser, tmp_p
         other = wait_for_change(page, text, moved)
         assert other.split(",")[0] != moved.split(",")[0], "the text names another image"
         control(page, "target layer").select_option(index=0)
-        assert "(2 x 2 cells)" in wait_for_change(page, text, other)
+        coarse = wait_for_change(page, text, other)
+        assert "(2 x 2 cells)" in coarse
+
+        box = images.nth(1).bounding_box()
+        page.mouse.move(box["x"] + 1, box["y"] + 1)
+        under_the_mouse = page.locator(".pruncam-hover").inner_text()
+        assert re.search(r"row 0, column 0: unpruned [01]\.\d\d, pruned", under_the_mouse)
+
+        play = page.get_by_role("button", name="play or pause the rates")
+        play.press("Space")
+        played = wait_for_change(page, text, coarse)
+        play.press("Space")
+        assert "pruned by L1 at 80 %" in played
+
+        page.get_by_role("button", name="files of this view").press("Space")
+        with page.expect_download() as download:
+            page.locator("a[download$=scores.csv]").press("Enter")
+        content = Path(download.value.path()).read_text()
+        assert content.startswith("image,class,network") and "sp2ps/quick/" in content
+
+        before = text.inner_text()
+        (tmp_path / "bad.png").write_bytes(b"no image")
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="your own picture").press("Space")
+        chooser.value.set_files(tmp_path / "bad.png")
+        assert "bad.png cannot be read as an image" in wait_for_change(page, text, before)
         assert not errors, errors
         page.close()

@@ -10,7 +10,9 @@ import re
 import shutil
 import tarfile
 import zipfile
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
+from importlib import metadata
 
 import numpy as np
 import pandas as pd
@@ -153,7 +155,11 @@ def test_the_scores_of_a_torchvision_network_are_the_metrics_of_its_heatmaps(tmp
     )
     pair = comparison.load(files)
     settings = comparison.Settings(methods=("grad-cam",), seeds=(1,), bootstrap=100)
-    tables = comparison.compare(pair, settings=settings, progress=False).tables
+    report = comparison.compare(pair, settings=settings, progress=False)
+    tables, used = report.tables, report.manifest["config"]
+    expected = torchvision.models.ResNet18_Weights.DEFAULT.transforms()
+    assert (list(used["mean"]), list(used["std"])) == (expected.mean, expected.std)
+    assert used["target_layer"] in dict(baseline.named_modules())
     pixels = [np.array(Image.open(tmp_path / "test" / name)) for name in pair.files]
     x = IMAGENET(torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2) / 255)
     maps = [cams.heatmaps(model, x, method="grad-cam") for model in (baseline, pruned)]
@@ -277,7 +283,7 @@ def test_frozen_layers_are_frozen_while_the_floor_is_fine_tuned(user, tmp_path, 
         assert last.requires_grad and first.requires_grad is (not frozen)
     assert len(set(floors)) == 3  # each trains other weights
     pair.baseline.requires_grad_(False)
-    with pytest.raises(ValueError, match="the baseline is frozen .* no noise floor"):
+    with pytest.raises(ValueError, match="the baseline is frozen .* no reference"):
         comparison.compare(pair, settings=settings, progress=False)
 
 
@@ -672,7 +678,11 @@ def test_the_page_needs_nothing_but_itself(report, page):
         assert Image.open(io.BytesIO(png)).size[0] > 300
     assert "prefers-color-scheme: dark" in text
     assert all(paragraph[:30] in text for paragraph in report.summary)
-    assert parser.tags.count("table") == 8
+    assert parser.tags.count("table") == 9
+    titles = re.findall(r"<th>(.*?)</th>", text)
+    assert titles and not any("_" in title for title in titles), "names of columns, not words"
+    widest = max(table.count("<th>") for table in text.split("<table")[1:])
+    assert widest <= 12, "a table that is clipped on a narrow page"
 
 
 def test_names_of_files_and_classes_cannot_break_the_page(report):
@@ -709,6 +719,10 @@ def test_a_report_holds_every_table_and_its_manifest(report, page, user):
     assert manifest["custom_scores"] == ["agreement"]
     assert [images["split"] for images in manifest["data"]] == ["test", "train"]
     assert str(user) not in json.dumps(manifest)
+    assert manifest["config"]["target_layer"] == "1" and manifest["size"] == [16, 16]
+    assert manifest["config"]["mean"] == [0.5] and manifest["config"]["std"] == [0.25]
+    assert manifest["pruncam"] == metadata.version("pruncam")
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(manifest["date"])) < timedelta(hours=1)
 
 
 def test_a_report_is_written_completely_or_not_at_all(report, page, tmp_path, monkeypatch):

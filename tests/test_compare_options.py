@@ -2,15 +2,25 @@
 
 import json
 import math
+import shlex
+import warnings
 
 import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
-from pruncam import cams, comparison, pruning, scoring
+from pruncam import cams, comparison, metrics, pruning, scoring
 from pruncam.cli import main
-from pruncam.comparison import faithfulness, files, user_code
+from pruncam.comparison import (
+    comparing,
+    faithfulness,
+    files,
+    other_layers,
+    summary_text,
+    user_code,
+)
+from pruncam.comparison.titles import shortened
 
 NETWORKS = """
 from torch import nn
@@ -339,3 +349,148 @@ def test_a_reshape_that_does_not_fit_is_wrong_use(user, tmp_path, capsys, option
     named = [f"{user}/mine.py:{o}" if o in ("grid", "flat", "missing") else o for o in options]
     status = on_command_line(user, tmp_path / "r", "tokens", *named, checkpoint="tokens2")
     assert status == 2 and message in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- more checkpoints, other layers
+
+
+@pytest.fixture(scope="module")
+def more(user):
+    """Further checkpoints: another training, and the baseline with most of its weights masked."""
+    torch.manual_seed(9)
+    network = user_code.load_function(f"{user}/mine.py:plain", "model")(2)
+    network.head.weight.data.mul_(20)
+    torch.save(network.state_dict(), user / "other_training.pt")
+    masked = pruning.global_unstructured(network, 0.8)
+    torch.save(masked.state_dict(), user / "masked.pt")
+    return user
+
+
+def test_further_checkpoints_get_their_own_scores(more, tmp_path, capsys):
+    options = ["--also-pruned", more / "masked.pt", "--also-baseline", more / "other_training.pt"]
+    status = on_command_line(more, tmp_path / "r", "plain", *map(str, options), "--json")
+    printed = json.loads(capsys.readouterr().out)
+    further = {"also_pruned": (more / "masked.pt",), "also_baseline": (more / "other_training.pt",)}
+    pair = comparison.load(files_of(more, "plain", **further))
+    x = (pair.images.images.float() / 255 - 0.5) / 0.25
+    before = cams.heatmaps(pair.baseline, x, method="grad-cam")
+    with torch.no_grad():
+        targets = pair.baseline(x).argmax(1)
+
+    def sp2ps(network):
+        maps = cams.heatmaps(network, x, method="grad-cam", targets=targets)
+        return metrics.sp2ps(before, maps).mean().item()
+
+    masked, other = pair.also_pruned["masked.pt"], pair.also_baseline["other_training.pt"]
+    assert status == 0
+    first, second = printed["sweep"]
+    assert (first["network"], second["network"]) == ("pruned", "masked.pt")
+    with torch.no_grad():
+        right = (masked(x).argmax(1) == pair.images.labels).double().mean().item()
+    assert second["accuracy"] == pytest.approx(100 * right)
+    assert second["parameters"] == sum(int(w.count_nonzero()) for w in masked.parameters())
+    assert second["sp2ps"] == pytest.approx(sp2ps(masked), abs=1e-5)
+    summary = next(row for row in printed["summary"] if row["score"] == "sp2ps")
+    assert summary["mean"] == first["sp2ps"] == pytest.approx(sp2ps(pair.pruned), abs=1e-5)
+    assert summary["retrained_low"] <= sp2ps(other) <= summary["retrained_high"]
+    assert summary["retrained_low"] < summary["retrained_high"]
+    assert any("another training of the baseline gives" in text for text in printed["sentences"])
+    written = json.loads((tmp_path / "r" / "manifest.json").read_text())
+    roles = [checkpoint["role"] for checkpoint in written["checkpoints"]]
+    assert roles == ["baseline", "pruned", "also pruned", "also baseline"]
+    words = shlex.split(written["command"])
+    assert words[:4] == ["pruncam", "compare", "--baseline", "plain2_a.pt"]
+    assert words[words.index("--also-pruned") + 1] == "masked.pt"
+    assert words[words.index("--model") + 1] == "mine.py:plain" and "/" not in written["command"]
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert "All pruned networks" in page and "another training" in page
+
+
+def test_without_further_checkpoints_there_is_nothing_about_them(user):
+    report = compared(user, "plain")
+    assert "sweep" not in report.tables and "retrained_low" not in report.tables["summary"]
+    assert not any("another training" in text for text in report.summary)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0.7, 0.8, "moved the maps less than another seed would"),
+        (0.1, 0.2, "moved the maps further than another seed would"),
+        (0.3, 0.55, "moved the maps about as far as another seed would"),
+    ],
+)
+def test_another_training_is_a_yardstick(low, high, words):
+    row = {"low": low, "high": high, "retrained_low": 0.5, "retrained_high": 0.6}
+    assert words in summary_text._against_retrained(row)
+
+
+def test_checkpoints_with_other_classes_are_refused(more, tmp_path, capsys):
+    further = "--also-pruned", str(more / "plain1_b.pt")
+    assert on_command_line(more, tmp_path / "r", "plain", *further) == 2
+    message = "the same number of classes, plain2_a.pt has 2, plain1_b.pt 1"
+    assert message in capsys.readouterr().err
+
+
+def test_other_layers_are_read_on_some_images(user):
+    settings = comparison.Settings(**(vars(SETTINGS) | {"layer_images": 4}))
+    pair = comparison.load(files_of(user, "plain"))
+    report = comparison.compare(pair, settings=settings, progress=False)
+    table = report.tables["other_layers"].set_index(["method", "layer"])
+    assert set(table.index.get_level_values("layer")) == {"features.0", "features.1"}
+    assert (table["images"] == 4).all()
+    chosen = torch.tensor([0, 1, 3, 4])  # of six, at equal distances
+    x = (pair.images.pixels(chosen).float() / 255 - 0.5) / 0.25
+    with torch.no_grad():
+        targets = pair.baseline(x).argmax(1)
+    for method, layer in table.index:
+        maps = [
+            cams.heatmaps(network, x, method=method, target_layer=layer, targets=targets)
+            for network in (pair.baseline, pair.pruned)
+        ]
+        expected = metrics.sp2ps(*maps).mean().item()
+        assert table.loc[(method, layer), "sp2ps"] == pytest.approx(expected, abs=1e-5)
+    assert any(text.startswith("Other layers (4 images") for text in report.summary)
+    none = comparison.Settings(**(vars(SETTINGS) | {"layer_images": 0}))
+    assert "other_layers" not in comparison.compare(pair, settings=none, progress=False).tables
+
+
+def test_a_verdict_that_depends_on_the_layer_is_said_to_flip():
+    def sentence(*lows):
+        rows = [
+            {
+                "method": "grad-cam",
+                "layer": f"layer{number}",
+                "images": 64,
+                "sp2ps": low + 0.05,
+                "low": low,
+                "chance": 0.5,
+            }
+            for number, low in enumerate(lows)
+        ]
+        return other_layers.layer_sentence(pd.DataFrame(rows))
+
+    assert "closer than random networks' at some layers only: the reading flips" in sentence(
+        0.4, 0.8
+    )
+    assert "0.45 against 0.50 at layer0; 0.85 against 0.50 at layer1" in sentence(0.4, 0.8)
+    assert "closer to the baseline's than random networks' at each layer" in sentence(0.7, 0.8)
+    assert "no closer than random networks' at any layer" in sentence(0.4, 0.5)
+
+
+def test_ablation_cam_warns_before_it_takes_minutes(user, monkeypatch):
+    settings = comparison.Settings(**(vars(SETTINGS) | {"methods": ("ablation-cam",)}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compared(user, "plain", settings=settings)
+    monkeypatch.setattr(comparing, "_PATIENCE", 0)
+    with pytest.warns(UserWarning, match="Ablation-CAM at this target layer will take some 0 min"):
+        compared(user, "plain", settings=settings)
+
+
+def test_long_names_are_cut_in_their_middle():
+    name = "a_class_with_a_long_name/img_0120.jpg"
+    short = shortened(name, 20)
+    start, end = short.split("…")
+    assert len(short) == 20 and name.startswith(start) and name.endswith(end)
+    assert end.endswith("_0120.jpg") and shortened("ant/1.png", 20) == "ant/1.png"

@@ -1,5 +1,6 @@
 """The explorer: a view is what the library computes, its text has the same numbers."""
 
+import base64
 import dataclasses
 import html
 import importlib
@@ -7,18 +8,23 @@ import io
 import json
 import re
 import sys
+import urllib.request
+from html.parser import HTMLParser
 
 import numpy as np
+import pandas as pd
 import PIL.Image
 import pytest
+import sklearn.datasets
 import torch
 from matplotlib.colors import to_rgb
+from torchvision import transforms
 
 from pruncam import cams, explorer, metrics, scoring
 from pruncam._core import paths
 from pruncam._core.machine import Machine
 from pruncam.datasets import DataError, catalog
-from pruncam.explorer import drawing, sources, speed, widgets
+from pruncam.explorer import drawing, page, ranking, sources, speed, widgets
 from pruncam.explorer import session as view_session
 from pruncam.profiles import DatasetSpec
 from pruncam.report import manifest
@@ -130,8 +136,8 @@ def test_the_unpruned_network_against_itself_scores_1(session):
 
 def test_the_text_and_the_page_hold_the_numbers_of_the_scores(session, quick):
     view = session.view(select(session, rate=0.8, method="grad-cam"))
-    page = drawing.view_html(quick, view)
-    cells = dict(re.findall(r'<th scope="row"[^>]*>([^<]+)</th><td[^>]*>([-\d.]+)</td>', page))
+    text = page.view_html(quick, view)
+    cells = dict(re.findall(r'<th scope="row"[^>]*>([^<]+)</th><td[^>]*>([-\d.]+)</td>', text))
     for name, title in metrics.SCORES.items():
         assert f"{title} {view.scores[name]:.3f}" in view.text
         assert float(cells[title]) == round(view.scores[name], 3)
@@ -142,7 +148,7 @@ def test_the_text_and_the_page_hold_the_numbers_of_the_scores(session, quick):
     row = curves.query("rule == 'L1' and rate == 0.8 and method == 'grad-cam'").iloc[0]
     interval = f"95 % interval {row['sp2ps_low']:.3f} to {row['sp2ps_high']:.3f}"
     assert f"{row['sp2ps']:.3f} ({interval})" in view.text
-    assert html.escape(view.text.splitlines()[0]) in drawing.status_html(view.text)
+    assert html.escape(view.text.splitlines()[0]) in page.status_html(view.text)
 
 
 def test_an_empty_heatmap_is_called_empty(session, quick):
@@ -154,9 +160,9 @@ def test_an_empty_heatmap_is_called_empty(session, quick):
     assert "One heatmap is empty: that the scores are low is a definition" in one.text
     without = dataclasses.replace(view, pruned=full, baseline=full)
     assert "empty" not in without.text and not without.empty_text
-    page = drawing.view_html(quick, one)
-    assert page.count("(no positive evidence)") == 1 and html.escape(one.empty_text) in page
-    assert "no positive evidence" not in drawing.view_html(quick, without)
+    text = page.view_html(quick, one)
+    assert text.count("(no positive evidence)") == 1 and html.escape(one.empty_text) in text
+    assert "no positive evidence" not in page.view_html(quick, without)
 
 
 def test_two_empty_heatmaps_do_not_score_1_in_silence(session, quick):
@@ -164,7 +170,7 @@ def test_two_empty_heatmaps_do_not_score_1_in_silence(session, quick):
     empty = np.zeros((32, 32))
     both = dataclasses.replace(view, baseline=empty, pruned=empty + 0.5)  # constant is empty, too
     sentence = "Both heatmaps are empty: that they score as equal is a definition"
-    assert sentence in both.text and sentence in drawing.view_html(quick, both)
+    assert sentence in both.text and sentence in page.view_html(quick, both)
     figure = drawing.figure([view, both])
     marked = [number for number, axes in enumerate(figure.axes) if axes.texts]
     assert marked[-2:] == [5, 6]  # the second row: unpruned and pruned
@@ -236,7 +242,7 @@ def test_a_repeated_view_is_the_same_and_leaves_threads_and_models_alone(session
     ("changes", "message"),
     [
         ({"source": "mars"}, "unknown data set 'mars': choose one of generated-10, 32x32"),
-        ({"image": 20}, "image must be 0 to 19, got 20"),
+        ({"image": 20}, "image must be 0 to 19, got 20: a picture of your own must be uploaded"),
         ({"image": -1}, "image must be at least 0, got -1"),
         ({"rule": "L7"}, "unknown pruning rule 'L7': choose one of L1, Random"),
         ({"rate": 0.3}, "unknown rate 0.3: choose one of 0, 0.2, 0.4, 0.6, 0.8"),
@@ -266,7 +272,8 @@ def test_a_finished_study_is_available_and_gives_the_same_views(session, quick, 
         same = other.view(dataclasses.replace(view.selection, source=finished.title))
         assert view.scores == same.scores and view.text == same.text
     opened = explorer.open_explorer("overnight", device="cpu", progress=False)
-    assert list(opened.sources) == [finished.title, quick.title]
+    digits = "digits, 32x32: weights set to zero (sp2ps, profile quick)"
+    assert list(opened.sources) == [finished.title, quick.title, digits]
     assert not [note for note in opened.notes if note.startswith("sp2ps, profile overnight")]
     assert (
         "pe_score, profile paper: not available; "
@@ -337,7 +344,7 @@ def test_an_image_that_may_not_be_shown_appears_nowhere(session, quick, monkeypa
     assert np.array_equal(panels["unpruned"], drawing.overlay(None, view.baseline))
     assert np.array_equal(panels["pruned"], drawing.overlay(None, view.pruned))
     assert "does not allow the image to be shown" in view.text
-    assert "not shown" in drawing.view_html(source, view)
+    assert "not shown" in page.view_html(source, view)
 
 
 def test_the_difference_is_red_where_the_pruned_network_has_more(session):
@@ -364,7 +371,7 @@ def test_rows_of_a_figure_are_labelled_by_what_distinguishes_them(session):
 
 
 def test_the_diamond_lies_where_the_curve_has_that_score(quick):
-    curve, curves = drawing.curve(quick, "L1"), quick.tables["curves"]
+    curve, curves = page.curve(quick, "L1"), quick.tables["curves"]
     pixels = np.asarray(PIL.Image.open(io.BytesIO(curve.png)).convert("RGB")) / 255
     colour = to_rgb(cams.METHODS["ablation-cam"].colour)  # drawn last, over the others
     for row in curves.query("rule == 'L1' and method == 'ablation-cam'").itertuples():
@@ -391,7 +398,7 @@ def test_controls_change_text_and_images(session):
         assert getattr(controls.selection, name) == value
         assert controls._images.value != before
         before = controls._images.value
-    assert controls._status.value == drawing.status_html(controls.view.text)
+    assert controls._status.value == page.status_html(controls.view.text)
     bundle = controls._repr_mimebundle_()
     assert bundle["text/plain"] == widgets.STATIC_NOTE
     assert "application/vnd.jupyter.widget-view+json" in bundle
@@ -404,11 +411,276 @@ def test_another_data_set_brings_its_own_options(quick):
     controls = widgets.Controls(session)
     controls._controls["image"].value = 19
     controls._controls["source"].value = second.title
-    assert controls._controls["image"].max == 4
+    assert len(controls._controls["image"].options) == 5
     assert controls.view.selection.source == second.title
     controls._controls["source"].value = quick.title
-    assert controls._controls["image"].max == 19
+    assert len(controls._controls["image"].options) == 20
     assert controls.view.selection.source == quick.title
+
+
+# ---------------------------------------------------------------- one's own picture
+
+
+def photo(width=60, height=40, kind="PNG"):
+    """Return the content of an image file of random pixels."""
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    file = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(file, kind)
+    return file.getvalue()
+
+
+def test_a_picture_is_prepared_as_by_torchvision_and_explained_like_a_test_image(quick):
+    source = dataclasses.replace(quick)
+    session = explorer.Explorer({source.title: source})
+    session.add_picture("mine.png", photo())
+    selection = select(session, image=20, rate=0.4, method="grad-cam")
+    view = session.view(selection)
+    opened = PIL.Image.open(io.BytesIO(photo()))
+    crop = transforms.Compose([transforms.Resize(32), transforms.CenterCrop(32)])
+    pixels = np.asarray(crop(opened)) / 255
+    assert np.allclose(view.image, pixels)
+    x = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
+    x = quick.experiment.prepare(x)
+    with torch.no_grad():
+        predicted = int(quick.experiment.baseline(x).argmax())
+    assert view.predictions[0].class_name == quick.experiment.test.classes[predicted]
+    maps = cams.heatmaps(
+        quick.experiment.baseline, x, method="grad-cam", target_layer=selection.layer
+    )
+    assert np.allclose(view.baseline, maps[0], atol=1e-5)
+    assert view.text.startswith("Your picture mine.png.") and view.label == ""
+    assert session.table([selection])["image"].tolist() == ["mine.png"]
+    with pytest.raises(ValueError, match="image must be 0 to 20, got 21"):
+        session.view(select(session, image=21))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("notes.txt", b"hello"), ("half.png", photo()[:400]), ("none.png", b"")]
+)
+def test_a_file_that_is_no_picture_is_refused_in_a_sentence(session, quick, name, content):
+    controls = widgets.Controls(session)
+    shown = controls.selection
+    file = {"name": name, "type": "", "size": len(content), "content": memoryview(content)}
+    controls._on_upload({"new": (file | {"last_modified": None},)})
+    assert f"{name} cannot be read as an image" in controls._status.value
+    assert "<br>" not in controls._status.value, "one sentence"
+    assert controls.selection == shown and not quick.pictures
+
+
+def test_an_uploaded_picture_is_shown_in_every_data_set(quick):
+    first, second = (dataclasses.replace(quick, profile=name) for name in ("quick", "overnight"))
+    controls = widgets.Controls(
+        explorer.Explorer({source.title: source for source in (first, second)})
+    )
+    file = {"name": "mine.jpg", "content": memoryview(photo(kind="JPEG"))}
+    controls._on_upload({"new": (file,)})
+    assert controls.view.file == "mine.jpg" and controls._controls["image"].value == 20
+    controls._controls["source"].value = second.title
+    controls._controls["image"].value = 20
+    assert controls.view.file == "mine.jpg"
+
+
+# ---------------------------------------------------------------- which images
+
+
+def test_images_are_filtered_by_the_prediction_and_sorted_by_the_score(session, quick):
+    selection = select(session, rule="Random", rate=0.8)
+    test = quick.experiment.test
+    x = quick.experiment.network_input(test.images)
+    with torch.no_grad():
+        predicted = quick.experiment.model(Variant("Random", 0.8, 1))(x).argmax(1)
+    right = (predicted == test.labels).nonzero().flatten().tolist()
+    wrong = (predicted != test.labels).nonzero().flatten().tolist()
+    assert right and wrong
+    assert session.images(selection, ranking.RIGHT) == right
+    assert session.images(selection, ranking.WRONG) == wrong
+    assert session.images(selection) == list(range(20))
+    views = [session.view(dataclasses.replace(selection, image=image)) for image in range(20)]
+    moved = session.images(selection, ranking.MOVED)
+    expected = sorted(views, key=lambda view: (view.empty_maps != "none", view.scores["sp2ps"]))
+    keys = [(view.empty_maps != "none", round(view.scores["sp2ps"], 4)) for view in expected]
+    found = [views[image] for image in moved]
+    assert [(v.empty_maps != "none", round(v.scores["sp2ps"], 4)) for v in found] == keys
+    same = session.images(select(session, rate=0.0), ranking.MOVED)
+    assert sorted(same) == list(range(20))
+    with pytest.raises(ValueError, match="unknown choice of images 'blue'"):
+        session.images(selection, "blue")
+
+
+def test_the_controls_offer_the_images_of_the_filter(session, monkeypatch):
+    controls = widgets.Controls(session)
+    controls._controls["rule"].value, controls._controls["rate"].value = "Random", 0.8
+    controls._controls["shown"].value = ranking.WRONG
+    offered = [image for _, image in controls._controls["image"].options]
+    assert offered == session.images(controls.selection, ranking.WRONG)
+    assert controls.view.selection.image in offered
+    assert controls.view.predictions[1].class_name != controls.view.label
+    controls._controls["shown"].value = ranking.MOVED
+    assert controls.view.selection.image == session.images(controls.selection, ranking.MOVED)[0]
+    monkeypatch.setattr(ranking, "images", lambda source, selection, shown: [])
+    controls._controls["shown"].value = ranking.RIGHT
+    assert "no test image for &#x27;pruned network right&#x27;" in controls._status.value
+    assert len(controls._controls["image"].options) == 20
+
+
+# ---------------------------------------------------------------- codes, strips, files
+
+
+def test_a_code_restores_the_view(session, quick):
+    selection = select(session, image=7, rule="Random", rate=0.6, method="grad-cam")
+    code = session.code(selection)
+    assert code == "sp2ps/quick/generated-10/32/7/Random/0.6/grad-cam/features.19"
+    assert session.selection(f" {code}\n") == selection
+    controls = widgets.Controls(session, code=code)
+    assert controls.selection == selection and controls._controls["code"].value == code
+    controls._controls["rate"].value = 0.2
+    assert controls._controls["code"].value == code.replace("0.6", "0.2")
+    controls._controls["code"].value = code  # as pasted
+    assert controls.view.selection == selection
+    controls._controls["code"].value = "nonsense"
+    assert "a view has the form STUDY/PROFILE/" in controls._status.value
+    for text, message in {
+        code.replace("quick", "paper"): "is not available: sp2ps/quick/generated-10/32 are",
+        code.replace("/7/", "/seven/"): "image and rate of a view are numbers, got 'seven', '0.6'",
+        code.replace("0.6", "0.7"): "unknown rate 0.7",
+    }.items():
+        with pytest.raises(ValueError, match=re.escape(message)):
+            session.selection(text)
+
+
+class Links(HTMLParser):
+    """The links and images of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.images = {}, []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        if tag == "a":
+            self.links[values["download"]] = urllib.request.urlopen(values["href"]).read()
+        elif tag == "img":
+            self.images.append(values)
+
+
+def test_the_files_of_a_view_are_in_their_links(session):
+    controls = widgets.Controls(session)
+    controls._controls["save"].click()
+    files = Links(controls._links.value).links
+    figure, scores, heatmaps = files.values()
+    assert PIL.Image.open(io.BytesIO(figure)).format == "PNG"
+    row = pd.read_csv(io.BytesIO(scores)).iloc[0]
+    assert row["Sp2PS"] == pytest.approx(controls.view.scores["sp2ps"])
+    assert row["view"] == session.code(controls.selection) and row["empty heatmaps"] == "none"
+    table = pd.read_csv(io.BytesIO(heatmaps))
+    assert table[["row", "column"]].iloc[33].tolist() == [1, 1]
+    view = controls.view
+    for name, values in {"pruned": view.pruned, "difference": view.difference}.items():
+        assert np.allclose(table[name].to_numpy().reshape(32, 32), values, atol=1e-6)
+    controls._controls["rate"].value = 0.8
+    assert controls._links.value == "", "the files are those of another view"
+
+
+def test_cams_and_rates_stand_side_by_side(session):
+    controls = widgets.Controls(session)
+    for beside, count in ((widgets.METHODS, 2 * 3), (widgets.RATES, 5), (widgets.ONE, 0)):
+        controls._controls["beside"].value = beside
+        images = Links(controls._strip.value).images
+        assert len(images) == count
+        if beside == widgets.RATES:
+            assert images[0]["alt"] == "Grad-CAM++ of the unpruned network"
+            for rate, view in zip(
+                (0, 20, 40, 60, 80),
+                map(session.view, session.every_rate(controls.selection)),
+                strict=True,
+            ):
+                caption = f"{rate} %: {view.predictions[1].class_name}, Sp2PS "
+                assert f"{caption}{view.scores['sp2ps']:.3f}" in controls._strip.value
+    rows = [
+        [session.view(rate) for rate in session.every_rate(method)]
+        for method in session.every_method(controls.selection)
+    ]
+    figure = drawing.film_strip(rows)
+    assert [axes.get_title() for axes in figure.axes[:6]] == [
+        "image",
+        "0 %",
+        "20 %",
+        "40 %",
+        "60 %",
+        "80 %",
+    ]
+    shown = figure.axes[3].images[0].get_array()
+    assert np.allclose(shown, drawing.panels(rows[0][2])["pruned"])
+
+
+def test_the_player_moves_the_rate(session):
+    controls = widgets.Controls(session)
+    player = controls._controls["play"]
+    assert (player.max, player.value) == (4, 2)
+    player.value = 3
+    assert controls.view.selection.rate == 0.6
+    controls._controls["rate"].value = 0.2
+    assert player.value == 1
+
+
+def test_a_pixel_has_the_values_of_the_heatmaps(session, quick):
+    controls = widgets.Controls(session)
+    controls._controls["row"].value, controls._controls["column"].value = 5, 30
+    view = controls.view
+    text = f"unpruned {view.baseline[5, 30]:.2f}, pruned {view.pruned[5, 30]:.2f}, difference "
+    assert f"row 5, column 30: {text}" in controls._pixel.value
+    # What the browser reads under the mouse.
+    attributes = re.search(r'data-unpruned="([^"]*)"', controls._images.value)
+    values = np.frombuffer(base64.b64decode(attributes[1]), np.uint8).reshape(32, 32)
+    assert np.abs(values / 255 - view.baseline).max() <= 0.5 / 255 + 1e-6
+    coarse = dataclasses.replace(view, baseline=np.eye(2), pruned=np.zeros((2, 2)))
+    assert coarse.pixel_text(1, 1) == (
+        "Pixel in row 1, column 1: unpruned 1.00, pruned 0.00, difference -1.00."
+    )
+
+
+def test_a_diamond_stands_only_on_curves_of_the_same_layer_and_names_its_cam(session, quick):
+    first = select(session, method="ablation-cam", layer=quick.study_layer)
+    view = session.view(first)
+    text = page.view_html(quick, view)
+    colour = cams.METHODS["ablation-cam"].colour
+    assert f"border:2.5px solid {colour}" in text and "of this image by Ablation-CAM" in text
+    curves = len(drawing.curve_figure(quick, first.rule).axes[1].lines)
+    marked = drawing.curve_with_marker(quick, view).axes[1].lines
+    assert len(marked) == curves + 1
+    assert marked[-1].get_xydata().tolist() == [[40, view.scores["sp2ps"]]]
+    assert marked[-1].get_color() == colour
+    elsewhere = session.view(dataclasses.replace(first, layer="features.19"))
+    text = page.view_html(quick, elsewhere)
+    assert "pruncam-diamond" not in text
+    assert "No diamond: this image is read at layer features.19" in text
+    assert len(drawing.curve_with_marker(quick, elsewhere).axes[1].lines) == curves
+
+
+def test_a_table_names_the_networks_with_an_empty_heatmap(session, monkeypatch):
+    selections = [select(session, rate=rate) for rate in (0.4, 0.8)]
+    views = [session.view(selection) for selection in selections]
+    empty = np.zeros((32, 32))
+    views = [
+        dataclasses.replace(views[0], pruned=empty),
+        dataclasses.replace(views[1], baseline=empty, pruned=empty),
+    ]
+    monkeypatch.setattr(type(session), "view", lambda self, selection: views.pop(0))
+    assert session.table(selections)["empty heatmaps"].tolist() == ["pruned", "both"]
+
+
+def test_handwritten_digits_are_trained_when_they_are_first_used(monkeypatch):
+    fewer = dataclasses.replace(small_config("quick"), rates=(0.4,), test_images=5)
+    monkeypatch.setattr(Sp2psStudy, "configure", lambda profile: fewer)
+    source = sources.digits_source(CPU)
+    assert not source.lazy_experiment.models
+    session = explorer.Explorer({source.title: source})
+    view = session.view(session.first_selection())
+    digits = sklearn.datasets.load_digits()
+    assert view.label in map(str, digits.target_names)
+    assert view.predictions[0].class_name == view.label and view.cells == (8, 8)
+    assert set(source.tables) == {"curves", "controls"}
 
 
 def test_a_walk_visits_every_combination_once_and_is_timed(session, quick):

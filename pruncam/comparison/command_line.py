@@ -8,6 +8,7 @@ from typing import Any
 
 from pruncam._core.machine import Machine
 from pruncam._core.validation import DEVICES
+from pruncam.comparison.command_words import command_text
 from pruncam.comparison.comparing import compare
 from pruncam.comparison.files import Files, load
 from pruncam.comparison.gate import read_gate
@@ -85,8 +86,10 @@ def command(files: Files, settings: Settings, options: CommandOptions) -> Outcom
     gate = read_gate(options.fail_below, options.method, list(custom_scores))
     if options.method not in (None, *settings.methods, *custom_methods):
         settings = replace(settings, methods=(*settings.methods, options.method))
+    pair = load(files, machine=machine, progress=True)
+    origin = {**(pair.origin or {}), "command": command_text(files, settings, options)}
     report = compare(
-        load(files, machine=machine, progress=True),
+        replace(pair, origin=origin),
         settings=settings,
         custom_methods=custom_methods,
         custom_scores=custom_scores,

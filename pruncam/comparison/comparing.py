@@ -1,15 +1,18 @@
 """Compare two networks: scores, noise floor, chance level, tables, figures and their summary."""
 
 import time
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import pandas as pd
+import torch
 from torch import nn
 
-from pruncam import metrics, scoring
+from pruncam import __version__, cams, metrics, scoring
 from pruncam._core.machine import Machine
 from pruncam._nn.outputs import Output
 from pruncam.cams import CustomMethod
@@ -19,19 +22,22 @@ from pruncam.comparison import figures
 from pruncam.comparison.controls import check_trainable, fine_tuned_baselines
 from pruncam.comparison.explainer import Explainer
 from pruncam.comparison.faithfulness import faithfulness_table
+from pruncam.comparison.other_layers import other_layers_table
 from pruncam.comparison.pair import Pair, check_pair
 from pruncam.comparison.preprocessing import of_network
 from pruncam.comparison.report import Report
 from pruncam.comparison.scored_parts import PartScorer
 from pruncam.comparison.settings import Normalisation, Settings
 from pruncam.comparison.summary_text import paragraphs
-from pruncam.comparison.tables import PRUNED, build_tables
+from pruncam.comparison.tables import ALSO_PRUNED, PRUNED, RETRAINED, build_tables
 from pruncam.datasets import ImageSet
 from pruncam.datasets.image_folder import LabelledImages
 from pruncam.datasets.streamed_images import StreamedImages
 from pruncam.report import manifest
 from pruncam.scoring import CustomScore
 
+_SLOW = "ablation-cam"
+_PATIENCE = 120  # seconds of Ablation-CAM after which a warning is given before it starts
 Images = ImageSet | StreamedImages | LabelledImages
 
 
@@ -154,10 +160,16 @@ class _Comparison:
         fine_tuned = fine_tuned_baselines(
             self.pair, self.settings, self.normalisation, self.machine, self.progress
         )
-        rows = self.score({PRUNED: self.pair.pruned, **fine_tuned, **random_networks})
+        self.warn_if_slow(len(fine_tuned) + len(random_networks))
+        models = {PRUNED: self.pair.pruned, **self.others(), **fine_tuned, **random_networks}
+        rows = self.score(models)
         scores = (*metrics.SCORES, *self.custom_scores)
         tables = build_tables(self.pair, layers, rows, scores, self.settings)
         explainer = Explainer(self.pair, self.settings, self.normalisation, self.custom_methods)
+        if self.settings.layer_images:
+            other_layers = other_layers_table(explainer, models, rows, PRUNED)
+            if len(other_layers):
+                tables["other_layers"] = other_layers
         if self.settings.faithfulness_images:
             tables["faithfulness"] = faithfulness_table(explainer, self.progress)
         moved = figures.moved_images(explainer, tables["moved"])
@@ -165,8 +177,36 @@ class _Comparison:
             summary=paragraphs(tables),
             tables=tables,
             drawings=figures.drawings(tables, scores, moved),
-            manifest=self.describe(time.perf_counter() - start),
+            manifest=self.describe(layers, time.perf_counter() - start),
         )
+
+    def others(self) -> dict[str, nn.Module]:
+        """Return further pruned networks and further trainings, by their names in the rows."""
+        pruned = enumerate(self.pair.also_pruned.values(), start=1)
+        retrained = enumerate(self.pair.also_baseline.values(), start=1)
+        return {
+            **{f"{ALSO_PRUNED} {number}": network for number, network in pruned},
+            **{f"{RETRAINED} {number}": network for number, network in retrained},
+        }
+
+    def warn_if_slow(self, controls: int) -> None:
+        """Warn before Ablation-CAM takes minutes, as it may at a layer far from the end."""
+        if _SLOW not in self.settings.methods:
+            return
+        explainer = Explainer(self.pair, self.settings, self.normalisation, {})
+        x = explainer.inputs(torch.arange(1))
+        start = time.perf_counter()
+        explainer.heatmaps(self.pair.baseline, x, _SLOW)
+        networks = 2 + len(self.others()) + controls
+        seconds = (time.perf_counter() - start) * networks * len(self.pair.images)
+        if seconds > _PATIENCE:
+            title = cams.METHODS[_SLOW].title
+            warnings.warn(
+                f"{title} at this target layer will take some {seconds / 60:.0f} minutes: leave it "
+                "out of the methods, or choose a later target_layer or fewer images, if that is "
+                "too long",
+                stacklevel=4,
+            )
 
     @property
     def normalisation(self) -> Normalisation:
@@ -225,14 +265,23 @@ class _Comparison:
         selects = self.pair.reshape is not None or callable(self.pair.output)
         return bool(self.custom_methods or self.custom_scores) or selects
 
-    def describe(self, seconds: float) -> dict[str, Any]:
+    def resolved(self, layers: Mapping[str, TargetLayer]) -> Settings:
+        """Return the settings with the target layer, mean and deviation that were used."""
+        mean, std = self.settings.mean_and_std(self.pair.images.shape[0], self.pair.preprocessing)
+        return replace(self.settings, target_layer=layers["baseline"].name, mean=mean, std=std)
+
+    def describe(self, layers: Mapping[str, TargetLayer], seconds: float) -> dict[str, Any]:
         """Return the manifest of the report."""
         sets = [self.pair.images, self.pair.train_images]
         return manifest.describe(
-            self.settings,
+            self.resolved(layers),
             self.machine,
             [images for images in sets if images is not None],
             **(self.pair.origin or {}),
+            pruncam=__version__,
+            date=datetime.now(UTC).isoformat(timespec="seconds"),
+            size=list(self.pair.images.shape[1:]),
+            target_layers={model: layer.name for model, layer in layers.items()},
             normalisation=self._normalisation_text(),
             output=_name(self.pair.output),
             reshape=_name(self.pair.reshape),

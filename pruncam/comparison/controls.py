@@ -1,4 +1,4 @@
-"""The noise floor of a comparison: fine-tuned copies of the baseline, kept in the store."""
+"""Fine-tuned copies of the baseline, the reference of a comparison, kept in the store."""
 
 import copy
 import hashlib
@@ -103,7 +103,7 @@ def check_trainable(baseline: nn.Module) -> None:
     """Raise ValueError if every layer of the baseline is frozen: it cannot be fine-tuned."""
     if not any(parameter.requires_grad for parameter in baseline.parameters()):
         raise ValueError(
-            "the baseline is frozen (no parameter requires gradients), so there is no noise floor "
+            "the baseline is frozen (no parameter requires gradients), so there is no reference "
             "of fine-tuning: call baseline.requires_grad_(), or leave out the training images"
         )
 

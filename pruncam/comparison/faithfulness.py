@@ -25,7 +25,7 @@ def faithfulness_table(explainer: Explainer, progress: bool) -> pd.DataFrame:
     score; without any score, means are NaN.
     """
     pair, settings = explainer.pair, explainer.settings
-    inputs = explainer.inputs(_spread(len(pair.images), settings.faithfulness_images))
+    inputs = explainer.inputs(spread(len(pair.images), settings.faithfulness_images))
     bar = Progress("faithfulness", "map", progress)
     records = []
     try:
@@ -69,7 +69,7 @@ def _score(row: Mapping[str, Any]) -> str:
     return f"{interval} in the {name}"
 
 
-def _spread(total: int, count: int) -> torch.Tensor:
+def spread(total: int, count: int) -> torch.Tensor:
     """Return the numbers of at most `count` of `total` images, at equal distances."""
     count = min(count, total)
     return torch.arange(count) * total // count

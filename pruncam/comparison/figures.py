@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from pruncam import metrics
 from pruncam.comparison.explainer import Explainer
-from pruncam.comparison.titles import colour, label, title
+from pruncam.comparison.titles import colour, label, shortened, title
 from pruncam.report import plots
 from pruncam.report.result import Drawing
 from pruncam.scoring import EMPTY_COLUMNS
@@ -22,6 +22,7 @@ from pruncam.studies.figures import overlay
 MAIN_SCORES = ("sp2ps", "pe", "soft_iou")  # drawn beside the user's scores
 MOVED_ROWS = 6
 MAX_CLASSES = 20
+_FILE_LETTERS = 24  # of a file's name beside its image
 
 _MOVED_CAPTION = (
     "The images with the least similar {title} maps by Sp2PS: image, map of the baseline, map of "
@@ -88,6 +89,8 @@ def _scale_caption(summary: pd.DataFrame) -> str:
         sentences.append("Bands: the baseline after fine-tuning alone.")
     if summary["chance"].notna().any():
         sentences.append("Dotted lines: networks with random weights.")
+    if "retrained_low" in summary:
+        sentences.append("Dashed lines: the range of other trainings of the baseline.")
     return " ".join(sentences)
 
 
@@ -103,7 +106,7 @@ def moved_images(explainer: Explainer, table: pd.DataFrame) -> list[MovedImage]:
     after = explainer.heatmaps(pair.pruned, inputs, method).cpu().numpy()
     colour_images = images.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu().numpy() / 255
     labels = [
-        f"{label(row.file[-22:])}\n"
+        f"{label(shortened(row.file, _FILE_LETTERS))}\n"
         f"{label(row.baseline_prediction)} → {label(row.pruned_prediction)}\n"
         f"Sp2PS {row.sp2ps:.2f}"
         for row in chosen.itertuples()
@@ -166,6 +169,9 @@ def _draw_mean(axes: Axes, x: int, row: pd.Series, line_colour: str) -> None:
         axes.hlines(
             row["chance"], x - 0.35, x + 0.35, color=line_colour, linestyle=":", linewidth=1.4
         )
+    if not np.isnan(row.get("retrained_low", np.nan)):
+        lines = [row["retrained_low"], row["retrained_high"]]
+        axes.hlines(lines, x - 0.35, x + 0.35, color=line_colour, linestyle="--", linewidth=1)
     error = [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
     axes.errorbar([x], [row["mean"]], error, fmt="o", color=line_colour, capsize=3, markersize=5)
     if row["baseline_empty"] or row["pruned_empty"]:

@@ -1,6 +1,7 @@
 """The files of a comparison: two checkpoints, the network, images."""
 
 import os
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import PurePath
@@ -32,8 +33,9 @@ class Files:
     `model` names the network of both, see `constructors.find_constructor`; the pruned one may have
     masks, zeros or fewer filters. `data` and `train` are folders, zips or tars with one sub-folder
     of images per class, see `datasets.image_folder`. `class_map` is a file that names the network's
-    classes, of which the folders may be some, see `datasets.class_map`. `output` and `reshape` are
-    those of `cams.heatmaps`, functions by their names.
+    classes, of which the folders may be some, see `datasets.class_map`. `also_pruned` are further
+    pruned checkpoints, `also_baseline` those of further trainings of the baseline. `output` and
+    `reshape` are those of `cams.heatmaps`, functions by their names.
     """
 
     baseline: str | os.PathLike = field(
@@ -59,7 +61,9 @@ class Files:
         }
     )
     train: str | os.PathLike | None = option(
-        None, metavar="FOLDER", help="training images of the same classes, for the noise floor"
+        None,
+        metavar="FOLDER",
+        help="training images of the same classes, for the fine-tuning reference",
     )
     size: int | None = option(
         None,
@@ -96,6 +100,14 @@ class Files:
         help="turns the output of --target-layer into maps (N, C, h, w), where its layout is not "
         "known",
     )
+    also_pruned: tuple[str, ...] = option(
+        (), metavar="C.pt", help="more pruned networks, such as a sweep over rates: one table"
+    )
+    also_baseline: tuple[str, ...] = option(
+        (),
+        metavar="D.pt",
+        help="unpruned networks of other trainings: how far apart their maps are is a yardstick",
+    )
 
 
 def load(files: Files, *, machine: Machine | None = None, progress: bool = False) -> Pair:
@@ -106,22 +118,29 @@ def load(files: Files, *, machine: Machine | None = None, progress: bool = False
     """
     reading = _Reading(files, find_constructor(files.model), _output(files.output), progress)
     reshape = None if files.reshape is None else load_function(files.reshape, "reshape")
-    read = [checkpoints.read(files.baseline), checkpoints.read(files.pruned)]
+    paths = (files.baseline, files.pruned, *files.also_pruned, *files.also_baseline)
+    read = [checkpoints.read(path) for path in paths]
     decoder = reading.first_decoder(read[0])
-    baseline, pruned = reading.networks(read, decoder)
+    networks = reading.networks(read, decoder)
+    baseline, pruned, *others = networks
     decoder = replace(
         decoder, channels=baseline.channels, interpolation=_interpolation(baseline.preprocessing)
     )
     test = reading.images(files.data, decoder, baseline)
     train = files.train and reading.images(files.train, decoder, baseline, split="train")
     device = (machine or Machine()).torch_device
+    names = _different_names([checkpoint.name for checkpoint in read[2:]])
+    placed = {name: other.network.to(device) for name, other in zip(names, others, strict=True)}
+    sweep = names[: len(files.also_pruned)]
     return Pair(
         baseline=baseline.network.to(device),
         pruned=pruned.network.to(device),
         images=test.images,
         train_images=train and train.images,
+        also_pruned={name: placed[name] for name in sweep},
+        also_baseline={name: placed[name] for name in names if name not in sweep},
         files=test.files,
-        origin=_origin(files.model, decoder, read, [baseline, pruned]),
+        origin=_origin(files, decoder, read, networks),
         preprocessing=baseline.preprocessing,
         output=reading.output,
         reshape=reshape,
@@ -154,27 +173,26 @@ class _Reading:
                 size, shorter_side = known.size, known.shorter_side
         return Decoder(size=size, shorter_side=shorter_side)
 
-    def networks(
-        self, read: list[Checkpoint], decoder: Decoder
-    ) -> tuple[LoadedNetwork, LoadedNetwork]:
-        """Return the networks of both checkpoints.
+    def networks(self, read: list[Checkpoint], decoder: Decoder) -> list[LoadedNetwork]:
+        """Return the networks of all checkpoints.
 
         Raises ValueError if they differ in their classes or input channels.
         """
         _, height, width = image_folder.first_shape(self.files.data, decoder)
         options = {"location": self.files.weights, "output": self.output}
-        baseline, pruned = (
+        networks = [
             model_spec.build(self.constructor, checkpoint, (height, width), **options)
             for checkpoint in read
-        )
+        ]
         for fact in ("classes", "channels"):
-            before, after = getattr(baseline, fact), getattr(pruned, fact)
-            if before != after:
-                raise ValueError(
-                    f"the checkpoints must have the same number of {fact}, "
-                    f"{read[0].name} has {before}, {read[1].name} {after}"
-                )
-        return baseline, pruned
+            before = getattr(networks[0], fact)
+            for checkpoint, network in zip(read, networks, strict=True):
+                if getattr(network, fact) != before:
+                    raise ValueError(
+                        f"the checkpoints must have the same number of {fact}, "
+                        f"{read[0].name} has {before}, {checkpoint.name} {getattr(network, fact)}"
+                    )
+        return networks
 
     def images(
         self,
@@ -214,24 +232,39 @@ def _interpolation(known: Preprocessing | None) -> str:
     return "bilinear" if known is None else known.interpolation
 
 
+def _different_names(names: list[str]) -> list[str]:
+    """Return names of files, numbered if two are equal."""
+    counts = Counter(names)
+    return [
+        name if counts[name] == 1 else f"{name} ({number})"
+        for number, name in enumerate(names, start=1)
+    ]
+
+
 def _origin(
-    model: str, decoder: Decoder, read: list[Checkpoint], loaded: list[LoadedNetwork]
+    files: Files, decoder: Decoder, read: list[Checkpoint], loaded: list[LoadedNetwork]
 ) -> dict[str, Any]:
     """Return what the manifest says about networks, checkpoints and the size of images."""
-    module, _, name = model.rpartition(":")
-    files = [
+    module, _, name = files.model.rpartition(":")
+    further = ["also pruned"] * len(files.also_pruned) + ["also baseline"] * len(
+        files.also_baseline
+    )
+    described = [
         {
+            "role": role,
             "name": checkpoint.name,
             "bytes": checkpoint.size,
             "sha256": checkpoint.sha256,
             "verified": checkpoint.verified,
             "weights": network.weights.describe(),
         }
-        for checkpoint, network in zip(read, loaded, strict=True)
+        for role, checkpoint, network in zip(
+            ("baseline", "pruned", *further), read, loaded, strict=True
+        )
     ]
     return {
         "model": printable(f"{PurePath(module).name}:{name}"),
-        "checkpoints": files,
+        "checkpoints": described,
         "resizing": _resizing(decoder),
     }
 

@@ -10,6 +10,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from pruncam import cams, metrics
+from pruncam.comparison.titles import shortened
 
 MAX_ROWS = 60  # of a table on the page; the CSV has all of them
 _TITLE = "Does the pruned network still look at the same pixels?"
@@ -35,8 +36,9 @@ img { max-width: 100%; height: auto; background: #fff; border-radius: .3rem }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums }
 th, td {
   padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right;
-  white-space: nowrap;
+  vertical-align: top;
 }
+td { white-space: nowrap }
 th { position: sticky; top: 0; background: var(--page) }
 dt { color: var(--muted); float: left; clear: left; width: 11rem }
 dd { margin-left: 11.5rem; overflow-wrap: anywhere }
@@ -58,15 +60,34 @@ class _Section:
     table: str | None = None
 
 
+# Titles of columns on the page; the files have the names on the left.
+_COLUMNS = {
+    "method": "CAM",
+    "baseline_empty": "empty, baseline",
+    "pruned_empty": "empty, pruned",
+    "mean_nonempty": "mean without empty maps",
+    "floor": "fine-tuning alone",
+    "floor_empty": "empty, fine-tuning alone",
+    "retrained": "another training",
+    "chance_empty": "empty, chance",
+    "baseline_prediction": "baseline predicts",
+    "pruned_prediction": "pruned predicts",
+    "acc_drop": "points lost",
+    "same_prediction": "same prediction as baseline",
+    "file_bytes": "bytes of the file",
+}
+_FILE_LETTERS = 32
+_OF_FINE_TUNING = ("epochs", "learning_rate", "batch_size")  # settings without meaning otherwise
+
 _SECTIONS = (
     _Section(
-        "Scores, noise floor and chance level",
-        "Means over all images with 95 % bootstrap intervals. The range from floor_low to "
-        "floor_high is reached by the unpruned baseline after fine-tuning alone: a score within it "
-        "says nothing about pruning. The column chance is reached by networks with random weights. "
-        "Confidence variation is best at 0, all other scores at 1. The columns baseline_empty and "
-        "pruned_empty are the shares of maps that are empty: they explain nothing. Two empty maps "
-        "score 1, one empty map scores 0; mean_nonempty leaves out images with an empty map.",
+        "Scores, fine-tuning reference and chance level",
+        "Means over all images with 95 % bootstrap intervals in brackets. What fine-tuning alone "
+        "reaches without pruning: a score within this range says nothing about pruning. Another "
+        "training: baselines of other seeds, if you passed any. Chance: networks with random "
+        "weights. Confidence variation is best at 0, all other scores at 1. Empty: shares of maps "
+        "that explain nothing. Two empty maps score 1, one empty map scores 0; the mean without "
+        "empty maps leaves such images out.",
         figure="scale",
         table="summary",
     ),
@@ -105,8 +126,21 @@ _SECTIONS = (
         table="layers",
     ),
     _Section(
+        "Does the result depend on the layer?",
+        "Sp2PS and chance level (one network of random weights) at the target layer and at other "
+        "ones, on some of the images. If a map is closer than chance at one layer and not at "
+        "another, say so with the score. Ablation-CAM is left out.",
+        table="other_layers",
+    ),
+    _Section(
+        "All pruned networks",
+        "Accuracy in %, parameters that are not zero, Sp2PS and PE against the same baseline, with "
+        "95 % bootstrap intervals in brackets; the first row is the network of this report.",
+        table="sweep",
+    ),
+    _Section(
         "Accuracy of every model",
-        "In %, with 95 % bootstrap intervals; acc_drop in points.",
+        "In %, with 95 % bootstrap intervals in brackets.",
         table="models",
     ),
     _Section(
@@ -116,8 +150,9 @@ _SECTIONS = (
         table="cost",
     ),
     _Section(
-        "Noise floor and chance level by network",
-        "Each fine-tuned copy of the baseline, and each network with random weights.",
+        "References by network",
+        "Each fine-tuned copy of the baseline, each other training, each network with random "
+        "weights.",
         table="controls",
     ),
 )
@@ -169,8 +204,11 @@ def _table(table: pd.DataFrame, name: str) -> str:
     cam_titles = {method.name: method.title for method in cams.METHODS.values()}
     score_titles = dict(metrics.SCORES)
     rows = table.head(MAX_ROWS).replace({"method": cam_titles, "score": score_titles})
-    rows = rows.dropna(axis="columns", how="all").rename(columns=score_titles)
+    rows = _with_intervals(rows.dropna(axis="columns", how="all"))
     rows = rows[sorted(rows, key=lambda column: column.endswith(("_empty", "_nonempty")))]
+    if "file" in rows:
+        rows["file"] = [shortened(file, _FILE_LETTERS) for file in rows["file"]]
+    rows = rows.rename(columns=lambda column: _column_title(column, score_titles))
     word_columns = [
         f"words{position}"
         for position, column in enumerate(rows, start=1)
@@ -188,23 +226,69 @@ def _table(table: pd.DataFrame, name: str) -> str:
     return f'<div class="wide">{text}</div><p class="note">{more}table_{name}.csv</p>'
 
 
+def _with_intervals(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table that is not too wide: a mean and its interval, or a range, in one column.
+
+    Columns X, X_low and X_high become X as "mean [low, high]"; X_low and X_high alone become X as
+    "low to high"; low and high belong to the column before them.
+    """
+    table = table.copy()
+    for low in [column for column in table if column == "low" or column.endswith("_low")]:
+        high = f"{low.removesuffix('low')}high"
+        if high not in table:
+            continue
+        name = low.removesuffix("low").removesuffix("_")
+        before = table.columns[table.columns.get_loc(low) - 1]
+        name = name or before
+        if name in table:
+            values = zip(table[name], table[low], table[high], strict=True)
+            table[name] = [_interval(*value) for value in values]
+        else:
+            values = zip(table[low], table[high], strict=True)
+            ranges = ["" if pd.isna(a) else f"{_number(a)} to {_number(b)}" for a, b in values]
+            table.insert(table.columns.get_loc(low), name, ranges)
+        table = table.drop(columns=[low, high])
+    return table
+
+
+def _interval(mean: float, low: float, high: float) -> str:
+    if pd.isna(mean):
+        return ""
+    return f"{_number(mean)} [{_number(low)}, {_number(high)}]"
+
+
+def _number(value: float) -> str:
+    """Return a number for an interval: three digits are as many as its ends can tell apart."""
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def _column_title(column: str, score_titles: Mapping[str, str]) -> str:
+    """Return the title of a column: that of a score, one in plain words, or its name."""
+    base = column.removesuffix("_nonempty")
+    if base != column and base in score_titles:
+        return f"{score_titles[base]} without empty maps"
+    return score_titles.get(column) or _COLUMNS.get(column) or column.replace("_", " ")
+
+
 def _facts(manifest: Mapping[str, Any]) -> str:
     """Return networks, images, settings and versions as a definition list."""
     facts = {"model": manifest.get("model")}
-    names = ("baseline", "pruned network")
-    for name, checkpoint in zip(names, manifest.get("checkpoints", []), strict=False):
+    facts |= {name: manifest.get(name) for name in ("command", "date", "pruncam", "git")}
+    for checkpoint in manifest.get("checkpoints", []):
+        name = f"{checkpoint['role']}: {checkpoint['name']}"
         size, sha256 = checkpoint["bytes"], checkpoint["sha256"]
         verified, weights = checkpoint["verified"], checkpoint["weights"]
-        facts[name] = (
-            f"{checkpoint['name']}, {size:,} bytes, SHA-256 {sha256} ({verified}); "
-            f"weights: {weights}"
-        )
+        facts[name] = f"{size:,} bytes, SHA-256 {sha256} ({verified}); weights: {weights}"
     for images in manifest["data"]:
         facts[f"{images['split']} images"] = f"{images['images']:,}: {images['provenance']}"
+    facts["size"] = " x ".join(map(str, manifest["size"])) + " pixels"
     facts["resizing"] = manifest.get("resizing")
     for name in ("normalisation", "output", "reshape"):
         facts[name] = manifest.get(name)
-    facts |= manifest["config"]
+    facts["target layers"] = manifest["target_layers"]
+    is_trained = any(images["split"] == "train" for images in manifest["data"])
+    left_out = () if is_trained else _OF_FINE_TUNING
+    facts |= {name: value for name, value in manifest["config"].items() if name not in left_out}
     facts["custom methods"] = manifest["custom_methods"]
     facts["custom scores"] = manifest["custom_scores"]
     facts["device"] = manifest["device"]
@@ -218,4 +302,6 @@ def _facts(manifest: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{entry} ({name})" for name, entry in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

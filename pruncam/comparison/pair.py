@@ -1,6 +1,7 @@
 """The two networks of a comparison and their images."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -22,9 +23,10 @@ class Pair:
     """A baseline and a pruned network with the same classes, and the images they are compared on.
 
     `train_images` are for the noise floor; without them there is none. `files` are the names of
-    the images in the tables. `origin` describes the networks in the manifest. `preprocessing` is
-    that of the networks' library, None if unknown. `output` and `reshape` are those of
-    `cams.heatmaps`, for both networks.
+    the images in the tables. `also_pruned` are further pruned networks and `also_baseline` further
+    trainings of the baseline, by their names. `origin` describes the networks in the manifest.
+    `preprocessing` is that of the networks' library, None if unknown. `output` and `reshape` are
+    those of `cams.heatmaps`, for all networks.
     """
 
     baseline: nn.Module
@@ -36,11 +38,16 @@ class Pair:
     preprocessing: Preprocessing | None = None
     output: Output | None = None
     reshape: Reshape | None = None
+    also_pruned: Mapping[str, nn.Module] = field(default_factory=dict)
+    also_baseline: Mapping[str, nn.Module] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_model(self.baseline, "baseline")
         check_model(self.pruned, "pruned")
         _reject_one_network(self.baseline, self.pruned)
+        for name, network in (*self.also_pruned.items(), *self.also_baseline.items()):
+            check_model(network, name)
+            _reject_one_network(self.baseline, network)
         if self.files is not None and len(self.files) != len(self.images):
             raise ValueError(
                 f"there must be one file name per image, got {len(self.files)} names "

@@ -17,7 +17,7 @@ from pruncam.report.result import Result
 PAGE = "report.html"
 MANIFEST = "manifest.json"
 MODEL_CARD = "model_card.md"
-_JSON_TABLES = ("layers", "models", "summary", "cost", "faithfulness")
+_JSON_TABLES = ("layers", "models", "summary", "cost", "other_layers", "sweep", "faithfulness")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,8 @@ class Settings:
 
     `mean` and `std` normalise pixels in [0, 1], by one number or one per channel; None: those of
     the network's library, if it is torchvision's or timm's. ROAD tells on `faithfulness_images`
-    images whether the maps of both networks are faithful; 0: not tested. `epochs`, `learning_rate`
+    images whether the maps of both networks are faithful; 0: not tested. On `layer_images` images
+    the maps are read at other layers, too; 0: at none. `epochs`, `learning_rate`
     and `batch_size` describe how the pruned network was fine-tuned (SGD, momentum 0.9). The noise
     floor fine-tunes the unpruned baseline in the same way, once per seed in `seeds`; each seed also
     gives a network with random weights. `moved` is the number of images listed per CAM in the table
@@ -60,6 +61,12 @@ class Settings:
         help="test on N images whether the maps mark pixels that matter (ROAD; some 3 s for each "
         "map at 224 pixels)",
     )
+    layer_images: int = option(
+        64,
+        metavar="N",
+        option="--layers",
+        help="compare up to two other target layers on N images; 0: none",
+    )
     epochs: int = option(1, metavar="N", help="epochs of the fine-tuning, used with --train")
     learning_rate: float = option(
         0.001, metavar="X", help="learning rate of the fine-tuning", option="--lr"
@@ -76,6 +83,7 @@ class Settings:
         check_methods(self.methods)
         self._check_normalisation()
         check_number("faithfulness_images", self.faithfulness_images, whole=True, at_least=0)
+        check_number("layer_images", self.layer_images, whole=True, at_least=0)
         check_number("moved", self.moved, whole=True, at_least=1)
         check_number("seed", self.seed, whole=True, at_least=0)
         check_number("bootstrap", self.bootstrap, whole=True, at_least=100)
@@ -108,6 +116,15 @@ class Settings:
     def normalisation(self, channels: int, known: Preprocessing | None = None) -> "Normalisation":
         """Return the module that turns pixels in [0, 1] into network input.
 
+        Raises what `mean_and_std` does.
+        """
+        return Normalisation(*self.mean_and_std(channels, known))
+
+    def mean_and_std(
+        self, channels: int, known: Preprocessing | None = None
+    ) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return mean and deviation of pixels in [0, 1], for one or for each channel.
+
         `known` is the preprocessing of the network's library, which `mean` and `std` override.
         Raises ValueError if neither gives mean and std, or they do not fit the number of channels.
         """
@@ -125,7 +142,7 @@ class Settings:
                 raise ValueError(
                     f"{name} must have 1 or {channels} numbers, one per channel, got {len(values)}"
                 )
-        return Normalisation(mean, std)
+        return tuple(mean), tuple(std)
 
 
 class Normalisation(nn.Module):

@@ -7,11 +7,12 @@ import pandas as pd
 
 from pruncam import metrics, scoring
 from pruncam.comparison.faithfulness import faithfulness_sentence
+from pruncam.comparison.other_layers import layer_sentence
 from pruncam.comparison.titles import title
 
 _NO_FLOOR = (
     "It is not known how far fine-tuning alone moves the maps: any training changes them a little. "
-    "Pass training images to measure this noise floor. Until then, a score below 1 may be due to "
+    "Pass training images to measure this reference. Until then, a score below 1 may be due to "
     "fine-tuning instead of pruning."
 )
 
@@ -25,6 +26,10 @@ def paragraphs(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     texts += [_similarity(row) for row in sp2ps.to_dict("records")]
     if summary["floor_low"].isna().all():
         texts.append(_NO_FLOOR)
+    if "sweep" in tables:
+        texts.append(_sweep(tables["sweep"]))
+    if "other_layers" in tables:
+        texts.append(layer_sentence(tables["other_layers"]))
     if "faithfulness" in tables:
         texts.append(faithfulness_sentence(tables["faithfulness"]))
     return texts
@@ -116,7 +121,7 @@ def _cost(table: pd.DataFrame) -> str:
 
 
 def _similarity(row: Mapping[str, Any]) -> str:
-    """Describe the Sp2PS of one CAM between noise floor and chance level.
+    """Describe the Sp2PS of one CAM between fine-tuning reference and chance level.
 
     The intervals decide: two that touch or overlap are not called different.
     """
@@ -127,6 +132,9 @@ def _similarity(row: Mapping[str, Any]) -> str:
         floor = f"{row['floor_low']:.2f} to {row['floor_high']:.2f}"
         floor += _empty_share(row["floor_empty"])
         text += f"; fine-tuning alone gives {floor}, so {_against_floor(row)}"
+    if pd.notna(row.get("retrained_low")):
+        retrained = f"{row['retrained_low']:.2f} to {row['retrained_high']:.2f}"
+        text += f"; another training of the baseline gives {retrained}, {_against_retrained(row)}"
     if pd.notna(row["chance"]):
         text += f"; random weights give {row['chance']:.2f}{_empty_share(row['chance_empty'])}"
         if row["low"] <= row["chance"]:
@@ -135,6 +143,15 @@ def _similarity(row: Mapping[str, Any]) -> str:
                 "than those of random networks"
             )
     return f"{text}."
+
+
+def _sweep(table: pd.DataFrame) -> str:
+    """Return the accuracy and the Sp2PS of every pruned network, by the first CAM, in words."""
+    method = table["method"].iloc[0]
+    rows = table[table["method"] == method].to_dict("records")
+    texts = [f"{row['network']} {row['accuracy']:.1f} %, {row['sp2ps']:.2f}" for row in rows]
+    score = metrics.SCORES["sp2ps"]
+    return f"All pruned networks (accuracy, {score} by {title(method)}): {'; '.join(texts)}."
 
 
 def _without_empty(row: Mapping[str, Any]) -> str:
@@ -154,6 +171,14 @@ def _without_empty(row: Mapping[str, Any]) -> str:
 def _empty_share(share: float) -> str:
     """Return the share of empty maps of a control in brackets; nothing if there are none."""
     return f" ({_percent(share)} of the maps empty)" if share else ""
+
+
+def _against_retrained(row: Mapping[str, Any]) -> str:
+    if row["low"] > row["retrained_high"]:
+        return "so pruning moved the maps less than another seed would"
+    if row["high"] < row["retrained_low"]:
+        return "so pruning moved the maps further than another seed would"
+    return "so pruning moved the maps about as far as another seed would"
 
 
 def _against_floor(row: Mapping[str, Any]) -> str:

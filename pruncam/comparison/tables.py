@@ -14,6 +14,8 @@ from pruncam.scoring.controls import CHANCE, FLOOR
 from pruncam.statistics import bootstrap_mean
 
 PRUNED = "pruned"  # the pruned network's name in the rows; the others are those of `controls`
+ALSO_PRUNED = "also pruned"  # begins the names of further pruned networks
+RETRAINED = "trained again"  # begins the names of further trainings of the baseline
 _INTERVAL_SCORES = ("sp2ps", "pe")  # with their intervals in the tables by group
 
 
@@ -29,8 +31,10 @@ def build_tables(
     groups = scoring.summarize(
         pruned, scores=scores, samples=settings.bootstrap, seed=settings.seed
     )
+    is_further = rows["model"].str.startswith(ALSO_PRUNED)
+    sweep, rows = rows[is_further], rows[~is_further]
     control_scores = controls(rows, scores, settings)
-    return {
+    tables = {
         "summary": summary(groups, control_scores),
         "models": accuracies(rows, settings),
         "moved": moved(pair, pruned, settings.moved),
@@ -41,6 +45,45 @@ def build_tables(
         "controls": control_scores,
         "images": by_image(pair, pruned),
     }
+    if pair.also_pruned:
+        networks = {PRUNED: pair.pruned, **pair.also_pruned}
+        all_pruned = pd.concat([rows[rows["model"] == PRUNED], sweep])
+        tables["sweep"] = by_checkpoint(pair, all_pruned, list(networks), settings)
+    return tables
+
+
+def by_checkpoint(
+    pair: Pair, rows: pd.DataFrame, names: Sequence[str], settings: Settings
+) -> pd.DataFrame:
+    """Return accuracy, size, Sp2PS and PE of every pruned network, a row for each and each CAM.
+
+    `rows` are those of the networks in the order of `names`, the first one being "pruned".
+    """
+    models = list(dict.fromkeys(rows["model"]))
+    names_of = dict(zip(models, names, strict=True))
+    networks = dict(zip(models, (pair.pruned, *pair.also_pruned.values()), strict=True))
+    scored = scoring.summarize(
+        rows.assign(label=UNKNOWN),
+        scores=["sp2ps", "pe"],
+        samples=settings.bootstrap,
+        seed=settings.seed,
+    )
+    records = []
+    for (model, method), part in scored.groupby(["model", "method"], sort=False):
+        once = _one_method(rows[rows["model"] == model])
+        by_score = part.set_index("score")
+        correct = once["pruned_prediction"] == once["label"]
+        record = {
+            "network": names_of[model],
+            "method": method,
+            "accuracy": 100 * correct.mean(),
+            "parameters": cost.count(pair.classifier(networks[model]), pair.images.shape).nonzero,
+        }
+        for score in ("sp2ps", "pe"):
+            row = by_score.loc[score]
+            record |= {score: row["mean"], f"{score}_low": row["low"], f"{score}_high": row["high"]}
+        records.append(record | {"pruned_empty": by_score["pruned_empty"].iloc[0]})
+    return pd.DataFrame(records)
 
 
 def summary(groups: pd.DataFrame, control_scores: pd.DataFrame) -> pd.DataFrame:
@@ -49,6 +92,7 @@ def summary(groups: pd.DataFrame, control_scores: pd.DataFrame) -> pd.DataFrame:
     `floor_low` and `floor_high` span the intervals of all fine-tuned copies of the baseline;
     `chance` is the mean over all random networks. `floor_empty` and `chance_empty` are the shares
     of their heatmaps that are empty. They are NaN if there are no such networks.
+    `retrained_low` and `retrained_high` span the intervals of other trainings of the baseline.
     """
     table = groups[groups["group"] == "all"].drop(columns="group").reset_index(drop=True)
     keys = ["method", "score"]
@@ -61,7 +105,12 @@ def summary(groups: pd.DataFrame, control_scores: pd.DataFrame) -> pd.DataFrame:
     chance = chance.agg(
         chance=("mean", "mean"), chance_empty=("pruned_empty", "mean")
     ).reset_index()
-    return table.merge(floor, on=keys, how="left").merge(chance, on=keys, how="left")
+    table = table.merge(floor, on=keys, how="left").merge(chance, on=keys, how="left")
+    retrained = control_scores[kinds == RETRAINED].groupby(keys, sort=False)
+    if not retrained.ngroups:
+        return table
+    ranges = retrained.agg(retrained_low=("low", "min"), retrained_high=("high", "max"))
+    return table.merge(ranges.reset_index(), on=keys, how="left")
 
 
 def controls(rows: pd.DataFrame, scores: Sequence[str], settings: Settings) -> pd.DataFrame:
@@ -202,11 +251,11 @@ def by_correctness(groups: pd.DataFrame) -> pd.DataFrame:
 
 def costs(pair: Pair) -> pd.DataFrame:
     """Return parameters, FLOPs per image, sparsity and file size (bytes) of both networks."""
-    checkpoints = (pair.origin or {}).get("checkpoints", [{}, {}])
+    files = (pair.origin or {}).get("checkpoints", [{}, {}])[:2]
     input_shape = pair.images.shape
     records = []
     for model, network, checkpoint in zip(
-        ("baseline", "pruned"), (pair.baseline, pair.pruned), checkpoints, strict=True
+        ("baseline", "pruned"), (pair.baseline, pair.pruned), files, strict=True
     ):
         network_cost = cost.count(pair.classifier(network), input_shape)
         records.append(

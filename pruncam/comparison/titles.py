@@ -15,6 +15,20 @@ def title(name: str) -> str:
     return metrics.SCORES.get(name, name)
 
 
+def shortened(text: str, letters: int) -> str:
+    """Return a text of at most so many letters; one that is longer is cut in its middle.
+
+    Examples
+    --------
+    >>> shortened("striped_disc/img_0120.jpg", 16)
+    'striped…0120.jpg'
+    """
+    if len(text) <= letters:
+        return text
+    end = letters // 2
+    return f"{text[: letters - end - 1]}…{text[-end:]}"
+
+
 def label(text: str) -> str:
     """Return a name of the user as text that matplotlib draws as it is.
 

@@ -1,12 +1,10 @@
-"""One image in an unpruned and a pruned network: heatmaps, predictions, scores and a text."""
+"""The explorer: what can be selected, and the view of a selection."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -14,126 +12,19 @@ from torch import Tensor
 from pruncam import cams, metrics
 from pruncam._core.machine import Machine
 from pruncam._core.validation import PROFILES, check_choice, check_number
-from pruncam.explorer.sources import STUDIES, StudySource, finished_sources, quick_source
-from pruncam.report import plots
+from pruncam.explorer import ranking, view_codes
+from pruncam.explorer.pictures import picture
+from pruncam.explorer.sources import (
+    STUDIES,
+    StudySource,
+    digits_source,
+    finished_sources,
+    quick_source,
+)
+from pruncam.explorer.view import Prediction, Selection, View
 from pruncam.studies import samples
 
-
-@dataclass(frozen=True)
-class Selection:
-    """A source by its title, a test image, a pruned network, a CAM and a target layer.
-
-    `rate` 0 is the unpruned network itself; `layer` is the dotted name of the target layer.
-    """
-
-    source: str
-    image: int
-    rule: str
-    rate: float
-    method: str
-    layer: str
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The predicted class of a network with its confidence, in [0, 1].
-
-    `shared_confidence` is its confidence in the class that the unpruned network predicts.
-    """
-
-    class_name: str
-    confidence: float
-    shared_confidence: float
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """One image, seen by the unpruned and a pruned network."""
-
-    selection: Selection
-    label: str
-    image: np.ndarray | None  # (H, W, 3) in [0, 1]; None if it may not be published
-    credit: str  # sentence to print beneath the image; may be empty
-    baseline: np.ndarray  # heatmap of the unpruned network, (H, W) in [0, 1]
-    pruned: np.ndarray  # heatmap of the pruned network
-    predictions: tuple[Prediction, Prediction]  # of the unpruned and the pruned network
-    scores: dict[str, float]  # by the names of `metrics.SCORES`
-    cells: tuple[int, int]  # height and width of the target layer's map
-    study_text: str  # the study's mean score at this rate, in words
-
-    @property
-    def difference(self) -> np.ndarray:
-        """Return the pruned minus the unpruned heatmap, (H, W) in [-1, 1]."""
-        return self.pruned - self.baseline
-
-    @property
-    def network(self) -> str:
-        """Return a short name of the pruned network."""
-        rate = self.selection.rate
-        return f"{self.selection.rule}, {100 * rate:g} %" if rate else "rate 0"
-
-    @cached_property
-    def text(self) -> str:
-        """Return all that the images show, in words and numbers, one line per fact."""
-        unpruned, _ = self.predictions
-        lines = [
-            self._image_line(),
-            f"The unpruned network predicts {unpruned.class_name} ({unpruned.confidence:.1%}).",
-            self._pruned_line(),
-            self._scores_line(),
-        ]
-        for name, heatmap in (("unpruned", self.baseline), ("pruned", self.pruned)):
-            if plots.is_empty(heatmap):
-                lines.append(
-                    f"The heatmap of the {name} network is empty: "
-                    "nothing at this layer supports its prediction."
-                )
-        if self.empty_text:
-            lines.append(self.empty_text)
-        return "\n".join([*lines, self.study_text])
-
-    @property
-    def empty_text(self) -> str:
-        """Return what the scores of empty heatmaps mean, in words; empty if both have contrast."""
-        empty = [plots.is_empty(heatmap) for heatmap in (self.baseline, self.pruned)]
-        if all(empty):
-            return (
-                "Both heatmaps are empty: that they score as equal is a definition and says "
-                "nothing about where the networks look."
-            )
-        if any(empty):
-            return (
-                "One heatmap is empty: that the scores are low is a definition and says nothing "
-                "about where the networks look."
-            )
-        return ""
-
-    def _image_line(self) -> str:
-        sentences = [f"Test image {self.selection.image}, class {self.label}."]
-        if self.image is None:
-            sentences.append("Its licence does not allow the image to be shown.")
-        if self.credit:
-            sentences.append(f"{self.credit}.")
-        return " ".join(sentences)
-
-    def _pruned_line(self) -> str:
-        _, pruned = self.predictions
-        network = f"The network pruned by {self.selection.rule} at {100 * self.selection.rate:g} %"
-        if not self.selection.rate:
-            network = "At rate 0 the second network is the same: it"
-        return (
-            f"{network} predicts {pruned.class_name} ({pruned.confidence:.1%}); its confidence in "
-            f"the class predicted by the unpruned network is {pruned.shared_confidence:.1%}."
-        )
-
-    def _scores_line(self) -> str:
-        method = cams.METHODS[self.selection.method].title
-        height, width = self.cells
-        scores = [f"{title} {self.scores[name]:.3f}" for name, title in metrics.SCORES.items()]
-        return (
-            f"{method} at layer {self.selection.layer} ({height} x {width} cells): "
-            f"{', '.join(scores)}."
-        )
+_UPLOAD = "a picture of your own must be uploaded first"
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +63,44 @@ class Explorer:
         distinct = dict.fromkeys((rates[1], first.rate, rates[-1]))
         return [replace(first, rate=rate, layer=layer or first.layer) for rate in distinct]
 
+    def every_rate(self, selection: Selection) -> list[Selection]:
+        """Return a selection at every rate of its source, the unpruned network first."""
+        return [replace(selection, rate=rate) for rate in self.sources[selection.source].rates]
+
+    def every_method(self, selection: Selection) -> list[Selection]:
+        """Return a selection by every CAM of its source."""
+        methods = self.sources[selection.source].methods
+        return [replace(selection, method=method) for method in methods]
+
+    def images(self, selection: Selection, shown: str = ranking.ALL) -> list[int]:
+        """Return the test images that `shown` asks for, see `ranking.images`."""
+        self._check(selection)
+        check_choice("choice of images", shown, ranking.SHOWN)
+        return ranking.images(self.sources[selection.source], selection, shown)
+
+    def add_picture(self, name: str, content: bytes) -> None:
+        """Add a picture of one's own, the content of an image file, after all test images.
+
+        Raises DataError if it cannot be read as an image.
+        """
+        added = picture(name, content)
+        for source in self.sources.values():
+            source.pictures.append(added)
+
+    def code(self, selection: Selection) -> str:
+        """Return a short text that stands for a selection: `selection(code)` restores it."""
+        self._check(selection)
+        return view_codes.write(self.sources[selection.source], selection)
+
+    def selection(self, code: str) -> Selection:
+        """Return the selection of a code that `code` has written.
+
+        Raises ValueError if it is no code, or stands for a view that does not exist here.
+        """
+        selection = view_codes.read(self.sources, code)
+        self._check(selection)
+        return selection
+
     def view(self, selection: Selection) -> View:
         """Return heatmaps, predictions and scores of one image in both networks.
 
@@ -180,19 +109,19 @@ class Explorer:
         """
         self._check(selection)
         source = self.sources[selection.source]
-        test = source.experiment.test
+        classes = source.experiment.test.classes
         baseline, pruned = _explain_both(source, selection)
         predictions = (
-            _prediction(baseline.logits, baseline.logits, test.classes),
-            _prediction(pruned.logits, baseline.logits, test.classes),
+            _prediction(baseline.logits, baseline.logits, classes),
+            _prediction(pruned.logits, baseline.logits, classes),
         )
         baseline_map = baseline.maps[selection.method]
         pruned_map = pruned.maps[selection.method]
-        credit = test.credit(selection.image)
-        pixels = test.images[selection.image].permute(1, 2, 0).cpu().numpy() / 255
+        credit = source.credit(selection.image)
+        pixels = source.pixels(selection.image).permute(1, 2, 0).cpu().numpy() / 255
         return View(
             selection=selection,
-            label=test.classes[int(test.labels[selection.image])],
+            label=source.label(selection.image),
             image=None if credit is None else pixels,
             credit=f"Picture: {credit}" if credit else "",
             baseline=baseline_map[0].cpu().numpy(),
@@ -201,10 +130,15 @@ class Explorer:
             scores=_scores(baseline_map, pruned_map, predictions),
             cells=source.layers[selection.layer],
             study_text=_study_text(source, selection),
+            file=source.file(selection.image),
         )
 
     def table(self, selections: list[Selection]) -> pd.DataFrame:
-        """Return predictions and scores, a row per selection."""
+        """Return predictions and scores, a row per selection.
+
+        The column "empty heatmaps" names the network whose heatmap is empty: such scores are a
+        definition.
+        """
         return pd.DataFrame([_row(self.view(selection)) for selection in selections])
 
     def stable(self) -> None:
@@ -224,9 +158,9 @@ class Explorer:
         check_choice("data set", selection.source, self.sources)
         source = self.sources[selection.source]
         check_number("image", selection.image, whole=True, at_least=0)
-        last = len(source.experiment.test) - 1
+        last = source.image_count - 1
         if selection.image > last:
-            raise ValueError(f"image must be 0 to {last}, got {selection.image}")
+            raise ValueError(f"image must be 0 to {last}, got {selection.image}: {_UPLOAD}")
         check_choice("pruning rule", selection.rule, source.rules)
         if selection.rate not in source.rates:
             options = ", ".join(f"{rate:g}" for rate in source.rates)
@@ -246,15 +180,16 @@ def open_explorer(
 
     A data set of a finished study is available if its models are in the store and its images can be
     loaded. The first data set of sp2ps in the profile quick is always available: if its models are
-    not in the store, they are trained, which takes some ten seconds on two cores.
+    not in the store, they are trained, which takes some ten seconds on two cores. So are
+    handwritten digits, whose models are trained when they are first selected.
 
     Raises ValueError for an unknown profile or device.
     """
     check_choice("profile", profile, PROFILES)
     machine = Machine(device=device, data_dir=data_dir)
-    available = [quick_source(machine, progress)]
+    available = [quick_source(machine, progress), digits_source(machine)]
     for source in finished_sources(machine):
-        if source.title != available[0].title:
+        if source.title not in {other.title for other in available}:
             available.append(source)
     ordered = sorted(available, key=lambda source: source.profile != profile)
     return Explorer({source.title: source for source in ordered}, _notes(available))
@@ -310,7 +245,7 @@ def _one_thread() -> Iterator[None]:
 
 def _explain(source: StudySource, selection: Selection) -> cams.Explanation:
     experiment = source.experiment
-    x = experiment.network_input(experiment.test.images[selection.image][None])
+    x = experiment.network_input(source.pixels(selection.image)[None])
     model = source.model(selection.rule, selection.rate)
     return cams.explain(model, x, methods=[selection.method], target_layer=selection.layer)
 
@@ -339,12 +274,13 @@ def _scores(
 def _row(view: View) -> dict[str, Any]:
     _, pruned = view.predictions
     facts = {
-        "image": view.selection.image,
-        "class": view.label,
+        "image": view.file or view.selection.image,
+        "class": view.label or "not known",
         "network": view.network,
         "prediction": pruned.class_name,
         "confidence": pruned.confidence,
         "in the unpruned network's class": pruned.shared_confidence,
+        "empty heatmaps": view.empty_maps,
     }
     return facts | {title: view.scores[name] for name, title in metrics.SCORES.items()}
 

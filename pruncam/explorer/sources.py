@@ -19,11 +19,13 @@ from pruncam._core.store import Step, Store, StoredResult
 from pruncam._core.validation import PROFILES
 from pruncam._nn.probe import profile_forward
 from pruncam.datasets import DataError, ImageSet, catalog
+from pruncam.explorer.pictures import Picture
 from pruncam.profiles import DatasetSpec
 from pruncam.studies import score_tables
 from pruncam.studies.cached_trainer import CachedTrainer
 from pruncam.studies.experiment import BASELINE, Experiment, Variant
 from pruncam.studies.pe_score.study import PeScoreStudy
+from pruncam.studies.sp2ps.config import Sp2psConfig
 from pruncam.studies.sp2ps.study import Sp2psStudy
 from pruncam.studies.study import PruningStudy
 
@@ -31,6 +33,17 @@ MAX_IMAGES = 100  # of a finished study's test images
 MIN_CELLS = 6  # of the layer that is opened first, in height and in width
 COARSE = 16  # cells: a finer heatmap would draw the outlines of an image that may not be shown
 _TABLES = ("curves", "controls")  # of a saved result
+_DIGITS = DatasetSpec(
+    paper="handwritten digits",
+    source="digits",
+    size=32,
+    width=12,
+    weights="cifar-net-digits",
+    target_layer="features.19",  # the ReLU of the last maps of 8x8, as of the generated scenes
+)
+
+
+Tables = Mapping[str, pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -68,13 +81,17 @@ class UnloadedImages:
 
 @dataclass(frozen=True, eq=False)
 class StudySource:
-    """A data set of a study: test images, models and score curves, loaded when first used."""
+    """A data set of a study: test images, models and score curves, loaded when first used.
+
+    The user's `pictures` come after the test images.
+    """
 
     study: str
     profile: str
     lazy_experiment: Experiment  # its images may be `UnloadedImages`
-    tables: Mapping[str, pd.DataFrame]  # the study's "curves" and "controls"
+    lazy_tables: Tables | Callable[[], Tables]  # the study's "curves" and "controls"
     data_dir: str | None = None
+    pictures: list[Picture] = field(default_factory=list, init=False, repr=False)
     _cache: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -94,6 +111,16 @@ class StudySource:
         origin = f"{self.study}, profile {self.profile}"
         return f"{self.spec.source}, {size}: {self.kind.pruning} ({origin})"
 
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """Return study, profile, images and their size, which no other source has."""
+        return self.study, self.profile, self.spec.source, str(self.spec.size)
+
+    @cached_property
+    def tables(self) -> Tables:
+        """Return the study's tables "curves" and "controls"."""
+        return self.lazy_tables() if callable(self.lazy_tables) else self.lazy_tables
+
     @cached_property
     def experiment(self) -> Experiment:
         """Return the models, and the test images that can be selected.
@@ -101,6 +128,7 @@ class StudySource:
         Raises DataError if a file has been removed or damaged since the source was created.
         """
         if isinstance(self.lazy_experiment.test, ImageSet):
+            _ = self.tables  # trains, in parallel, the models that are not stored
             return self.lazy_experiment
         images = catalog.load(self.spec.source, "test", data_dir=self.data_dir, at_most=MAX_IMAGES)
         device = self.lazy_experiment.trainer.device
@@ -174,6 +202,39 @@ class StudySource:
         """Return the name of the layer of the study's curves."""
         return self.experiment.target_layer
 
+    @property
+    def image_count(self) -> int:
+        """Return the number of images that can be selected, the user's pictures included."""
+        return len(self.experiment.test) + len(self.pictures)
+
+    def picture(self, image: int) -> Picture | None:
+        """Return the user's picture of this number; None for a test image."""
+        number = image - len(self.experiment.test)
+        return self.pictures[number] if number >= 0 else None
+
+    def pixels(self, image: int) -> Tensor:
+        """Return the pixels of an image, uint8 (3, H, W), on the device of the models."""
+        picture = self.picture(image)
+        if picture is None:
+            return self.experiment.test.images[image]
+        size = self.experiment.test.shape[-1]
+        return picture.pixels(size).to(self.experiment.trainer.device)
+
+    def credit(self, image: int) -> str | None:
+        """Return the author to name beneath an image; None if it may not be shown."""
+        is_own = self.picture(image) is not None
+        return "" if is_own else self.experiment.test.credit(image)
+
+    def label(self, image: int) -> str:
+        """Return the class of an image; empty for the user's picture."""
+        test = self.experiment.test
+        return test.classes[int(test.labels[image])] if image < len(test) else ""
+
+    def file(self, image: int) -> str:
+        """Return the name of the file of the user's picture; empty for a test image."""
+        picture = self.picture(image)
+        return "" if picture is None else picture.name
+
     def layer_text(self, name: str) -> str:
         """Return a layer in words: its label, the size of its maps, its name."""
         height, width = self.layers[name]
@@ -215,14 +276,38 @@ class ReadOnlyStore(Store):
 
 
 def quick_source(machine: Machine, progress: bool = True) -> StudySource:
-    """Return the first data set of sp2ps in the profile quick.
+    """Return the first data set of sp2ps in the profile quick, with its models.
 
     It needs no download. Models and scores that are not in the store are computed, which takes some
     ten seconds on two cores.
     """
     config = Sp2psStudy.configure("quick")
+    source = _computed_source(config, config.datasets[0], machine, progress)
+    _ = source.tables
+    return source
+
+
+def digits_source(machine: Machine) -> StudySource:
+    """Return handwritten digits, pruned as the data sets of sp2ps in the profile quick are.
+
+    They need no download. Models and scores that are not in the store are computed when the source
+    is first used.
+    """
+    return _computed_source(Sp2psStudy.configure("quick"), _DIGITS, machine, progress=False)
+
+
+def _computed_source(
+    config: Sp2psConfig, spec: DatasetSpec, machine: Machine, progress: bool
+) -> StudySource:
+    """Return a data set of sp2ps whose tables are computed when first used."""
+    config = dataclasses.replace(config, datasets=(spec,))
     study = Sp2psStudy(config, machine=machine, progress=progress)
-    experiment = study.load_experiment(config.datasets[0])
+    experiment = study.load_experiment(spec)
+    return StudySource("sp2ps", "quick", experiment, partial(_compute, study, experiment))
+
+
+def _compute(study: Sp2psStudy, experiment: Experiment) -> Tables:
+    """Train the models that are not stored, and return the tables of their scores."""
     variants = [partial(experiment.model, variant) for variant in experiment.trained_variants]
     study.progress.expect(experiment.epochs)
     try:
@@ -230,12 +315,11 @@ def quick_source(machine: Machine, progress: bool = True) -> StudySource:
         rows = experiment.scores()
     finally:
         study.progress.close()
-    models = score_tables.accuracies(config, rows)
-    tables = {
-        "curves": score_tables.curves(config, rows, models),
+    models = score_tables.accuracies(study.config, rows)
+    return {
+        "curves": score_tables.curves(study.config, rows, models),
         "controls": score_tables.controls(rows),
     }
-    return StudySource("sp2ps", "quick", experiment, tables)
 
 
 def finished_sources(machine: Machine) -> list[StudySource]:

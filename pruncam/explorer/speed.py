@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from pruncam._core.seeds import derive
-from pruncam.explorer import drawing
-from pruncam.explorer.session import Explorer, Selection
+from pruncam.explorer import page
+from pruncam.explorer.session import Explorer
+from pruncam.explorer.view import Selection
 
 _STRIDE = 7  # between the images of a walk; prime, so that all classes are visited
 
@@ -38,8 +39,8 @@ def measure(explorer: Explorer, selections: list[Selection]) -> pd.DataFrame:
         start = time.perf_counter()
         view = explorer.view(selection)
         computed = time.perf_counter()
-        drawing.view_html(explorer.sources[selection.source], view)
-        drawing.status_html(view.text)
+        page.view_html(explorer.sources[selection.source], view)
+        page.status_html(view.text)
         drawn = time.perf_counter()
         records.append(
             {
