@@ -1,0 +1,68 @@
+"""What the book adds to Sphinx: equations as MathML, described figures with an address."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.math import get_node_equation_number
+from sphinx.writers.html5 import HTML5Translator
+
+from pruncam.reproduce.mathml import to_mathml
+from pruncam.reproduce.notebook_figures import ShownFigure, shown_figures
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the renderer of equations and the passes over a page."""
+    app.add_html_math_renderer("mathml", (_visit_math, _pass), (_visit_math_block, _pass))
+    app.connect("doctree-read", _describe_figures)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+# ---------------------------------------------------------------- equations
+
+
+def _visit_math(self: HTML5Translator, node: nodes.math) -> None:
+    self.body.append(to_mathml(node.astext(), block=False))
+    raise nodes.SkipNode
+
+
+def _visit_math_block(self: HTML5Translator, node: nodes.math_block) -> None:
+    """Write an equation, with its number and a link to itself if it has a label."""
+    label = node.get("label")
+    anchor = f' id="{node["ids"][0]}"' if node["ids"] else ""
+    self.body.append(f'<div class="math-block" tabindex="0"{anchor}>')
+    self.body.append(to_mathml(node.astext(), block=True))
+    if label and node["number"]:
+        number = get_node_equation_number(self, node)
+        self.body.append(f'<span class="eqno">({number})</span>')
+    self.body.append("</div>\n")
+    raise nodes.SkipNode
+
+
+def _pass(self: HTML5Translator, node: nodes.Element) -> None:
+    """Do nothing when an equation ends: it was written as a whole."""
+
+
+# ---------------------------------------------------------------- figures of notebooks
+
+
+def _describe_figures(app: Sphinx, document: nodes.document) -> None:
+    """Give the figures of a notebook their alternative text, and an address for links."""
+    path = app.env.doc2path(app.env.docname)
+    if path.suffix != ".ipynb":
+        return
+    shown = shown_figures(path)
+    slugs = app.env.metadata[app.env.docname].setdefault("myst_slugs", {})
+    for image, figure in zip(_output_images(document), shown, strict=True):
+        image["alt"] = figure.description
+        if figure.anchor and figure.anchor not in slugs:
+            image["ids"].append(figure.anchor)
+            slugs[figure.anchor] = (0, figure.anchor, figure.title)
+
+
+def _output_images(document: nodes.document) -> Iterator[nodes.image]:
+    """Iterate over the images among the outputs of a notebook's cells, in their order."""
+    for output in document.findall(nodes.container):
+        if "cell_output" in output["classes"]:
+            yield from output.findall(nodes.image)
