@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce download weights test check lint doctor lab bench lock notebooks expected clean FORCE
+.PHONY: help setup reproduce download weights test check lint doctor lab book bench lock notebooks expected clean FORCE
 
 # quick: no download, two cores; overnight: real data, no GPU; paper: the papers' data and protocol
 PROFILE ?= quick
@@ -68,6 +68,10 @@ doctor: .venv/.ready  ## check this machine: what is missing, and how to fix it
 
 lab: .venv/.ready  ## JupyterLab, opened on the first notebook
 	@$(VENV) -m jupyterlab notebooks/00_start_here.ipynb
+
+book: .venv/.ready  ## the book in runs/book: notebooks as executed, gallery, mathematics, reference; to read offline
+	@$(VENV) -m sphinx -q -W --keep-going -c docs -d runs/book/.doctrees . runs/book
+	@echo 'the book is runs/book/index.html'
 
 bench: .venv/.ready  ## our speed beside the reference libraries
 	@$(VENV) -m benchmarks

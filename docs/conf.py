@@ -64,8 +64,9 @@ autodoc_default_options = {"members": True, "imported-members": True}
 python_maximum_signature_line_length = 80
 default_role = "code"  # docstrings write names in single backticks
 napoleon_google_docstring = False
+napoleon_use_ivar = True
+napoleon_use_param = False  # or a word of a type that is also a name becomes a link
 napoleon_use_rtype = False
-nitpicky = False
 
 # ---------------------------------------------------------------- HTML
 
@@ -82,6 +83,7 @@ html_theme_options = {
     "use_fullscreen_button": False,
     "home_page_in_toc": True,
     "show_toc_level": 2,
+    "navbar_persistent": [],
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }

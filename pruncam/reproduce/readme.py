@@ -103,7 +103,7 @@ def _machine_section(path: Path) -> str:
     machine = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     name = machine["gpu"] or f"{machine['processor']}, {machine['cores']} cores"
     version = machine["torch"].partition("+")[0]
-    parts = [f"### {name}, PyTorch {version}\n"]
+    parts = [f"## {name}, PyTorch {version}\n"]
     for benchmark, rows in pd.read_csv(path).groupby("benchmark", sort=False):
         table = _benchmark_table(rows).to_markdown(index=False, disable_numparse=True)
         parts += [f"**{benchmark}**\n", f"{table}\n"]
