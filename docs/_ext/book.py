@@ -1,9 +1,12 @@
 """What the book adds to Sphinx: equations as MathML, described figures with an address."""
 
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.math import get_node_equation_number
 from sphinx.writers.html5 import HTML5Translator
@@ -16,6 +19,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register the renderer of equations and the passes over a page."""
     app.add_html_math_renderer("mathml", (_visit_math, _pass), (_visit_math_block, _pass))
     app.connect("doctree-read", _describe_figures)
+    app.connect("doctree-read", _aim_links_at_figures)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -52,13 +56,29 @@ def _describe_figures(app: Sphinx, document: nodes.document) -> None:
     path = app.env.doc2path(app.env.docname)
     if path.suffix != ".ipynb":
         return
-    shown = shown_figures(path)
+    shown = _shown(path)
     slugs = app.env.metadata[app.env.docname].setdefault("myst_slugs", {})
     for image, figure in zip(_output_images(document), shown, strict=True):
         image["alt"] = figure.description
         if figure.anchor and figure.anchor not in slugs:
             image["ids"].append(figure.anchor)
             slugs[figure.anchor] = (0, figure.anchor, figure.title)
+
+
+def _aim_links_at_figures(app: Sphinx, document: nodes.document) -> None:
+    """Aim the gallery's links at the top of a notebook that does not show the figure."""
+    for link in document.findall(addnodes.pending_xref):
+        fragment = link.get("reftargetid") or ""
+        if link.get("refdomain") != "doc" or not fragment.startswith("figure_"):
+            continue
+        path = app.env.doc2path(link["reftarget"])
+        if path.suffix == ".ipynb" and fragment not in {figure.anchor for figure in _shown(path)}:
+            link["reftargetid"] = None
+
+
+@cache
+def _shown(notebook: Path) -> list[ShownFigure]:
+    return shown_figures(notebook)
 
 
 def _output_images(document: nodes.document) -> Iterator[nodes.image]:

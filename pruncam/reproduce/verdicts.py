@@ -9,10 +9,10 @@ from pruncam.report.claims import VERDICTS
 from pruncam.reproduce.readme import NO_RESULTS, shown_results
 
 PAPERS = {  # the name that claims cite, and the paper; in the order of README
-    "Sp2PS": "[Sp2PS](https://doi.org/10.3390/informatics10030072), Renza and Ballesteros 2023",
-    "PE-score": "[PE-score](https://doi.org/10.3390/bdcc7020111), Pachón, Renza and Ballesteros 2023",
+    "Sp2PS": "[Sp2PS](https://doi.org/10.3390/informatics10030072), Renza & Ballesteros 2023",
+    "PE-score": "[PE-score](https://doi.org/10.3390/bdcc7020111), Pachón, Renza & Ballesteros 2023",
     "thesis": "Heatmaps of pruned networks, bachelor's thesis, Lukkien",
-    "complexity paper": "Complexity of data sets, Lozano, Renza and Ballesteros 2024",
+    "complexity paper": "Complexity of data sets, Lozano, Renza & Ballesteros 2024",
 }
 _IN_WORDS = {  # verdicts after a number of claims
     "reproduced": "reproduced",
@@ -72,9 +72,7 @@ def _claims(figures: Path) -> pd.DataFrame:
     for folder in shown_results(figures):
         table = pd.read_csv(folder / "claims.csv")
         paper, _, _ = table["source"].str.partition(",").to_numpy().T
-        tables.append(
-            table.assign(study=folder.name, profile=folder.parent.name, paper=paper)
-        )
+        tables.append(table.assign(study=folder.name, profile=folder.parent.name, paper=paper))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
