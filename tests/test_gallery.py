@@ -148,8 +148,9 @@ def test_every_committed_plot_of_numbers_is_linked_to_its_table():
     for plot in sorted((ROOT / "figures").glob("*/*/figure_*.svg")):
         if f"{plot.parent.name}/{plot.stem}" in without:
             continue
-        (line,) = [line for line in page.splitlines() if f"{plot.name})" in line]
-        assert "[`table_" in line, plot.name
+        link = f"[SVG]({plot.relative_to(ROOT / 'figures').as_posix()})"
+        (line,) = [line for line in page.splitlines() if link in line]
+        assert "[`table_" in line, link
 
 
 def test_every_published_number_is_shown_with_ours():

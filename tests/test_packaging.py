@@ -28,8 +28,9 @@ PROJECT = PYPROJECT["project"]
 DEPENDENCIES = [Requirement(text) for text in PROJECT["dependencies"]]
 EXTRAS = PROJECT["optional-dependencies"]
 TEST_DEPENDENCIES = [Requirement(text) for text in EXTRAS["test"]]
+DOCS_DEPENDENCIES = [Requirement(text) for text in EXTRAS["docs"]]
 # The other extras are imported only where a user asks for what they give.
-OPTIONAL = [EXTRAS[name] for name in EXTRAS if name != "test"]
+OPTIONAL = [EXTRAS[name] for name in EXTRAS if name not in ("test", "docs")]
 OPTIONAL_PACKAGES = {Requirement(text).name for extra in OPTIONAL for text in extra}
 REQUIREMENTS = DEPENDENCIES + TEST_DEPENDENCIES
 CONDA_NAMES = {
@@ -279,6 +280,15 @@ def test_every_imported_package_is_declared():
     assert imported_packages("pruncam") - declared == OPTIONAL_PACKAGES
     declared |= {canonicalize_name(requirement.name) for requirement in TEST_DEPENDENCIES}
     assert imported_packages("tests", "benchmarks") - declared == set()
+    declared |= {canonicalize_name(requirement.name) for requirement in DOCS_DEPENDENCIES}
+    assert imported_packages("docs") - declared - {"book", "docutils"} == set()  # Sphinx's own
+
+
+@pytest.mark.parametrize("requirement", DOCS_DEPENDENCIES, ids=lambda requirement: requirement.name)
+def test_lock_holds_the_tools_of_the_book(requirement):
+    entries = locked()[canonicalize_name(requirement.name)]
+    versions = [re.match(r"\S+==(\S+)", entry).group(1) for entry in entries]
+    assert versions and all(requirement.specifier.contains(version) for version in versions)
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=lambda requirement: requirement.name)

@@ -31,7 +31,6 @@ def to_page(notebook: Any, title: str) -> str:
 
 @cache
 def _exporter() -> Any:
-    from jinja2 import DictLoader
     from nbconvert import HTMLExporter
     from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
@@ -48,8 +47,7 @@ def _exporter() -> Any:
         return MarkdownWithMath(renderer=Renderer(escape=False)).render(source)
 
     return HTMLExporter(
-        extra_loaders=[DictLoader({"page.html.j2": _TEMPLATE})],
-        template_file="page.html.j2",
+        raw_template=_TEMPLATE,
         filters={"markdown2html": to_html},
     )
 
