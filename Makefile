@@ -17,7 +17,7 @@ PYTHON ?= python3
 
 # A misspelt variable would do nothing: `make reproduce profile=paper` would run quick.
 VARIABLES := PROFILE STUDY DEVICE DATA NAME JOBS PYTHON
-UNKNOWN := $(filter-out $(VARIABLES) SHELL MAKE% PRUNCAM_% OMP_% CUDA_%, \
+UNKNOWN := $(filter-out $(VARIABLES) SHELL VENV MAKE% PRUNCAM_% OMP_% CUDA_%, \
   $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word))))))
 ifneq ($(strip $(UNKNOWN)),)
 $(error unknown variable $(firstword $(UNKNOWN)): choose among $(VARIABLES), in capitals)

@@ -44,8 +44,8 @@ def test_a_width_that_mathml_core_does_not_know_is_left_out():
 
 
 def test_an_equation_that_is_none_is_named():
-    with pytest.raises(ValueError, match=r"not an equation in LaTeX: '\\\\frac\{1'"):
-        to_mathml(r"\frac{1", block=True)
+    with pytest.raises(ValueError, match=r"not an equation in LaTeX: '\\\\left\( x'"):
+        to_mathml(r"\left( x", block=True)
 
 
 # ---------------------------------------------------------------- pages
@@ -82,11 +82,12 @@ def test_a_page_shows_equations_and_descriptions_and_says_that_controls_need_a_k
 # ---------------------------------------------------------------- figures in notebooks
 
 
-def test_figures_are_described_by_themselves_by_their_caption_or_by_their_code(tmp_path):
+def test_figures_are_described_by_themselves_their_caption_or_their_heading(tmp_path):
     cells = [
         new_code_cell('result.show("3.1")', outputs=[image("curves"), caption("*Figure 3.1.* A")]),
         new_code_cell('result.show("a b")\n', outputs=[image(), caption("*Maps* of `cats`.")]),
-        new_code_cell("x = 1\nplots.show(figure)", outputs=[image()]),
+        new_markdown_cell("# Title\n\n## One digit of each class\n\ntext"),
+        new_code_cell("plots.show(\n    figure\n)", outputs=[image()]),
         new_code_cell('result.show("4")\nresult.show("5")', outputs=[image("one of two")]),
     ]
     path = tmp_path / "a.ipynb"
@@ -95,7 +96,7 @@ def test_figures_are_described_by_themselves_by_their_caption_or_by_their_code(t
     assert shown == [
         ("figure_3_1", "curves"),
         ("figure_a_b", "Maps of cats."),
-        ("", "Figure drawn by: plots.show(figure)"),
+        ("", "Figure of the section: One digit of each class"),
         ("", "one of two"),
     ]
 

@@ -9,6 +9,7 @@ from typing import Any
 from pruncam.reproduce.notebook_files import load
 
 _SHOW = re.compile(r"\.show\(\s*[\"']([^\"']+)[\"']\s*\)")
+_HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
 _IMAGES = ("image/png", "image/svg+xml", "image/jpeg")
 
 
@@ -32,15 +33,21 @@ class ShownFigure:
 
 def shown_figures(notebook: Path) -> list[ShownFigure]:
     """Return the images among a notebook's outputs, in their order."""
-    cells = (cell for cell in load(notebook).cells if cell.cell_type == "code")
-    return [figure for cell in cells for figure in _figures_of(cell)]
+    figures: list[ShownFigure] = []
+    section = ""
+    for cell in load(notebook).cells:
+        if cell.cell_type == "code":
+            figures += _figures_of(cell, section)
+        elif cell.cell_type == "markdown":
+            section = next(reversed(_HEADING.findall(cell.source)), section)
+    return figures
 
 
-def _figures_of(cell: Any) -> Iterator[ShownFigure]:
+def _figures_of(cell: Any, section: str) -> Iterator[ShownFigure]:
     """Iterate over the images of one cell.
 
-    Their keys are those of its calls of `show`, if there are as many; without a description from
-    the figure itself, the caption below it or the cell's first line of code describes the image.
+    Their keys are those of its calls of `show`, if there are as many. Without a description by the
+    figure itself, the caption below it describes an image, or the heading above it.
     """
     outputs = [output for output in cell.outputs if "data" in output]
     places = [place for place, output in enumerate(outputs) if _image_of(output)]
@@ -50,7 +57,8 @@ def _figures_of(cell: Any) -> Iterator[ShownFigure]:
     for place, key in zip(places, keys, strict=True):
         mime = _image_of(outputs[place])
         description = outputs[place].metadata.get(mime, {}).get("alt", "")
-        yield ShownFigure(key, description or _caption(outputs[place + 1 :], cell.source))
+        description = description or _caption(outputs[place + 1 :])
+        yield ShownFigure(key, description or f"Figure of the section: {section}")
 
 
 def _image_of(output: Mapping[str, Any]) -> str:
@@ -58,8 +66,7 @@ def _image_of(output: Mapping[str, Any]) -> str:
     return next((mime for mime in _IMAGES if mime in output["data"]), "")
 
 
-def _caption(following: list[Any], source: str) -> str:
-    """Return the caption that follows an image, else the code that drew it."""
+def _caption(following: list[Any]) -> str:
+    """Return the caption that follows an image, empty if there is none."""
     texts = [output["data"].get("text/markdown", "") for output in following[:1]]
-    caption = re.sub(r"[*`]", "", " ".join("".join(texts).split()))
-    return caption or f"Figure drawn by: {source.strip().splitlines()[-1]}"
+    return re.sub(r"[*`]", "", " ".join("".join(texts).split()))

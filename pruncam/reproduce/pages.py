@@ -15,6 +15,11 @@ _TEMPLATE = """
 {% block html_head_js_mathjax %}{% endblock %}
 {% block html_head_js_mermaidjs %}{% endblock %}
 {% block jupyter_widgets %}{% endblock %}
+{% block data_png scoped %}
+{%- set alt = output | get_metadata("alt", "image/png") -%}
+{%- set marked = "<img alt=\"" ~ (alt | escape_html) ~ "\" " -%}
+{{ super() | replace("<img ", marked, 1) if alt else super() }}
+{% endblock %}
 {% block notebook_css %}{{ super() }}
 <style>table { display: block; max-width: 100%; overflow-x: auto; }</style>
 {% endblock %}
