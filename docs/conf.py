@@ -61,7 +61,6 @@ html_math_renderer = "mathml"  # no script, no font: equations are MathML
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "imported-members": True}
-python_maximum_signature_line_length = 80
 default_role = "code"  # docstrings write names in single backticks
 napoleon_google_docstring = False
 napoleon_use_ivar = True

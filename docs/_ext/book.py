@@ -20,6 +20,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_html_math_renderer("mathml", (_visit_math, _pass), (_visit_math_block, _pass))
     app.connect("doctree-read", _describe_figures)
     app.connect("doctree-read", _aim_links_at_figures)
+    app.connect("build-finished", _name_controls)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -86,3 +87,25 @@ def _output_images(document: nodes.document) -> Iterator[nodes.image]:
     for output in document.findall(nodes.container):
         if "cell_output" in output["classes"]:
             yield from output.findall(nodes.image)
+
+
+# ---------------------------------------------------------------- the theme
+
+# Controls of the theme whose names a screen reader does not get, or that differ from their text.
+_NAMELESS = {
+    '<summary><span class="toctree-toggle"': (
+        '<summary aria-label="pages below"><span class="toctree-toggle"'
+    ),
+    'pst-js-only" title="Search" aria-label="Search"': 'pst-js-only" title="Search"',
+}
+
+
+def _name_controls(app: Sphinx, error: Exception | None) -> None:
+    """Give the controls of all pages names."""
+    if error is not None:
+        return
+    for page in app.outdir.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        for old, new in _NAMELESS.items():
+            text = text.replace(old, new)
+        page.write_text(text, encoding="utf-8")
