@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce download weights test check lint doctor lab bench lock notebooks expected clean FORCE
+.PHONY: help setup reproduce download weights test check lint doctor lab book bench lock notebooks expected clean FORCE
 
 # quick: no download, two cores; overnight: real data, no GPU; paper: the papers' data and protocol
 PROFILE ?= quick
@@ -14,6 +14,14 @@ NAME ?=
 # number of parallel test processes
 JOBS ?= 2
 PYTHON ?= python3
+
+# A misspelt variable would do nothing: `make reproduce profile=paper` would run quick.
+VARIABLES := PROFILE STUDY DEVICE DATA NAME JOBS PYTHON
+UNKNOWN := $(filter-out $(VARIABLES) SHELL VENV MAKE% PRUNCAM_% OMP_% CUDA_%, \
+  $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word))))))
+ifneq ($(strip $(UNKNOWN)),)
+$(error unknown variable $(firstword $(UNKNOWN)): choose among $(VARIABLES), in capitals)
+endif
 
 VENV := .venv/bin/python
 # Other interpreters are tried only if the user has not named one.
@@ -66,8 +74,13 @@ lint: .venv/.ready  ## ruff (rules and formatting) and mypy (types)
 doctor: .venv/.ready  ## check this machine: what is missing, and how to fix it
 	@$(VENV) -m pruncam doctor
 
-lab: .venv/.ready  ## JupyterLab, opened on the first notebook
-	@$(VENV) -m jupyterlab notebooks/00_start_here.ipynb
+lab: .venv/.ready  ## JupyterLab in this folder, opened on the first notebook
+	@$(VENV) -m jupyterlab --ServerApp.root_dir="$(CURDIR)" \
+	  --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
+
+book: .venv/.ready  ## the book in runs/book: notebooks as executed, gallery, mathematics, reference; to read offline
+	@$(VENV) -m sphinx -q -W --keep-going -c docs -d runs/book/.doctrees . runs/book
+	@echo 'the book is runs/book/index.html'
 
 bench: .venv/.ready  ## our speed beside the reference libraries
 	@$(VENV) -m benchmarks

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,6 +45,15 @@ SLOWEST_FIRST = [
     "06_explore",
     "test_runner",
     "test_sweeps",
+]
+
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-quic",
 ]
 
 
@@ -141,3 +151,35 @@ def quick(run_study):
     from pruncam.studies import mnist_iou
 
     return run_study(mnist_iou.configure("quick"), cache=os.environ.get("PRUNCAM_CACHE"))
+
+
+# ---------------------------------------------------------------- a browser
+
+
+def find_chromium(of_playwright: str) -> str | None:
+    """Return the path of the browser to use, `of_playwright` last."""
+    named = os.environ.get("PRUNCAM_CHROMIUM")
+    candidates = [named] if named else [*map(shutil.which, CHROMIUMS), of_playwright]
+    return next((path for path in candidates if path and Path(path).is_file()), None)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Return a headless Chromium, or skip and say what is missing.
+
+    It is the file that PRUNCAM_CHROMIUM names, one on the PATH, or the one that
+    `python -m playwright install chromium` installs. playwright is in the extra `test`.
+    """
+    api = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install playwright"
+    )
+    with api.sync_playwright() as playwright:
+        path = find_chromium(playwright.chromium.executable_path)
+        if path is None:
+            pytest.skip(
+                "no Chromium: `apt-get install chromium`, or `python -m playwright install "
+                "chromium`, or name one in PRUNCAM_CHROMIUM"
+            )
+        started = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
+        yield started
+        started.close()

@@ -1,8 +1,6 @@
 """Notebook 06 in JupyterLab in a real browser, operated by keyboard.
 
-Needs playwright (in the extra `test`) and a Chromium: the file that PRUNCAM_CHROMIUM names, one on
-the PATH, or the one installed by `python -m playwright install chromium`. Without them the test is
-skipped and says so.
+Skipped without a browser: see `browser` in conftest.py.
 """
 
 import json
@@ -24,14 +22,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-quic",
-]
 TIMEOUT = 240  # seconds for any step; an idle machine needs half a minute for all of them
 NOTEBOOK = "06_explore.ipynb"
 STATUS = ".jupyter-widgets [role=status]"
@@ -45,13 +35,6 @@ FOLDERS = {  # of JupyterLab and of the package, below a temporary folder
     "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
     "PRUNCAM_FIGURES": "figures",
 }
-
-
-def find_chromium(of_playwright: str) -> str | None:
-    """Return the path of the browser to use, `of_playwright` last."""
-    named = os.environ.get("PRUNCAM_CHROMIUM")
-    candidates = [named] if named else [*map(shutil.which, NAMES), of_playwright]
-    return next((path for path in candidates if path and Path(path).is_file()), None)
 
 
 @contextmanager
@@ -123,24 +106,6 @@ def wait_for(address: str, server: subprocess.Popen, seconds: float = TIMEOUT) -
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
     raise AssertionError(f"JupyterLab did not answer within {seconds:g} s")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Return a headless Chromium, or skip and say what is missing."""
-    api = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed: pip install playwright"
-    )
-    with api.sync_playwright() as playwright:
-        path = find_chromium(playwright.chromium.executable_path)
-        if path is None:
-            pytest.skip(
-                "no Chromium: `apt-get install chromium`, or `python -m playwright install "
-                "chromium`, or name one in PRUNCAM_CHROMIUM"
-            )
-        started = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield started
-        started.close()
 
 
 def run_all(page) -> None:

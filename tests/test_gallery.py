@@ -57,7 +57,7 @@ def test_the_page_shows_all_committed_results_and_is_the_same_every_time(figures
         "- data: mnist, test, 10,000 images: MNIST, original files",
         "</details>",
         "| I1 | a \\| b c | thesis | reproduced | 0.9 | the mean | at least | 0.5 |",
-        "![Figure 3.2](paper/mnist_iou/figure_3_2.png)\n\n*IoU by level*",
+        "![Figure 3.2: IoU by level](paper/mnist_iou/figure_3_2.png)\n\n*IoU by level*",
         "![Figure 3.10](paper/mnist_iou/figure_3_10.png)",
         "![Figure seeds](paper/mnist_iou/figure_seeds.png)",
         "- [Table 3.1](paper/mnist_iou/table_3_1.csv): levels",
@@ -117,6 +117,40 @@ def test_readme_shows_the_scale_of_every_study(figures):
         "30",
         "90.1",
     ]
+
+
+def test_a_figure_is_described_by_what_is_seen_and_linked_to_where_it_comes_from(figures):
+    folder = figures / "paper" / "mnist_iou"
+    (folder / "alt_texts.json").write_text(json.dumps({"figure_3_2": "IoU [0, 1] falls"}))
+    (folder / "manifest.json").write_text(json.dumps(MANIFEST | {"git": "abc123"}))
+    (folder / "table_figure_3_1.csv").write_text("level,iou\n")
+    (folder / "figure_3_2.svg").write_text("<svg/>")
+    lines = write_gallery(figures).read_text().splitlines()
+    start = lines.index("![Figure 3.2: IoU \\[0, 1\\] falls](paper/mnist_iou/figure_3_2.png)")
+    assert lines[start + 2] == "*IoU by level*", "the caption is not the description"
+    assert lines[start + 4].split(" · ") == [
+        "[notebook 05](../notebooks/05_mnist_iou.ipynb#figure_3_2)",
+        "[`table_figure_3_1`](paper/mnist_iou/table_figure_3_1.csv)",
+        "[manifest](paper/mnist_iou/manifest.json)",
+        "[SVG](paper/mnist_iou/figure_3_2.svg)",
+        "commit `abc123`",
+    ]
+
+
+def test_every_committed_plot_of_numbers_is_linked_to_its_table():
+    page = (ROOT / "figures" / "README.md").read_text()
+    # Diagrams, images and eigenvalues: their numbers are in no table.
+    without = {"csg/figure_1", "csg/figure_method", "csg/figure_eigenvalues"}
+    without |= {f"mnist_iou/figure_2_{number}" for number in (1, 2, 3)}
+    without |= {f"sweeps/figure_{name}" for name in ("2", "3", "connections")}
+    without |= {f"pe_score/figure_{number}" for number in (1, 3)}
+    without |= {f"sp2ps/figure_{number}" for number in (2, 3)}
+    for plot in sorted((ROOT / "figures").glob("*/*/figure_*.svg")):
+        if f"{plot.parent.name}/{plot.stem}" in without:
+            continue
+        link = f"[SVG]({plot.relative_to(ROOT / 'figures').as_posix()})"
+        (line,) = [line for line in page.splitlines() if link in line]
+        assert "[`table_" in line, link
 
 
 def test_every_published_number_is_shown_with_ours():

@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -28,8 +29,9 @@ PROJECT = PYPROJECT["project"]
 DEPENDENCIES = [Requirement(text) for text in PROJECT["dependencies"]]
 EXTRAS = PROJECT["optional-dependencies"]
 TEST_DEPENDENCIES = [Requirement(text) for text in EXTRAS["test"]]
+DOCS_DEPENDENCIES = [Requirement(text) for text in EXTRAS["docs"]]
 # The other extras are imported only where a user asks for what they give.
-OPTIONAL = [EXTRAS[name] for name in EXTRAS if name != "test"]
+OPTIONAL = [EXTRAS[name] for name in EXTRAS if name not in ("test", "docs")]
 OPTIONAL_PACKAGES = {Requirement(text).name for extra in OPTIONAL for text in extra}
 REQUIREMENTS = DEPENDENCIES + TEST_DEPENDENCIES
 CONDA_NAMES = {
@@ -279,6 +281,15 @@ def test_every_imported_package_is_declared():
     assert imported_packages("pruncam") - declared == OPTIONAL_PACKAGES
     declared |= {canonicalize_name(requirement.name) for requirement in TEST_DEPENDENCIES}
     assert imported_packages("tests", "benchmarks") - declared == set()
+    declared |= {canonicalize_name(requirement.name) for requirement in DOCS_DEPENDENCIES}
+    assert imported_packages("docs") - declared - {"book", "docutils"} == set()  # Sphinx's own
+
+
+@pytest.mark.parametrize("requirement", DOCS_DEPENDENCIES, ids=lambda requirement: requirement.name)
+def test_lock_holds_the_tools_of_the_book(requirement):
+    entries = locked()[canonicalize_name(requirement.name)]
+    versions = [re.match(r"\S+==(\S+)", entry).group(1) for entry in entries]
+    assert versions and all(requirement.specifier.contains(version) for version in versions)
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=lambda requirement: requirement.name)
@@ -386,6 +397,23 @@ def test_help_is_the_default_and_lists_every_target():
     assert targets | {"notebooks", "expected"} <= set(listed)
 
 
+def test_a_misspelt_variable_is_refused():
+    for word, known in (("profile=paper", False), ("PROFIL=x", False), ("DATA=a b", True)):
+        command = ["make", "--dry-run", "help", word]
+        process = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        assert (process.returncode == 0) == known
+        assert known or f"unknown variable {word.partition('=')[0]}: choose among PROFILE" in (
+            process.stderr
+        )
+
+
+def test_jupyterlab_serves_the_project_and_opens_the_first_notebook():
+    recipe = (ROOT / "Makefile").read_text().partition("\nlab:")[2].partition("\n\n")[0]
+    assert '--ServerApp.root_dir="$(CURDIR)"' in recipe
+    page = re.search(r"default_url=/lab/tree/(\S+)", recipe).group(1)
+    assert page == min(path.relative_to(ROOT).as_posix() for path in ROOT.glob("notebooks/*.ipynb"))
+
+
 def test_the_fast_tests_exist():
     makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
     names = re.search(r"^FAST_TESTS = .*suffix \.py,(.*)\)\)$", makefile, re.M).group(1).split()
@@ -458,7 +486,38 @@ def test_citation_names_the_four_papers():
         assert work["title"] and work["type"] in ("article", "thesis")
 
 
+def test_the_deposit_is_described_as_in_the_citation():
+    deposit = json.loads((ROOT / ".zenodo.json").read_text())
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    for name in ("title", "version", "keywords", "license"):
+        assert deposit[name] == citation[name]
+    assert deposit["description"] == citation["abstract"]
+    assert deposit["creators"] == citation["authors"]
+    papers = {work["doi"] for work in citation["references"] if "doi" in work}
+    assert {work["identifier"] for work in deposit["related_identifiers"]} == papers
+
+
+def test_the_container_sets_itself_up_with_a_supported_python():
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    assert container["image"].rpartition(":")[2] in supported_pythons()
+    assert container["postCreateCommand"].removeprefix("make ") in phony_targets()
+
+
 # ---------------------------------------------------------------- doctor
+
+
+def test_doctor_recommends_only_downloads_that_exist():
+    from pruncam.datasets import catalog
+    from pruncam.datasets.folder_set import FolderSet
+
+    lines = {result.subject: str(result) for result in doctor.check_data()}
+    assert set(lines) == set(catalog.names())
+    for name in ("tiny-imagenet-10", "tiny-imagenet-100", "covid19"):
+        assert isinstance(catalog._SOURCES[name], FolderSet)
+        assert "make download" not in lines[name]
+        assert f"{name} " in lines[name], "a blank follows the longest name"
+    for name in ("mnist", "cifar10", "stl10"):
+        assert " ok " in f" {lines[name]}" or f"`make download NAME={name}`" in lines[name]
 
 
 def test_doctor_prints_a_cure_for_every_problem(monkeypatch, capsys, tmp_path):

@@ -71,7 +71,7 @@ def test_speed_tables_have_a_row_per_measurement_and_the_spread_of_every_ratio(t
         "ssim,32x32,12345.6,8.0123,7.5,9.01,\nheatmaps,,0.12345,,,,grad-cam\n"
     )
     assert readme.speed(tmp_path).splitlines() == [
-        "### Abacus, 2 cores, PyTorch 2.15.0",
+        "## Abacus, 2 cores, PyTorch 2.15.0",
         "",
         "**ssim**",
         "",

@@ -194,14 +194,22 @@ def ensure(name: str, data_dir: str | os.PathLike | None = None) -> Path:
         raise DataError(f"{error}; looked in {searched}") from error
 
 
+def how_to_get(name: str) -> str:
+    """Return what to do if a set is missing: the command that downloads it, or its layout."""
+    source = _source(name)
+    bring = f"put its files into <folder>/{source.layout} and name that folder with DATA=<folder>"
+    return bring if isinstance(source, FolderSet) else f"`make download NAME={name}`"
+
+
 def _source(name: str) -> Source:
     check_choice("data set", name, _SOURCES)
     return _SOURCES[name]
 
 
 def _missing_text(source: Source, folders: list[Path]) -> str:
+    download = "" if isinstance(source, FolderSet) else f"run {how_to_get(source.name)}, or "
     return (
-        f"{source.title} is missing: run `make download NAME={source.name}`, or put its files into "
+        f"{source.title} is missing: {download}put its files into "
         f"<folder>/{source.layout} and name that folder with DATA=<folder> or "
         f"PRUNCAM_DATA=<folder>; looked in {_searched_text(source, folders)}"
     )

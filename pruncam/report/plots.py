@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from pruncam.report import rendering
+from pruncam.report.alt_text import describe
 
 # Okabe and Ito's colours, which readers with colour blindness can tell apart.
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#6E6E6E"
@@ -46,10 +47,11 @@ def style() -> Iterator[None]:
 
 
 def show(figure: Figure) -> None:
-    """Display a figure in a notebook."""
+    """Display a figure in a notebook, with what is seen in it as its alternative text."""
     from IPython.display import Image, display
 
-    display(Image(rendering.for_notebook(rendering.lay_out(figure))))
+    image = rendering.for_notebook(rendering.lay_out(figure))
+    display(Image(image, alt=describe(figure)))
 
 
 # ---------------------------------------------------------------- grids of images

@@ -19,10 +19,11 @@ from matplotlib.figure import Figure
 from pruncam._core.store import move_into_place
 from pruncam._core.validation import check_choice
 from pruncam.report import plots, rendering
+from pruncam.report.alt_text import describe
 
 _MANIFEST = "manifest.json"
 _RESULT_FILE = re.compile(
-    r"table_.+\.csv|figure_.+\.(png|svg)|claims\.csv|captions\.json|manifest\.json"
+    r"table_.+\.csv|figure_.+\.(png|svg)|claims\.csv|(captions|alt_texts|manifest)\.json"
 )
 
 
@@ -107,8 +108,9 @@ class Result(ABC):
         drawings = {f"figure_{_slug(key)}": drawing for key, drawing in self.drawings.items()}
         _write_figures(folder, drawings)
         captions = {stem: drawing.caption for stem, drawing in drawings.items()}
-        captions_text = json.dumps(captions, indent=2, ensure_ascii=False)
-        (folder / "captions.json").write_text(f"{captions_text}\n", encoding="utf-8")
+        _write_json(folder / "captions.json", captions)
+        seen = {stem: describe(drawing.figure) for stem, drawing in drawings.items()}
+        _write_json(folder / "alt_texts.json", seen)
         manifest_text = json.dumps(self.manifest, indent=2)
         (folder / _MANIFEST).write_text(f"{manifest_text}\n", encoding="utf-8")
 
@@ -125,6 +127,10 @@ def _write_figures(folder: Path, drawings: Mapping[str, Drawing]) -> None:
                 (folder / f"{stem}.svg").write_bytes(svg)
         for task in written:
             task.result()  # raises its error
+
+
+def _write_json(path: Path, texts: Mapping[str, str]) -> None:
+    path.write_text(f"{json.dumps(texts, indent=2, ensure_ascii=False)}\n", encoding="utf-8")
 
 
 def _write_png(path: Path, image: PIL.Image.Image) -> None:

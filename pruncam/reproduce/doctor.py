@@ -1,4 +1,4 @@
-"""Checks of this machine: one line per check, with a cure for what is missing."""
+"""Checks of this machine: one line per check, and how to fix what is missing."""
 
 import importlib
 import os
@@ -50,7 +50,7 @@ class CheckResult:
 
     def __str__(self) -> str:
         status = "PROBLEM" if self.fatal else "note" if self.cure else "ok"
-        line = f"{status:8}{self.subject:17}{' '.join(self.finding.split())}"
+        line = f"{status:8}{self.subject:20}{' '.join(self.finding.split())}"
         return f"{line} -> {self.cure}" if self.cure else line
 
 
@@ -178,7 +178,7 @@ def check_data() -> Iterator[CheckResult]:
     folders = ", ".join(map(str, paths.data_folders()))
     for name in catalog.names():
         location = catalog.find(name)
-        cure = f"`make download NAME={name}` (data/README.md); quick runs without it"
+        cure = f"{catalog.how_to_get(name)} (data/README.md); quick runs without it"
         finding = str(location or f"not found in {folders}")
         yield CheckResult(name, finding, "" if location else cure)
 

@@ -13,6 +13,7 @@ from typing import Any
 from pruncam._core.store import move_into_place
 from pruncam.reproduce.kernels import Kernel
 from pruncam.reproduce.notebook_files import clean, load, save
+from pruncam.reproduce.pages import to_page
 from pruncam.reproduce.parameters import check_parameters, declared_parameters
 
 _START_SECONDS = 600  # for the imports of a notebook, which take seconds on an idle machine
@@ -149,7 +150,7 @@ def _save_success(partial: Path, out_folder: Path) -> Path:
     notebook = clean(load(partial))
     final = out_folder / partial.name
     page = partial.with_suffix(".html")
-    page.write_text(_to_html(notebook, partial.stem), encoding="utf-8")
+    page.write_text(to_page(notebook, partial.stem), encoding="utf-8")
     _remove_earlier(out_folder, partial.stem)
     move_into_place(page, final.with_suffix(".html"))
     save(notebook, final)
@@ -173,11 +174,3 @@ def _remove_earlier(out_folder: Path, stem: str) -> None:
     """Remove the results of an earlier run of this notebook."""
     for suffix in (".ipynb", ".html", ".failed.ipynb", ".log"):
         (out_folder / f"{stem}{suffix}").unlink(missing_ok=True)
-
-
-def _to_html(notebook: Any, title: str) -> str:
-    from nbconvert import HTMLExporter
-
-    resources = {"metadata": {"name": title}}
-    page, _ = HTMLExporter().from_notebook_node(notebook, resources=resources)
-    return page

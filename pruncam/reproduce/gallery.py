@@ -3,12 +3,15 @@
 import csv
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pruncam.report import committed
 from pruncam.report.claims import TEXT_COLUMNS
+from pruncam.reproduce.figure_tables import tables_behind
+from pruncam.reproduce.notebook_list import NOTEBOOKS
 
 _FACTS = {  # heading of a manifest's entry
     "profile": "profile",
@@ -17,6 +20,7 @@ _FACTS = {  # heading of a manifest's entry
     "wall_seconds": "wall time of the run that wrote this",  # short if stored steps were reused
     "git": "git revision",
 }
+_NOTEBOOKS = NOTEBOOKS | {"comparison": NOTEBOOKS["pe_score"]}  # where a study's figures are shown
 _REFERENCES = ("at_floor", "at_chance")  # columns of claims: what a criterion is worth
 _LATER_COLUMNS = (*_REFERENCES, "trainings", "changed")  # results of older versions lack them
 _PUBLISHED_COLUMNS = ("quantity", "paper", "ours", "difference", "source")
@@ -189,12 +193,40 @@ def _ours(row: Mapping[str, str]) -> str:
 
 
 def _figures(root: Path, folder: Path, captions: Mapping[str, str]) -> Iterator[str]:
+    seen = _read_json(folder / "alt_texts.json")  # results of older versions lack it
     for figure in sorted(folder.glob("*.png"), key=_natural_order):
-        title = _title(figure)
+        title, caption = _title(figure), _one_line(captions.get(figure.stem, ""))
         yield f"### {title}\n"
-        yield f"![{title}]({figure.relative_to(root).as_posix()})\n"
-        if figure.stem in captions:
-            yield f"*{_one_line(captions[figure.stem])}*\n"
+        alternative = _alternative(title, _one_line(seen.get(figure.stem, "")) or caption)
+        yield f"![{alternative}]({figure.relative_to(root).as_posix()})\n"
+        if caption:
+            yield f"*{caption}*\n"
+        yield f"{' · '.join(_origins(root, figure))}\n"
+
+
+def _alternative(title: str, description: str) -> str:
+    """Return what is seen in a figure, as the alternative text of Markdown takes it."""
+    text = f"{title}: {description}" if description else title
+    return re.sub(r"([\[\]])", r"\\\1", text)
+
+
+def _origins(root: Path, figure: Path) -> Iterator[str]:
+    """Iterate over links from a figure to where it comes from: notebook, tables, manifest, commit.
+
+    The fragment of the notebook's link is the figure's name; only the book has such places.
+    """
+    notebook = _NOTEBOOKS.get(figure.parent.name)
+    if notebook:
+        number, _, _ = notebook.partition("_")
+        yield f"[notebook {number}](../notebooks/{notebook}.ipynb#{figure.stem})"
+    files = {f"`{path.stem}`": path for path in tables_behind(figure)}
+    files |= {"manifest": figure.with_name("manifest.json"), "SVG": figure.with_suffix(".svg")}
+    for name, path in files.items():
+        if path.is_file():
+            yield f"[{name}]({path.relative_to(root).as_posix()})"
+    revision = _read_json(figure.with_name("manifest.json")).get("git")
+    if revision:
+        yield f"commit `{_one_line(revision)}`"
 
 
 def _tables(root: Path, folder: Path, captions: Mapping[str, str]) -> Iterator[str]:

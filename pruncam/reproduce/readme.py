@@ -21,6 +21,7 @@ _SCALE = {  # headings of the columns of the table "scale" that README shows
     "epochs": "epochs",
     "accuracy": "accuracy, %",
 }
+NO_RESULTS = "No results are committed yet."
 _PROFILES = ("paper", "overnight", "laptop")  # a study is shown in the first that it has
 
 
@@ -45,19 +46,25 @@ def results(figures: Path) -> str:
 
     A study with results of several profiles is shown in the one nearest to the paper.
     """
-    folders: dict[str, Path] = {}
-    for profile in _PROFILES:
-        for claims in sorted(figures.glob(f"{profile}/*/claims.csv")):
-            folders.setdefault(claims.parent.name, claims.parent)
+    folders = shown_results(figures)
     if not folders:
-        return "No results are committed yet.\n"
-    rows = [_study_row(figures, folder) for folder in folders.values()]
+        return f"{NO_RESULTS}\n"
+    rows = [_study_row(figures, folder) for folder in folders]
     claims_table = pd.DataFrame(rows).to_markdown(index=False)
-    scales = [row for folder in folders.values() for row in _scale_rows(figures, folder)]
+    scales = [row for folder in folders for row in _scale_rows(figures, folder)]
     if not scales:
         return claims_table + "\n"
     scale_table = pd.DataFrame(scales).to_markdown(index=False, disable_numparse=True)
     return f"{claims_table}\n\nThe scale of these runs, the paper's in brackets:\n\n{scale_table}\n"
+
+
+def shown_results(figures: Path) -> list[Path]:
+    """Return the folder of every study with claims, in the profile nearest to the paper."""
+    folders: dict[str, Path] = {}
+    for profile in _PROFILES:
+        for claims in sorted(figures.glob(f"{profile}/*/claims.csv")):
+            folders.setdefault(claims.parent.name, claims.parent)
+    return list(folders.values())
 
 
 def _study_row(figures: Path, folder: Path) -> dict[str, object]:
@@ -96,7 +103,7 @@ def _machine_section(path: Path) -> str:
     machine = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     name = machine["gpu"] or f"{machine['processor']}, {machine['cores']} cores"
     version = machine["torch"].partition("+")[0]
-    parts = [f"### {name}, PyTorch {version}\n"]
+    parts = [f"## {name}, PyTorch {version}\n"]
     for benchmark, rows in pd.read_csv(path).groupby("benchmark", sort=False):
         table = _benchmark_table(rows).to_markdown(index=False, disable_numparse=True)
         parts += [f"**{benchmark}**\n", f"{table}\n"]

@@ -1,0 +1,20 @@
+"""Equations as MathML, which browsers show without a script and screen readers read."""
+
+import re
+
+# Negative thin space: MathML Core knows no named widths.
+_NEGATIVE_SPACE = re.compile(r'<mspace width="negativethinmathspace" ?/>')
+
+
+def to_mathml(latex: str, *, block: bool) -> str:
+    """Return LaTeX as a `math` element; `block`: an equation on a line of its own.
+
+    Raises ValueError, with the equation, if it cannot be converted.
+    """
+    from latex2mathml.converter import convert
+
+    try:
+        element = convert(latex, display="block" if block else "inline")
+    except Exception as error:  # the library has many, without a common class
+        raise ValueError(f"not an equation in LaTeX: {latex!r} ({error})") from error
+    return _NEGATIVE_SPACE.sub("", element)

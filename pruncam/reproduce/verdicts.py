@@ -1,0 +1,100 @@
+"""Does it reproduce? The verdicts on every paper and on every claim, from the committed results."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from pruncam.report.claims import VERDICTS
+from pruncam.reproduce.readme import NO_RESULTS, shown_results
+
+PAPERS = {  # the name that claims cite, and the paper; in the order of README
+    "Sp2PS": "[Sp2PS](https://doi.org/10.3390/informatics10030072), Renza & Ballesteros 2023",
+    "PE-score": "[PE-score](https://doi.org/10.3390/bdcc7020111), Pachón, Renza & Ballesteros 2023",
+    "thesis": "Heatmaps of pruned networks, bachelor's thesis, Lukkien",
+    "complexity paper": "Complexity of data sets, Lozano, Renza & Ballesteros 2024",
+}
+_IN_WORDS = {  # verdicts after a number of claims
+    "reproduced": "reproduced",
+    "not reproduced": "not reproduced",
+    "holds on stand-in": "hold on stand-in data",
+    "fails on stand-in": "fail on stand-in data",
+    "undecided": "undecided",
+    "not tested here": "not tested",
+}
+
+
+def by_paper(figures: Path, gallery: str) -> str:
+    """Return a table in Markdown with a row per paper; `gallery` is the address of that page."""
+    claims = _claims(figures)
+    if claims.empty:
+        return NO_RESULTS
+    rows = []
+    for paper, group in _by_paper(claims):
+        sections = group.drop_duplicates(["study", "profile"])
+        links = (_link(row.study, row.profile, gallery) for row in sections.itertuples())
+        rows.append(
+            {
+                "paper": PAPERS[paper],
+                "claims": len(group),
+                "does it reproduce?": _answer(group["verdict"]),
+                "tables and figures": ", ".join(links),
+            }
+        )
+    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
+
+
+def by_claim(figures: Path, gallery: str) -> str:
+    """Return a section per paper in Markdown, each with a table of its claims."""
+    claims = _claims(figures)
+    if claims.empty:
+        return NO_RESULTS
+    sections = []
+    for paper, group in _by_paper(claims):
+        rows = [
+            {
+                "claim": row.claim,
+                "sentence": row.sentence,
+                "verdict": row.verdict,
+                "evidence": row.evidence,
+                "where": _link(row.study, row.profile, gallery),
+            }
+            for row in group.itertuples()
+        ]
+        table = pd.DataFrame(rows).map(_one_cell).to_markdown(index=False, disable_numparse=True)
+        sections.append(f"## {PAPERS[paper]}\n\n{table}\n")
+    return "\n".join(sections)
+
+
+def _claims(figures: Path) -> pd.DataFrame:
+    """Return the claims of all studies that have results, with study, profile and paper."""
+    tables = []
+    for folder in shown_results(figures):
+        table = pd.read_csv(folder / "claims.csv")
+        paper, _, _ = table["source"].str.partition(",").to_numpy().T
+        tables.append(table.assign(study=folder.name, profile=folder.parent.name, paper=paper))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def _by_paper(claims: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Iterate over the papers, each with its claims."""
+    for paper in PAPERS:
+        group = claims[claims["paper"] == paper]
+        if len(group):
+            yield paper, group
+
+
+def _answer(verdicts: pd.Series) -> str:
+    """Return how many claims have which verdict: "1 reproduced, 2 undecided"."""
+    counts = verdicts.value_counts().reindex(list(VERDICTS), fill_value=0)
+    parts = [f"{counts[name]} {words}" for name, words in _IN_WORDS.items() if counts[name]]
+    return ", ".join(parts)
+
+
+def _link(study: str, profile: str, gallery: str) -> str:
+    return f"[`{study}`]({gallery}#{study}-profile-{profile}), {profile}"
+
+
+def _one_cell(value: object) -> str:
+    """Return a value as text that cannot end a cell of a table."""
+    return " ".join(str(value).split()).replace("|", "\\|")
