@@ -10,7 +10,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from pruncam import cams, metrics
-from pruncam.comparison.titles import shortened
+from pruncam.comparison.titles import MAIN_SCORES, shortened
 
 MAX_ROWS = 60  # of a table on the page; the CSV has all of them
 _TITLE = "Does the pruned network still look at the same pixels?"
@@ -77,6 +77,9 @@ _COLUMNS = {
     "file_bytes": "bytes of the file",
 }
 _FILE_LETTERS = 32
+# Tables by group have all scores in their files; on the page they would be too wide.
+_BY_GROUP = ("classes", "correctness")
+_LEFT_OUT = (*(score for score in metrics.SCORES if score not in MAIN_SCORES), "pe_nonempty")
 _OF_FINE_TUNING = ("epochs", "learning_rate", "batch_size")  # settings without meaning otherwise
 
 _SECTIONS = (
@@ -204,16 +207,20 @@ def _table(table: pd.DataFrame, name: str) -> str:
     cam_titles = {method.name: method.title for method in cams.METHODS.values()}
     score_titles = dict(metrics.SCORES)
     rows = table.head(MAX_ROWS).replace({"method": cam_titles, "score": score_titles})
-    rows = _with_intervals(rows.dropna(axis="columns", how="all"))
+    if name in _BY_GROUP:
+        rows = rows.drop(columns=[column for column in _LEFT_OUT if column in rows])
+    rows = rows.dropna(axis="columns", how="all")
+    is_number = {column: is_numeric_dtype(rows[column]) for column in rows}
+    rows = _with_intervals(rows)
     rows = rows[sorted(rows, key=lambda column: column.endswith(("_empty", "_nonempty")))]
     if "file" in rows:
         rows["file"] = [shortened(file, _FILE_LETTERS) for file in rows["file"]]
-    rows = rows.rename(columns=lambda column: _column_title(column, score_titles))
     word_columns = [
         f"words{position}"
         for position, column in enumerate(rows, start=1)
-        if not is_numeric_dtype(rows[column])
+        if not is_number.get(column, True)  # a column that is new holds ranges of numbers
     ]
+    rows = rows.rename(columns=lambda column: _column_title(column, score_titles))
     text = rows.to_html(
         index=False,
         border=0,
