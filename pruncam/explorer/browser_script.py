@@ -2,7 +2,9 @@
 
 Sliders of ipywidgets have no accessible name, and tell a screen reader the number of an option
 ("3.0") instead of its text ("60 %"); buttons of its player have no name at all. The script gives
-them both, and shows the values of the pixel under the mouse. Without it, all controls still work.
+them both, and shows the values of the pixel under the mouse. It also keeps JupyterLab from taking
+the arrow keys and Enter, its shortcuts, from lists and buttons. Without it, all controls still work
+by mouse.
 """
 
 SCRIPT = """
@@ -54,6 +56,7 @@ SCRIPT = """
       subtree: true, childList: true, characterData: true, attributeFilter: ['aria-valuetext']
     };
     new MutationObserver(function () { nameSliders(root); }).observe(root, options);
+    root.setAttribute('data-lm-suppress-shortcuts', 'true');
     root.addEventListener('pointermove', showPixel);
     nameSliders(root);
   }
