@@ -24,13 +24,14 @@ _STYLE = """
 }
 body {
   color: var(--text); background: var(--page); font: 16px/1.55 system-ui, sans-serif;
-  max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
+  max-width: 70rem; margin: 2rem auto; padding: 0 1rem;
 }
 h1 { line-height: 1.2 }
 h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line) }
 .summary { background: var(--box); border-radius: .5rem; padding: .6rem 1.2rem }
 .wide { overflow-x: auto }
 figure { margin: 1rem 0 }
+.summary, .note, figure { max-width: 62rem }
 figcaption, .note { color: var(--muted); font-size: .9rem }
 img { max-width: 100%; height: auto; background: #fff; border-radius: .3rem }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums }
