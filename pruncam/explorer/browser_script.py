@@ -12,7 +12,10 @@ SCRIPT = """
   function set(target, name, value) {
     if (target && target.getAttribute(name) !== value) { target.setAttribute(name, value); }
   }
-  function nameSliders(root) {
+  function prepare(root) {
+    root.querySelectorAll('select, input, button, .noUi-handle').forEach(function (control) {
+      set(control, 'data-lm-suppress-shortcuts', 'true');
+    });
     root.querySelectorAll('.widget-inline-hbox').forEach(function (row) {
       var label = row.querySelector('.widget-label');
       var readout = row.querySelector('.widget-readout');
@@ -55,10 +58,9 @@ SCRIPT = """
     var options = {
       subtree: true, childList: true, characterData: true, attributeFilter: ['aria-valuetext']
     };
-    new MutationObserver(function () { nameSliders(root); }).observe(root, options);
-    root.setAttribute('data-lm-suppress-shortcuts', 'true');
+    new MutationObserver(function () { prepare(root); }).observe(root, options);
     root.addEventListener('pointermove', showPixel);
-    nameSliders(root);
+    prepare(root);
   }
   attach();
 })(element);
