@@ -177,7 +177,7 @@ def test_a_newcomer_runs_the_explorer_and_operates_it_by_keyboard(browser, tmp_p
         assert images.nth(2).get_attribute("src") != pixels, "the heatmap is still that of 40 %"
         assert images.nth(0).get_attribute("src"), "the image itself is shown"
 
-        control(page, "image").press("ArrowRight")
+        control(page, "image").press("ArrowDown")
         other = wait_for_change(page, text, moved)
         assert other.split(",")[0] != moved.split(",")[0], "the text names another image"
         control(page, "target layer").select_option(index=0)
@@ -190,9 +190,9 @@ def test_a_newcomer_runs_the_explorer_and_operates_it_by_keyboard(browser, tmp_p
         assert re.search(r"row 0, column 0: unpruned [01]\.\d\d, pruned", under_the_mouse)
 
         play = page.get_by_role("button", name="play or pause the rates")
-        play.press("Space")
+        play.press("Enter")
         played = wait_for_change(page, text, coarse)
-        play.press("Space")
+        play.press("Enter")
         assert "pruned by L1 at 80 %" in played
 
         page.get_by_role("button", name="files of this view").press("Space")

@@ -13,13 +13,12 @@ from matplotlib.figure import Figure
 
 from pruncam import metrics
 from pruncam.comparison.explainer import Explainer
-from pruncam.comparison.titles import colour, label, shortened, title
+from pruncam.comparison.titles import MAIN_SCORES, colour, label, shortened, title
 from pruncam.report import plots
 from pruncam.report.result import Drawing
 from pruncam.scoring import EMPTY_COLUMNS
 from pruncam.studies.figures import overlay
 
-MAIN_SCORES = ("sp2ps", "pe", "soft_iou")  # drawn beside the user's scores
 MOVED_ROWS = 6
 MAX_CLASSES = 20
 _FILE_LETTERS = 24  # of a file's name beside its image

@@ -10,7 +10,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from pruncam import cams, metrics
-from pruncam.comparison.titles import shortened
+from pruncam.comparison.titles import MAIN_SCORES, shortened
 
 MAX_ROWS = 60  # of a table on the page; the CSV has all of them
 _TITLE = "Does the pruned network still look at the same pixels?"
@@ -24,13 +24,14 @@ _STYLE = """
 }
 body {
   color: var(--text); background: var(--page); font: 16px/1.55 system-ui, sans-serif;
-  max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
+  max-width: 70rem; margin: 2rem auto; padding: 0 1rem;
 }
 h1 { line-height: 1.2 }
 h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line) }
 .summary { background: var(--box); border-radius: .5rem; padding: .6rem 1.2rem }
 .wide { overflow-x: auto }
 figure { margin: 1rem 0 }
+.summary, .note, figure { max-width: 62rem }
 figcaption, .note { color: var(--muted); font-size: .9rem }
 img { max-width: 100%; height: auto; background: #fff; border-radius: .3rem }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums }
@@ -77,6 +78,9 @@ _COLUMNS = {
     "file_bytes": "bytes of the file",
 }
 _FILE_LETTERS = 32
+# Tables by group have all scores in their files; on the page they would be too wide.
+_BY_GROUP = ("classes", "correctness")
+_LEFT_OUT = (*(score for score in metrics.SCORES if score not in MAIN_SCORES), "pe_nonempty")
 _OF_FINE_TUNING = ("epochs", "learning_rate", "batch_size")  # settings without meaning otherwise
 
 _SECTIONS = (
@@ -204,16 +208,20 @@ def _table(table: pd.DataFrame, name: str) -> str:
     cam_titles = {method.name: method.title for method in cams.METHODS.values()}
     score_titles = dict(metrics.SCORES)
     rows = table.head(MAX_ROWS).replace({"method": cam_titles, "score": score_titles})
-    rows = _with_intervals(rows.dropna(axis="columns", how="all"))
+    if name in _BY_GROUP:
+        rows = rows.drop(columns=[column for column in _LEFT_OUT if column in rows])
+    rows = rows.dropna(axis="columns", how="all")
+    is_number = {column: is_numeric_dtype(rows[column]) for column in rows}
+    rows = _with_intervals(rows)
     rows = rows[sorted(rows, key=lambda column: column.endswith(("_empty", "_nonempty")))]
     if "file" in rows:
         rows["file"] = [shortened(file, _FILE_LETTERS) for file in rows["file"]]
-    rows = rows.rename(columns=lambda column: _column_title(column, score_titles))
     word_columns = [
         f"words{position}"
         for position, column in enumerate(rows, start=1)
-        if not is_numeric_dtype(rows[column])
+        if not is_number.get(column, True)  # a column that is new holds ranges of numbers
     ]
+    rows = rows.rename(columns=lambda column: _column_title(column, score_titles))
     text = rows.to_html(
         index=False,
         border=0,

@@ -77,9 +77,9 @@ def layer_sentence(table: pd.DataFrame) -> str:
             verdict = "closer than random networks' at some layers only: the reading flips"
         else:
             verdict = "no closer than random networks' at any layer"
-        texts.append(f"{title(str(method))} {verdict} ({'; '.join(values)})")
+        texts.append(f"the {title(str(method))} maps are {verdict} ({'; '.join(values)})")
     count = int(table["images"].iloc[0])
-    return f"Other layers ({count:,} images, Sp2PS against chance): {'. '.join(texts)}."
+    return f"Other layers ({count:,} images, Sp2PS against chance): {'; '.join(texts)}."
 
 
 def _others(network: nn.Module, x: torch.Tensor, target: str) -> list[str]:

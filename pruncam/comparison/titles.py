@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pruncam import cams, metrics
 from pruncam.report import plots
 
+MAIN_SCORES = ("sp2ps", "pe", "soft_iou")  # shown beside the user's scores
 _CUSTOM_COLOURS = (plots.BLUE, plots.GREEN)
 
 

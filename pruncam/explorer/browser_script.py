@@ -2,7 +2,9 @@
 
 Sliders of ipywidgets have no accessible name, and tell a screen reader the number of an option
 ("3.0") instead of its text ("60 %"); buttons of its player have no name at all. The script gives
-them both, and shows the values of the pixel under the mouse. Without it, all controls still work.
+them both, and shows the values of the pixel under the mouse. It also keeps JupyterLab from taking
+the arrow keys and Enter, its shortcuts, from lists and buttons. Without it, all controls still work
+by mouse.
 """
 
 SCRIPT = """
@@ -10,7 +12,10 @@ SCRIPT = """
   function set(target, name, value) {
     if (target && target.getAttribute(name) !== value) { target.setAttribute(name, value); }
   }
-  function nameSliders(root) {
+  function prepare(root) {
+    root.querySelectorAll('select, input, button, .noUi-handle').forEach(function (control) {
+      set(control, 'data-lm-suppress-shortcuts', 'true');
+    });
     root.querySelectorAll('.widget-inline-hbox').forEach(function (row) {
       var label = row.querySelector('.widget-label');
       var readout = row.querySelector('.widget-readout');
@@ -53,9 +58,9 @@ SCRIPT = """
     var options = {
       subtree: true, childList: true, characterData: true, attributeFilter: ['aria-valuetext']
     };
-    new MutationObserver(function () { nameSliders(root); }).observe(root, options);
+    new MutationObserver(function () { prepare(root); }).observe(root, options);
     root.addEventListener('pointermove', showPixel);
-    nameSliders(root);
+    prepare(root);
   }
   attach();
 })(element);
