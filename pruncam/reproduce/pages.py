@@ -21,7 +21,11 @@ _TEMPLATE = """
 {{ super() | replace("<img ", marked, 1) if alt else super() }}
 {% endblock %}
 {% block notebook_css %}{{ super() }}
-<style>table { display: block; max-width: 100%; overflow-x: auto; }</style>
+<style>
+.jp-OutputArea-output { overflow-x: auto; }
+.jp-InputPrompt, .jp-OutputPrompt { color: #595959 !important; }
+.jp-RenderedHTMLCommon a { text-decoration: underline; }
+</style>
 {% endblock %}
 """
 
