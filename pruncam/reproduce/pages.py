@@ -23,7 +23,7 @@ _TEMPLATE = """
 {% block notebook_css %}{{ super() }}
 <style>
 .jp-OutputArea-output { overflow-x: auto; }
-.jp-InputPrompt, .jp-OutputPrompt { color: #595959; opacity: 1; }
+.jp-InputPrompt, .jp-OutputPrompt { color: #595959 !important; opacity: 1 !important; }
 .jp-RenderedHTMLCommon a:link { text-decoration: underline; }
 </style>
 {% endblock %}
