@@ -77,6 +77,7 @@ html_additional_pages = {"index": "redirect.html"}
 templates_path = ["_templates"]
 html_copy_source = False
 html_show_sourcelink = False
+html_show_search_summary = False  # it would fetch pages, which `file://` does not allow
 html_theme_options = {
     "use_download_button": False,
     "use_fullscreen_button": False,

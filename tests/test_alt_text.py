@@ -39,6 +39,20 @@ def test_a_grid_names_its_rows_and_columns_and_counts_the_empty_heatmaps():
     assert plots.EMPTY_TEXT in text
 
 
+def test_a_matrix_names_its_rows_but_not_the_numbers_of_an_axis_or_a_colour_bar():
+    figure = Figure()
+    left, right = figure.subplots(1, 2)
+    left.imshow(np.eye(3))
+    left.set_title("image")
+    drawn = right.imshow(np.eye(2))
+    right.set_yticks([0, 1], ["cat", "dog"])
+    right.plot([0, 1], [0, 1])  # so that it is no grid of images
+    figure.colorbar(drawn)
+    assert describe(figure) == (
+        "2 plots. image: image of 3 by 3 cells. image of 2 by 2 cells, rows cat, dog."
+    )
+
+
 def test_a_diagram_is_described_by_its_labels():
     figure = boxes([Box(0, 0, "prune", "20 %"), Box(3, 0, "rewind")], [(0, 1, "mask")], size=(4, 2))
     text = describe(figure)

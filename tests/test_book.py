@@ -104,6 +104,7 @@ def test_no_page_loads_anything_from_a_server(book):
 
 def test_every_image_is_described(book):
     images = [(path, image) for path in pages(book) for image in read(path).images]
+    images = [(path, image) for path, image in images if "_static" not in image["src"]]
     assert len(images) > 100
     for path, image in images:
         alt = image.get("alt") or ""

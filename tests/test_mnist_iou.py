@@ -561,7 +561,8 @@ def test_saving_writes_every_file_and_removes_those_of_an_earlier_result(
     tables = {f"table_{name}.csv" for name in TABLES}
     figures = {f"figure_{name.replace('.', '_')}.png" for name in FIGURES}
     names = {path.name for path in folder.iterdir()}
-    others = {"claims.csv", "captions.json", "manifest.json", "notes.txt", "data.csv", "more"}
+    others = {"claims.csv", "captions.json", "alt_texts.json", "manifest.json"}
+    others |= {"notes.txt", "data.csv", "more"}
     assert {name for name in names if not name.endswith(".svg")} == tables | figures | others
     assert {name.removesuffix("svg") + "png" for name in names if name.endswith(".svg")} < figures
     assert (folder / "notes.txt").read_text() == (folder / "data.csv").read_text() == "old"
@@ -573,6 +574,9 @@ def test_saving_writes_every_file_and_removes_those_of_an_earlier_result(
     assert json.loads((folder / "manifest.json").read_text())["config"]["seeds"] == [1, 2]
     captions = json.loads((folder / "captions.json").read_text())
     assert {f"{name}.png" for name in captions} == figures and all(captions.values())
+    seen = json.loads((folder / "alt_texts.json").read_text())
+    assert seen.keys() == captions.keys()
+    assert "accuracy" in seen["figure_3_1"] and "kept for rewinding" in seen["figure_2_3"]
 
 
 def test_results_are_saved_in_the_folder_of_their_profile_and_study(tiny, tmp_path):

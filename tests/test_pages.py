@@ -39,6 +39,14 @@ def test_an_equation_becomes_the_mathml_of_its_parts():
     assert [child.text for child in denominator.find(f".//{MATHML}msub")] == ["b", "i"]
 
 
+@pytest.mark.parametrize("environment", ["aligned", "align*", "cases", "gathered"])
+def test_lines_of_an_equation_become_rows_of_a_table(environment):
+    latex = rf"\begin{{{environment}}} a &= b \\ c &= d \end{{{environment}}}"
+    element = ElementTree.fromstring(to_mathml(latex, block=True))
+    rows = element.findall(f".//{MATHML}mtr")
+    assert ["".join(row.itertext()) for row in rows] == ["a=b", "c=d"]
+
+
 def test_a_width_that_mathml_core_does_not_know_is_left_out():
     assert "negativethinmathspace" not in to_mathml(r"\max\!\left(0, x\right)", block=False)
 

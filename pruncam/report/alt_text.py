@@ -12,6 +12,7 @@ _MAX_CURVES = 8  # of a panel that are described one by one
 def describe(figure: Figure) -> str:
     """Return what is seen in a figure: its panels, axes, curves with their ends, and labels."""
     panels = [axes for axes in figure.axes if axes.get_visible() and _parts(axes)]
+    panels = [axes for axes in panels if axes.get_label() != "<colorbar>"]
     is_grid = len(panels) > 1 and all(axes.images and not axes.lines for axes in panels)
     parts = [_grid(panels)] if is_grid else [_panel(axes) for axes in panels]
     if not is_grid and len(panels) > 1:
@@ -40,7 +41,7 @@ def _grid(panels: list[Axes]) -> str:
     if columns:
         text += f" Columns: {', '.join(columns)}."
     marks = [_line(mark.get_text()) for axes in panels for mark in axes.texts]
-    for mark in dict.fromkeys(filter(None, marks)):
+    for mark in dict.fromkeys(mark for mark in marks if _is_word(mark)):
         text += f' {marks.count(mark)} of them are marked "{mark}".'
     return text
 
@@ -61,8 +62,9 @@ def _image(axes: Axes) -> str:
     if not axes.images:
         return ""
     height, width = np.shape(axes.images[0].get_array())[:2]
-    names = [_line(label.get_text()) for label in axes.get_yticklabels()]
-    of = f", rows {', '.join(filter(None, names))}" if any(names) and len(names) <= 12 else ""
+    labels = (_line(label.get_text()) for label in axes.get_yticklabels())
+    names = [name for name in labels if _is_word(name)]
+    of = f", rows {', '.join(names)}" if 0 < len(names) <= 12 else ""
     return f"image of {height} by {width} cells{of}"
 
 
@@ -114,6 +116,10 @@ def _legend(figure: Figure) -> list[str]:
     legends = [*figure.legends, *(axes.get_legend() for axes in figure.axes)]
     texts = (text.get_text() for legend in legends if legend for text in legend.get_texts())
     return list(dict.fromkeys(filter(None, map(_line, texts))))
+
+
+def _is_word(text: str) -> bool:
+    return any(letter.isalpha() for letter in text)
 
 
 def _line(text: str) -> str:

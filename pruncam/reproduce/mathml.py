@@ -2,7 +2,9 @@
 
 import re
 
-# Negative thin space: MathML Core knows no named widths.
+# Environments that the library does not know, and those that look alike.
+_ENVIRONMENTS = {"{aligned}": "{align*}", "{gathered}": "{matrix}"}
+# MathML Core knows no named widths.
 _NEGATIVE_SPACE = re.compile(r'<mspace width="negativethinmathspace" ?/>')
 
 
@@ -13,6 +15,8 @@ def to_mathml(latex: str, *, block: bool) -> str:
     """
     from latex2mathml.converter import convert
 
+    for unknown, alike in _ENVIRONMENTS.items():
+        latex = latex.replace(unknown, alike)
     try:
         element = convert(latex, display="block" if block else "inline")
     except Exception as error:  # the library has many, without a common class

@@ -17,11 +17,15 @@ _TEMPLATE = """
 {% block jupyter_widgets %}{% endblock %}
 {% block data_png scoped %}
 {%- set alt = output | get_metadata("alt", "image/png") -%}
-{%- set marked = "<img alt=\"" ~ (alt | escape_html) ~ "\" " -%}
+{%- set marked = '<img alt="' ~ (alt | escape_html) ~ '" ' -%}
 {{ super() | replace("<img ", marked, 1) if alt else super() }}
 {% endblock %}
 {% block notebook_css %}{{ super() }}
-<style>table { display: block; max-width: 100%; overflow-x: auto; }</style>
+<style>
+.jp-OutputArea-output { overflow-x: auto; }
+.jp-InputPrompt, .jp-OutputPrompt { color: #595959 !important; opacity: 1 !important; }
+.jp-RenderedHTMLCommon a:link { text-decoration: underline; }
+</style>
 {% endblock %}
 """
 
