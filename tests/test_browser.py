@@ -197,7 +197,7 @@ def test_a_newcomer_runs_the_explorer_and_operates_it_by_keyboard(browser, tmp_p
 
         page.get_by_role("button", name="files of this view").press("Space")
         with page.expect_download() as download:
-            page.locator("a[download$=scores.csv]").press("Enter")
+            page.locator('a[download$="scores.csv"]').press("Enter")
         content = Path(download.value.path()).read_text()
         assert content.startswith("image,class,network") and "sp2ps/quick/" in content
 

@@ -13,7 +13,7 @@ SCRIPT = """
     if (target && target.getAttribute(name) !== value) { target.setAttribute(name, value); }
   }
   function prepare(root) {
-    root.querySelectorAll('select, input, button, .noUi-handle').forEach(function (control) {
+    root.querySelectorAll('select, input, button, a, .noUi-handle').forEach(function (control) {
       set(control, 'data-lm-suppress-shortcuts', 'true');
     });
     root.querySelectorAll('.widget-inline-hbox').forEach(function (row) {
