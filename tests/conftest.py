@@ -33,6 +33,7 @@ SLOWEST_FIRST = [
     "test_processors",
     "01_csg_complexity",
     "test_browser",
+    "test_book",
     "07_your_own_model",
     "test_pe_score",
     "test_compare",

@@ -118,6 +118,7 @@ def test_the_first_page_counts_the_verdicts_on_every_paper(book):
     folders = ("paper/csg", "paper/mnist_iou")
     claims = [pd.read_csv(ROOT / "figures" / folder / "claims.csv") for folder in folders]
     thesis = claims[1]["verdict"].value_counts()
+    assert 'href="#fig-mnist"' in text, "the figure is referred to by its number"
     assert f"{thesis['reproduced']} reproduced, {thesis['not reproduced']} not" in text
     sentences = (book / "docs" / "claims.html").read_text()
     for claim in pd.concat(claims)["claim"]:
@@ -147,6 +148,7 @@ def test_the_formulas_name_functions_that_the_reference_has(book):
     text = page.read_text()
     linked = re.findall(r'<a class="reference internal" href="api/[^>]+><code class="xref py', text)
     assert len(linked) == text.count("xref py py-func") > 20
+    assert text.count('href="#equation-eq-') >= 5, "equations are referred to by their numbers"
     source = (ROOT / "docs" / "mathematics.md").read_text()
     assert read(page).tags["math"] > source.count("$$") // 2 > 20
     assert source.count("$$ (eq-") == source.count("$$") // 2, "every equation has a label"

@@ -24,6 +24,7 @@ _TEMPLATE = """
 <style>
 .jp-OutputArea-output { overflow-x: auto; }
 .jp-InputPrompt, .jp-OutputPrompt { color: #595959 !important; opacity: 1 !important; }
+.highlight .c1 { color: #2f6b6b !important; }
 .jp-RenderedHTMLCommon a:link { text-decoration: underline; }
 </style>
 {% endblock %}
