@@ -20,7 +20,7 @@ class Case:
     """A trained network and images for it.
 
     `batch` is the fastest batch size for the plain forward pass and for the library;
-    `library_images` is how many images the library gets, by CAM method.
+    `library_images` is how many images the library gets, by the CAM methods that are measured.
     """
 
     model: nn.Module
@@ -100,6 +100,23 @@ def _vgg11() -> Case:
     return Case(model, images[:64], 32, library_images)
 
 
+def _resnet50() -> Case:
+    """Return torchvision's ResNet-50, with random weights."""
+    model = torchvision.models.resnet50(weights=None)
+    return _untrained(model, 4, {"grad-cam": 16, "grad-cam++": 16})
+
+
+def _vit_b_16() -> Case:
+    """Return torchvision's ViT-B/16, with random weights."""
+    return _untrained(torchvision.models.vit_b_16(weights=None), 8, {"grad-cam": 8})
+
+
+def _untrained(model: nn.Module, batch: int, library_images: dict[str, int]) -> Case:
+    """Return a model as it is with images of noise: its speed depends on neither."""
+    images = torch.randn(64, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    return Case(model.eval(), images, batch, library_images)
+
+
 def _vgg11_bn_features() -> nn.Sequential:
     layers: list[nn.Module] = []
     channels = 3
@@ -130,4 +147,6 @@ NETWORKS: dict[str, Callable[[], Case]] = {
     "CIFAR network, 32x32": _cifar,
     "VGG11-BN, one linear layer, 32x32": _vgg11_bn,
     "VGG11, three linear layers, 64x64": _vgg11,
+    "ResNet-50, 224x224": _resnet50,
+    "ViT-B/16, 224x224": _vit_b_16,
 }

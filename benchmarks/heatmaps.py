@@ -17,8 +17,7 @@ from benchmarks._networks import NETWORKS, Case, forward
 from benchmarks._timing import cpu_times, per_item, ratio_columns, ratios, wall_times
 from pruncam import cams
 
-METHODS = ("grad-cam", "grad-cam++", "ablation-cam")
-TOGETHER = "all three"
+TOGETHER = "together"
 
 
 def run() -> pd.DataFrame:
@@ -33,19 +32,23 @@ def _compare(network: str, case: Case) -> pd.DataFrame:
     sides: dict[str, Callable[[], object]] = {}
     sides["forward"] = partial(forward, model, images, case.batch)
     counts = {"forward": len(images), TOGETHER: len(images)}
-    for method in METHODS:
+    methods = list(case.library_images)
+    for method in methods:
         library = _library_side(method)
         counts[method] = len(images)
         counts[library] = case.library_images[method]
         few = images[: counts[library]]
         sides[method] = partial(cams.heatmaps, model, images, method=method)
         sides[library] = partial(_library, model, few, method, case.batch)
-    sides[TOGETHER] = partial(cams.explain, model, images, methods=METHODS)
+    shown = list(methods)
+    if len(methods) > 1:
+        sides[TOGETHER] = partial(cams.explain, model, images, methods=methods)
+        shown.append(TOGETHER)
     cpu = per_item(cpu_times(sides, case.rounds), counts)
     wall = per_item(wall_times(sides, 1), counts)
     layer = cams.default_layer(model, images[:1])
     rows = []
-    for method in (*METHODS, TOGETHER):
+    for method in shown:
         row = {
             "network": network,
             "method": method,
@@ -54,7 +57,7 @@ def _compare(network: str, case: Case) -> pd.DataFrame:
             "forward passes": median(ratios(cpu[method], cpu["forward"])),
             "wall images/s": 1 / wall[method][0],
         }
-        if method in METHODS:
+        if method in methods:
             library = _library_side(method)
             row["pytorch-grad-cam images/s"] = 1 / median(cpu[library])
             row.update(ratio_columns(cpu[library], cpu[method]))

@@ -2,28 +2,41 @@
 
 Images per second of `scoring.score` (both models, three CAMs, seven scores), beside
 pytorch-grad-cam with a scikit-image loop, and beside plain forward passes of both models, in
-one-thread CPU time. Memory is the growth of a fresh process's peak after its first pieces of rows.
+one-thread CPU time. Memory is the growth of a fresh process's peak after its first pieces of rows,
+or, for image files that are streamed, beyond the peak of a process with 100 of them.
 """
 
+import io
 import multiprocessing
 import re
 import resource
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import TypeVar
 
 import pandas as pd
 import torch
+from PIL import Image
 from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 
-from benchmarks._networks import NETWORKS, forward
+from benchmarks._networks import NETWORKS, digits, forward
 from benchmarks._timing import cpu_times, per_item, ratio_columns, ratios
-from benchmarks.heatmaps import METHODS
 from pruncam import cams, metrics, networks, pruning, scoring
+from pruncam.datasets import image_folder
+from pruncam.datasets.decoding import Decoder
 
-LIBRARY_IMAGES = {"MNIST network, 28x28": 250, "CIFAR network, 32x32": 1}
+LIBRARY_IMAGES = {
+    "MNIST network, 28x28": 250,
+    "CIFAR network, 32x32": 1,
+    "VGG11-BN, one linear layer, 32x32": 1,
+}
 STREAMED = (10_000, 100_000)
+FILES = (100, 50_000)
 PIECE = 1000  # images per piece of rows
+Task = TypeVar("Task")
 CONTROL = 100  # MB that a control process keeps in addition
 
 
@@ -31,7 +44,7 @@ def run(rounds: int = 3) -> pd.DataFrame:
     """Return a row per network for speed, and one per number of images for memory."""
     speed = [_compare(name, images, rounds) for name, images in LIBRARY_IMAGES.items()]
     memory = [_memory(images) for images in STREAMED]
-    return pd.DataFrame([*speed, *memory])
+    return pd.DataFrame([*speed, *memory, _file_memory(*FILES)])
 
 
 def _compare(network: str, library_images: int, rounds: int) -> dict[str, object]:
@@ -62,7 +75,7 @@ def _compare(network: str, library_images: int, rounds: int) -> dict[str, object
 
 
 def _score_by_libraries(baseline: nn.Module, pruned: nn.Module, images: Tensor) -> None:
-    for method in METHODS:
+    for method in cams.DEFAULT_METHODS:
         x = _library_heatmaps(baseline, images, method)
         y = _library_heatmaps(pruned, images, method)
         for a, b in zip(x.numpy(), y.numpy(), strict=True):
@@ -81,9 +94,7 @@ def _memory(images: int) -> dict[str, object]:
 
     Raises RuntimeError if the measurement does not see what a control process keeps on purpose.
     """
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        tasks = [(images, 0), (10_000, CONTROL)]
-        growth, control = pool.map(_growth, tasks, chunksize=1)
+    growth, control = _in_fresh_processes(_growth, [(images, 0), (10_000, CONTROL)])
     if control < 0.9 * CONTROL:
         raise RuntimeError(f"the measurement sees only {control:.0f} of {CONTROL} MB")
     return {
@@ -91,6 +102,53 @@ def _memory(images: int) -> dict[str, object]:
         "images": images,
         "peak growth MB": growth,
     }
+
+
+def _file_memory(few: int, many: int) -> dict[str, object]:
+    """Return how much more a process with many image files needs than one with few."""
+    with tempfile.TemporaryDirectory() as folder:
+        _write_images(Path(folder), many)
+        small, large = _in_fresh_processes(_file_peak, [(folder, few), (folder, many)])
+    return {
+        "scored": f"memory, {many:,} JPEG files of 28x28 after {few}",
+        "images": many,
+        "peak growth MB": large - small,
+    }
+
+
+def _write_images(folder: Path, count: int) -> None:
+    """Write JPEG files of digits, by class; each image is repeated under other names."""
+    images, labels = digits(28, 1)
+    encoded = []
+    for image in (255 * images[:, 0]).byte().numpy():
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "JPEG")
+        encoded.append(file.getvalue())
+    for label in labels.unique().tolist():
+        (folder / str(label)).mkdir()
+    for number in range(count):
+        position = number % len(encoded)
+        path = folder / str(int(labels[position])) / f"{number:05d}.jpg"
+        path.write_bytes(encoded[position])
+
+
+def _file_peak(task: tuple[str, int]) -> float:
+    """Return this process's peak in MB after scoring the first images of a folder, streamed."""
+    folder, count = task
+    torch.set_num_threads(1)
+    selection = image_folder.Selection(limit=count)
+    images = image_folder.read(folder, Decoder(channels=1), selection, memory=0).images
+    model = networks.initialize(networks.mnist_net(), "kaiming-normal", 0)
+    pruned = pruning.global_unstructured(model, 0.5)
+    for _ in scoring.stream(model, {"pruned": pruned}, images, progress=False):
+        pass
+    return _peak()
+
+
+def _in_fresh_processes(measure: Callable[[Task], float], tasks: list[Task]) -> list[float]:
+    """Return a measurement of every task, each in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        return pool.map(measure, tasks, chunksize=1)
 
 
 def _growth(task: tuple[int, int]) -> float:

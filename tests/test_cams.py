@@ -17,7 +17,7 @@ from torchvision.models.vgg import make_layers
 
 from benchmarks._networks import NarrowResNet18
 from pruncam import cams
-from pruncam.cams import explanation, reference
+from pruncam.cams import model_explainer, reference
 from pruncam.cams.model_split import HookedModel, TracedModel, split_model
 from pruncam.cams.postprocess import to_heatmaps
 from pruncam.cams.registry import CamMethod
@@ -604,7 +604,7 @@ def test_the_closed_form_gives_what_running_the_whole_model_again_gives(
     assert split_model(model, layer, images[:1]).channelwise is not None
     expected = cams.explain(model, images, methods=cams.METHODS, target_layer=name)
     monkeypatch.setattr(
-        explanation, "split_model", lambda model, layer, image: HookedModel(model, layer)
+        model_explainer, "split_model", lambda model, layer, image: HookedModel(model, layer)
     )
     result = cams.explain(model, images, methods=cams.METHODS, target_layer=name)
     for method in cams.METHODS:
@@ -678,6 +678,38 @@ def test_a_users_hook_is_honoured_by_ablation_cam(networks, place):
 
 
 # ----------------------------------------------------------------------------------- batches, types
+
+
+def test_an_explainer_made_once_explains_every_batch(networks):
+    model, images = networks["small_vgg"]
+    explainer = cams.ModelExplainer(model, images, methods=cams.METHODS)
+    whole = cams.explain(model, images, methods=cams.METHODS)
+    targets = (whole.targets + 1) % whole.logits.shape[1]
+    others = cams.explain(model, images, methods=cams.METHODS, targets=targets)
+    for rows in (slice(0, 1), slice(1, 4), slice(0, 4)):
+        for expected, classes in ((whole, None), (others, targets[rows])):
+            part = explainer.explain(images[rows], classes)
+            for method, maps in part.maps.items():
+                torch.testing.assert_close(maps, expected.maps[method][rows], rtol=0, atol=1e-5)
+
+
+def test_an_explainer_takes_images_of_its_first_shape_only(networks):
+    model, images = networks["small_vgg"]
+    explainer = cams.ModelExplainer(model, images, methods=["grad-cam"])
+    with pytest.raises(ValueError, match="images must have the shape .* of the first one"):
+        explainer.explain(images[..., 1:])
+
+
+def test_an_explainer_follows_the_weights_of_its_model(networks):
+    model, images = networks["small_vgg"]
+    model = copy.deepcopy(model)
+    explainer = cams.ModelExplainer(model, images, methods=["grad-cam", "ablation-cam"])
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(0.9)
+    maps = explainer.explain(images).maps
+    for method, expected in cams.explain(model, images, methods=list(maps)).maps.items():
+        assert torch.equal(maps[method], expected)
 
 
 @pytest.mark.parametrize("engine", cams.ENGINES)

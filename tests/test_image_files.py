@@ -290,6 +290,12 @@ def test_streamed_images_are_those_in_memory(streamed):
     assert parts.images.first(3).checksum == whole.images.first(3).checksum
 
 
+def test_small_images_are_decoded_some_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(streamed_images, "_PART_IMAGES", 3)
+    images = image_folder.read(draw(tmp_path / "images", each=4), memory=0).images
+    assert [len(part) for part in images.parts()] == [3, 3, 2]
+
+
 def test_streamed_images_are_scored_like_those_in_memory(streamed):
     whole, parts = streamed
     batches = Batches(parts.images)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from pruncam._nn.memory import images_within
 from pruncam._nn.probe import eval_mode, placed_like, profile_forward
 from pruncam.networks import cifar_net, mnist_net
 
@@ -18,6 +19,14 @@ def test_calls_are_in_order_of_execution_with_names_and_shapes():
     assert shapes["conv2"] == (2, 8, 11, 11)
     assert shapes["pool2"] == (2, 8, 5, 5)
     assert shapes[""] == profile.logits.shape == (2, 10)
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "device", "images"),
+    [(0.5, "cpu", 32), (10, "cpu", 4), (20, "cpu", 3), (100, "cpu", 1), (100, "cuda", 10)],
+)
+def test_a_few_large_images_go_through_a_network_together(megabytes, device, images):
+    assert images_within(int(megabytes * 2**20), torch.device(device)) == images
 
 
 def test_bytes_are_those_of_input_and_output():

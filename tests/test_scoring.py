@@ -220,6 +220,18 @@ def test_pieces_are_the_whole_whatever_their_size(baseline, pruned, digits, monk
     assert_same(scoring.score(baseline, pruned, digits, progress=False), rows)
 
 
+def test_batches_of_another_size_of_image_are_scored_too(baseline, pruned, digits):
+    model = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+    model.extend([nn.Flatten(), nn.Linear(4, 10)])
+    small, large = digits.images[:4], digits.images[4:8].repeat(1, 1, 2, 2)
+    batches = [(small, digits.labels[:4]), (large, digits.labels[4:8])]
+    changed = pruning.global_unstructured(model, 0.5)
+    rows = scoring.score(model, changed, batches, progress=False)
+    alone = scoring.score(model, changed, large / 255, digits.labels[4:8], progress=False)
+    second = rows[rows["image"] >= 4].reset_index(drop=True)
+    assert_same(second.assign(image=alone["image"]), alone)
+
+
 def test_a_stream_holds_one_piece_at_a_time(baseline, pruned, digits):
     x, requested = digits.images.float() / 255, []
 

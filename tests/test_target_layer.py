@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from benchmarks._networks import NarrowResNet18
 from pruncam import cams, networks
-from pruncam.cams import explanation
+from pruncam.cams import model_explainer
 from pruncam.cams.model_split import HookedModel, TracedModel, split_model
 
 TOLERANCE = 1e-4  # largest difference from the library in any pixel
@@ -192,7 +192,7 @@ def test_ablation_before_a_convolution_is_in_closed_form(layer, monkeypatch):
     assert isinstance(split.channelwise.linear, nn.Conv2d)
     maps = cams.heatmaps(model, images, method="ablation-cam-zero", target_layer=layer)
     monkeypatch.setattr(
-        explanation, "split_model", lambda model, layer, image: HookedModel(model, layer)
+        model_explainer, "split_model", lambda model, layer, image: HookedModel(model, layer)
     )
     expected = cams.heatmaps(model, images, method="ablation-cam-zero", target_layer=layer)
     assert expected.amax() > 0.9

@@ -7,10 +7,11 @@ unchanged.
 
 from pruncam._nn.outputs import class_probabilities, two_classes
 from pruncam.cams.custom import CustomMethod, custom_heatmaps, explain_with_custom
-from pruncam.cams.explanation import Explanation, explain, heatmaps
+from pruncam.cams.explanation import explain, heatmaps
 from pruncam.cams.faithfulness import RoadScores, road
 from pruncam.cams.layer_pass import LayerPass
 from pruncam.cams.layer_readings import readings
+from pruncam.cams.model_explainer import Explanation, ModelExplainer
 from pruncam.cams.postprocess import is_empty
 from pruncam.cams.registry import DEFAULT_METHODS, METHODS, CamMethod
 from pruncam.cams.target_layer import default_layer
@@ -24,6 +25,7 @@ __all__ = [
     "CustomMethod",
     "Explanation",
     "LayerPass",
+    "ModelExplainer",
     "RoadScores",
     "class_probabilities",
     "custom_heatmaps",

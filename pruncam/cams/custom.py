@@ -10,8 +10,9 @@ from pruncam._core.validation import short_repr
 from pruncam._nn.outputs import LogitsOf, Output
 from pruncam._nn.probe import eval_mode, placed_like
 from pruncam._nn.wrappers import run_eagerly, unwrapped
-from pruncam.cams.explanation import Explanation, explain
+from pruncam.cams.explanation import explain
 from pruncam.cams.map_layout import Reshape
+from pruncam.cams.model_explainer import Explanation
 from pruncam.cams.target_layer import batch_size_within, find_target_layer
 
 # (model, images (n, C, H, W), target layer, targets (n,) class indices)

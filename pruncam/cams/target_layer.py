@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from pruncam._core.validation import check_model, check_number
-from pruncam._nn.memory import rows_within
+from pruncam._nn.memory import images_within
 from pruncam._nn.outputs import Output, advice_on_output, check_output
 from pruncam._nn.probe import ForwardProfile, LayerCall, profile_forward
 from pruncam._nn.wrappers import COMPILED, unwrapped
@@ -244,6 +244,6 @@ def _bytes_for_gradients(after: list[LayerCall]) -> int:
 def batch_size_within(layer: TargetLayer, batch_size: int | None) -> int:
     """Return `batch_size`, or for None the number of images that the memory budget holds."""
     if batch_size is None:
-        return rows_within(layer.bytes_per_image, layer.device)
+        return images_within(layer.bytes_per_image, layer.device)
     check_number("batch_size", batch_size, whole=True, at_least=1)
     return batch_size

@@ -17,7 +17,7 @@ Images = Tensor | ImageSet | str | os.PathLike | Iterable
 
 UNKNOWN = -1  # the label of an image without one
 
-_MAX_VALUES = 2**23  # in a batch that is cut from a tensor
+_MAX_VALUES = 2**22  # in a batch that is cut from a tensor
 
 
 class Batches:

@@ -11,8 +11,10 @@ from pruncam.datasets.decoding import Decoder, check_size, decode
 from pruncam.datasets.file_tree import File
 from pruncam.datasets.images import ImageSet, first_images_text
 
-PART_BYTES = 2**27  # of the pixels that are decoded at a time
-_BATCH_VALUES = 2**23  # in a batch
+# Of the images that are decoded at a time.
+PART_BYTES = 2**26
+_PART_IMAGES = 2**11
+_BATCH_VALUES = 2**22  # in a batch
 _CHANGED = "the file was changed since it was read first"
 
 
@@ -92,4 +94,4 @@ class StreamedImages:
 
 def part_length(shape: tuple[int, ...]) -> int:
     """Return how many images of a shape (C, H, W) are decoded at a time."""
-    return max(1, PART_BYTES // math.prod(shape))
+    return max(1, min(_PART_IMAGES, PART_BYTES // math.prod(shape)))

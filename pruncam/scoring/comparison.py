@@ -1,7 +1,7 @@
 """The comparison of a baseline with other models, batch by batch."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -26,6 +26,8 @@ class Comparison:
     baseline: nn.Module
     pruned: Mapping[str, nn.Module]
     options: Options
+    # One for each model and shape of images: streamed images come in many batches.
+    _explainers: dict[Any, cams.ModelExplainer] = field(default_factory=dict, init=False)
 
     def pieces(self, batches: Batches) -> Iterator[pd.DataFrame]:
         """Iterate over the rows of each batch and model.
@@ -116,17 +118,29 @@ class Comparison:
         self, model: nn.Module, images: Tensor, targets: Tensor | None
     ) -> cams.Explanation:
         """Return logits and heatmaps by all methods, custom ones included."""
-        return cams.explain_with_custom(
+        explanation = self._explainer(model, images).explain(images, targets)
+        custom = cams.custom_heatmaps(
             model,
             images,
-            methods=self.options["methods"],
-            custom_methods=self.options["custom_methods"],
-            targets=targets,
-            target_layer=self.options["target_layer"],
-            batch_size=self.options["batch_size"],
-            reshape=self.options["reshape"],
-            output=self.options["output"],
+            self.options["custom_methods"],
+            targets=explanation.targets,
+            **self._cam_options,
         )
+        return explanation._replace(maps=explanation.maps | custom)
+
+    def _explainer(self, model: nn.Module, images: Tensor) -> cams.ModelExplainer:
+        key = id(model), images.shape[1:], images.dtype, images.device
+        if key not in self._explainers:
+            self._explainers[key] = cams.ModelExplainer(
+                model, images, methods=self.options["methods"], **self._cam_options
+            )
+        return self._explainers[key]
+
+    @property
+    def _cam_options(self) -> dict[str, Any]:
+        """Return the options that all CAM methods have in common."""
+        names = ("target_layer", "batch_size", "reshape", "output")
+        return {name: self.options[name] for name in names}  # type: ignore[literal-required]
 
     def _targets(
         self,
