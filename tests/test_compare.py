@@ -691,10 +691,9 @@ def test_names_of_files_and_classes_cannot_break_the_page(report):
         name: table.replace({"ant": evil, "ant/0.png": evil})
         for name, table in report.tables.items()
     }
-    images = dict.fromkeys(report.drawings, b"")
-    captions = dict.fromkeys(report.drawings, evil)
-    text = html.render_page([evil], tables, images, captions, report.manifest)
-    assert evil not in text and "&lt;script&gt;" in text
+    pictures = dict.fromkeys(report.drawings, html.Picture(b"", evil, f'"{evil}'))
+    text = html.render_page([evil], tables, pictures, report.manifest)
+    assert 'alt="&quot;' in text and evil not in text and "&lt;script&gt;" in text
 
 
 def test_formulas_and_braces_in_names_are_drawn_as_they_are(user, tmp_path):

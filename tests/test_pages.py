@@ -80,6 +80,15 @@ def test_a_page_has_no_script_and_loads_nothing(page):
     assert all(source.startswith(("data:", "#")) for source in loaded), loaded
 
 
+def test_links_of_a_page_lead_to_the_folder_of_its_notebook():
+    source = "[a](GLOSSARY.md#iou) [b](#top) [c](https://x.org/y) [d](../figures/README.md)"
+    page = to_page(new_notebook(cells=[new_markdown_cell(source)]), "x", "../../my notebooks")
+    links = re.findall(r'<a href="([^"]+)">[a-d]</a>', page)
+    base = "../../my%20notebooks"
+    expected = [f"{base}/GLOSSARY.md#iou", "#top", "https://x.org/y"]
+    assert links == [*expected, f"{base}/../figures/README.md"]
+
+
 def test_a_page_shows_equations_and_descriptions_and_says_that_controls_need_a_kernel(page):
     assert page.count("<math") == 2 and 'display="block"' in page
     assert "Costs $5" in page

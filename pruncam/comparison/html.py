@@ -4,7 +4,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
@@ -162,14 +162,21 @@ _SECTIONS = (
 )
 
 
+class Picture(NamedTuple):
+    """A figure as a PNG file, with its caption and with what is seen in it, in words."""
+
+    png: bytes
+    caption: str
+    alt: str
+
+
 def render_page(
     summary: Sequence[str],
     tables: Mapping[str, pd.DataFrame],
-    images: Mapping[str, bytes],
-    captions: Mapping[str, str],
+    pictures: Mapping[str, Picture],
     manifest: Mapping[str, Any],
 ) -> str:
-    """Return the page; `images` are PNG files and `captions` texts, by the name of the figure."""
+    """Return the page; `pictures` by the name of the figure."""
     paragraphs = "".join(f"<p>{escape(paragraph)}</p>" for paragraph in summary)
     parts = [f"<h1>{_TITLE}</h1>", f'<div class="summary">{paragraphs}</div>']
     for section in _SECTIONS:
@@ -179,7 +186,7 @@ def render_page(
         if section.note:
             parts.append(f'<p class="note">{escape(section.note)}</p>')
         if section.figure:
-            parts.append(_figure(images[section.figure], captions[section.figure]))
+            parts.append(_figure(pictures[section.figure]))
         if section.table:
             parts.append(_table(tables[section.table], section.table))
     parts += ["<h2>Origin of the results</h2>", _facts(manifest)]
@@ -194,10 +201,10 @@ def _document(body: str) -> str:
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 
 
-def _figure(png: bytes, caption: str) -> str:
-    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    text = escape(caption, quote=True)
-    return f'<figure><img alt="{text}" src="{source}"><figcaption>{text}</figcaption></figure>'
+def _figure(picture: Picture) -> str:
+    source = f"data:image/png;base64,{base64.b64encode(picture.png).decode()}"
+    alt, caption = escape(picture.alt, quote=True), escape(picture.caption)
+    return f'<figure><img alt="{alt}" src="{source}"><figcaption>{caption}</figcaption></figure>'
 
 
 def _table(table: pd.DataFrame, name: str) -> str:

@@ -12,6 +12,7 @@ from pruncam._core.store import write_folder_atomically
 from pruncam.comparison import html
 from pruncam.comparison.model_card import model_card
 from pruncam.report import rendering
+from pruncam.report.alt_text import describe
 from pruncam.report.result import Result
 
 PAGE = "report.html"
@@ -65,11 +66,12 @@ class Report(Result):
     def _write_files(self, folder: Path) -> None:
         for name, table in self.tables.items():
             table.to_csv(folder / f"table_{name}.csv", index=False, lineterminator="\n")
-        images = {name: rendering.for_file(figure) for name, figure in self.figures().items()}
-        for name, png in images.items():
+        pictures = {}
+        for name, figure in self.figures().items():
+            png = rendering.for_file(figure)
             (folder / f"figure_{name}.png").write_bytes(png)
-        captions = {name: drawing.caption for name, drawing in self.drawings.items()}
-        page = html.render_page(self.summary, self.tables, images, captions, self.manifest)
+            pictures[name] = html.Picture(png, self.drawings[name].caption, describe(figure))
+        page = html.render_page(self.summary, self.tables, pictures, self.manifest)
         (folder / PAGE).write_text(page, encoding="utf-8")
         (folder / MODEL_CARD).write_text(self.model_card(), encoding="utf-8")
         manifest = json.dumps(self.manifest, indent=2)

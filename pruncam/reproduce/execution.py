@@ -1,6 +1,7 @@
 """Execution of one notebook through papermill, with this interpreter as its kernel."""
 
 import logging
+import os
 import re
 import shutil
 import tempfile
@@ -97,7 +98,7 @@ def run_notebook(
         error = _execute(execution, partial)
         if error is not None:
             raise _save_failure(partial, out_folder, error)
-        return _save_success(partial, out_folder)
+        return _save_success(partial, out_folder, path.parent)
 
 
 # ---------------------------------------------------------------- running
@@ -145,12 +146,16 @@ def _escape_braces(path: Path) -> str:
 # ---------------------------------------------------------------- saving
 
 
-def _save_success(partial: Path, out_folder: Path) -> Path:
-    """Move an executed notebook and its page to `out_folder`, in place of those of earlier runs."""
+def _save_success(partial: Path, out_folder: Path, source_folder: Path) -> Path:
+    """Move an executed notebook and its page to `out_folder`, in place of those of earlier runs.
+
+    The links of the page lead to the files beside the notebook in `source_folder`.
+    """
     notebook = clean(load(partial))
     final = out_folder / partial.name
     page = partial.with_suffix(".html")
-    page.write_text(to_page(notebook, partial.stem), encoding="utf-8")
+    folder = Path(os.path.relpath(source_folder, out_folder.resolve())).as_posix()
+    page.write_text(to_page(notebook, partial.stem, folder), encoding="utf-8")
     _remove_earlier(out_folder, partial.stem)
     move_into_place(page, final.with_suffix(".html"))
     save(notebook, final)

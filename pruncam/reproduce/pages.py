@@ -1,12 +1,15 @@
 """Executed notebooks as pages of one file each, which ask no server for anything."""
 
+import re
 from copy import deepcopy
 from functools import cache
 from typing import Any
+from urllib.parse import quote
 
 from pruncam.reproduce.mathml import to_mathml
 
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+_RELATIVE_LINK = re.compile(r'(<a [^>]*href=")(?![a-z]+:|[#/])')
 _NO_KERNEL = "*Controls need a kernel: open the notebook with `make lab` to move them.*"
 # nbconvert's page without its scripts: require.js, MathJax, Mermaid and the manager of widgets.
 _TEMPLATE = """
@@ -31,12 +34,15 @@ _TEMPLATE = """
 """
 
 
-def to_page(notebook: Any, title: str) -> str:
-    """Return an executed notebook as HTML: equations are MathML, controls a sentence."""
+def to_page(notebook: Any, title: str, folder: str = "") -> str:
+    """Return an executed notebook as HTML: equations are MathML, controls a sentence.
+
+    `folder` is that of the notebook as seen from the page: relative links begin there.
+    """
     page, _ = _exporter().from_notebook_node(
         _without_widgets(notebook), resources={"metadata": {"name": title}}
     )
-    return page
+    return _RELATIVE_LINK.sub(rf"\1{quote(folder)}/", page) if folder else page
 
 
 @cache
