@@ -505,7 +505,7 @@ FALLING = [0.90, 0.88, 0.86, 0.84, 0.83, 0.81]
 def test_the_papers_cifar_models_are_trusted_up_to_half_the_filters(rule, four_points):
     """The paper: a UPR of up to 50 % loses less than 1 %."""
     choice = choose_rate(as_published("CIFAR-10", rule, FALLING))
-    assert (choice.rate, choice.verdict) == (0.5, "trust") and "at most 1 points" in choice.why
+    assert (choice.rate, choice.verdict) == (0.5, "trust") and "at most 1 point " in choice.why
     assert choose_rate(as_published("CIFAR-10", rule, FALLING), 0.04).rate == four_points
     assert choose_rate(as_published("CIFAR-10", rule, FALLING), 0.001).verdict == "prune less"
 

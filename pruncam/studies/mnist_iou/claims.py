@@ -248,9 +248,10 @@ def _loss(
     estimate = t_interval(losses[:, level])
     is_beyond = losses.mean(axis=0) > statement.limit
     last_within = int(is_beyond.argmax()) - 1 if is_beyond.any() else chains.last_level
+    limit_unit = unit.removesuffix("s") if statement.limit == 1 else unit
     evidence = (
         f"loss {estimate.text(2)} {unit} at level {level} ({sparsity[level]:.2%} sparse); within "
-        f"{statement.limit:g} {unit} up to level {last_within} ({sparsity[last_within]:.1%})"
+        f"{statement.limit:g} {limit_unit} up to level {last_within} ({sparsity[last_within]:.1%})"
     )
     count = len(chains)
     return Finding(estimate=estimate, evidence=evidence, points=count, trainings=count)

@@ -81,7 +81,8 @@ def choose_rate(
 def _by_accuracy(table: pd.DataFrame, max_accuracy_drop: float) -> RateChoice:
     """Return the choice if accuracy and PE both fall."""
     falls = "accuracy and PE both fall as the rate rises"
-    limit = f"{100 * max_accuracy_drop:g} points"
+    most = f"{100 * max_accuracy_drop:g}"
+    limit = f"{most} point" if most == "1" else f"{most} points"
     allowed = table[table["acc_drop"] <= 100 * max_accuracy_drop + _ROUNDING]
     if allowed.empty:
         first = table.iloc[0]
