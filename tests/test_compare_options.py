@@ -208,8 +208,9 @@ def masks(tmp_path):
         (tmp_path / "masks" / name).mkdir(parents=True)
         for number, mode in enumerate(("L", "1", "RGB")):
             pixels = random.integers(0, 128, (12, 12)).astype(np.uint8)  # none is above half
-            top, left = random.integers(0, 6, 2)
-            pixels[top : top + 6, left : left + 5] = random.integers(128, 256, (6, 5))
+            top, left, height, width = random.integers(2, 7, 4)
+            light = random.integers(128, 256, (height, width))
+            pixels[top : top + height, left : left + width] = light[: 12 - top, : 12 - left]
             if mode == "1":
                 pixels = np.where(pixels > 127, 255, 0).astype(np.uint8)
             Image.fromarray(pixels).convert(mode).save(tmp_path / "masks" / name / f"{number}.bmp")

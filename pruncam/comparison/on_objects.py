@@ -46,11 +46,11 @@ def objects_table(
 
 def objects_sentence(table: pd.DataFrame, left_out: str) -> str:
     """Return the table in words; `left_out` names the images without a usable mask."""
-    first = table.iloc[0]
-    count = f"{int(first['images']):,} image{'s' * (first['images'] > 1)}"
-    text = f"On the object ({count}{f'; left out: {left_out}' * bool(left_out)}): "
+    images = int(table["images"].iloc[0])
+    count = "1 image" if images == 1 else f"{images:,} images"
+    remark = f"; left out: {left_out}" if left_out else ""
     texts = [_of_method(str(name), rows) for name, rows in table.groupby("method", sort=False)]
-    return f"{text}{'; '.join(texts)}."
+    return f"On the object ({count}{remark}): {'; '.join(texts)}."
 
 
 def _of_method(method: str, rows: pd.DataFrame) -> str:
