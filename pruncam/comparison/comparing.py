@@ -182,11 +182,12 @@ class _Comparison:
                 tables["other_layers"] = other_layers
         if self.settings.faithfulness_images:
             tables["faithfulness"] = faithfulness_table(explainer, self.progress)
-        if self.pair.masks is not None:
-            tables["objects"] = objects_table(explainer, models, self.progress)
+        masks = self.pair.masks
+        if masks is not None:
+            tables["objects"] = objects_table(explainer, masks, models, self.progress)
         moved = figures.moved_images(explainer, tables["moved"])
         return Report(
-            summary=paragraphs(tables, self.pair.masks),
+            summary=paragraphs(tables, masks),
             tables=tables,
             drawings=figures.drawings(tables, scores, moved),
             manifest=self.describe(layers, time.perf_counter() - start),

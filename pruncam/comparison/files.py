@@ -153,7 +153,7 @@ def load(files: Files, *, machine: Machine | None = None, progress: bool = False
         preprocessing=baseline.preprocessing,
         output=reading.output,
         reshape=reshape,
-        masks=None if files.masks is None else reading.masks(test.files, decoder),
+        masks=reading.masks(test.files, decoder),
     )
 
 
@@ -232,9 +232,11 @@ class _Reading:
         names = self.class_map.class_names(network.classes)
         return replace(labelled, images=replace(labelled.images, classes=names))
 
-    def masks(self, names: Sequence[str], decoder: Decoder) -> ObjectMasks:
-        """Read the masks of the test images of these names."""
+    def masks(self, names: Sequence[str], decoder: Decoder) -> ObjectMasks | None:
+        """Read the masks of the test images of these names; None without a folder of them."""
         path, images = self.files.masks, self.files.data
+        if path is None:
+            return None
         return object_masks.read(path, names, images, decoder, progress=self.progress)
 
     @cached_property

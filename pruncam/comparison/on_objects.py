@@ -13,6 +13,7 @@ from pruncam.comparison.means import mean_columns
 from pruncam.comparison.pair import Pair
 from pruncam.comparison.settings import Settings
 from pruncam.comparison.titles import title
+from pruncam.datasets.object_masks import ObjectMasks
 from pruncam.datasets.streamed_images import part_length
 from pruncam.scoring.controls import CHANCE, FLOOR
 from pruncam.studies.diagnostics import hits_by_image
@@ -22,7 +23,7 @@ Hits = dict[tuple[str, str], Tensor]  # (images, measures), by network and CAM
 
 
 def objects_table(
-    explainer: Explainer, models: Mapping[str, nn.Module], progress: bool
+    explainer: Explainer, masks: ObjectMasks, models: Mapping[str, nn.Module], progress: bool
 ) -> pd.DataFrame:
     """Return the share of the maps on the object, for every network and CAM, with intervals.
 
@@ -34,7 +35,7 @@ def objects_table(
     """
     pair, settings = explainer.pair, explainer.settings
     networks = {"baseline": pair.baseline, **models}
-    hits = _hits(explainer, networks, progress)
+    hits = _hits(explainer, masks, networks, progress)
     names = _shown_names(pair, networks)
     records = []
     for (model, method), values in hits.items():
@@ -96,13 +97,15 @@ def _interval(row: Mapping[str, Any], name: str) -> str:
     return f"{row[name]:.2f} [{row[f'{name}_low']:.2f}, {row[f'{name}_high']:.2f}]"
 
 
-def _hits(explainer: Explainer, networks: Mapping[str, nn.Module], progress: bool) -> Hits:
+def _hits(
+    explainer: Explainer, masks: ObjectMasks, networks: Mapping[str, nn.Module], progress: bool
+) -> Hits:
     """Return the measures of every image that has a mask, by network and CAM."""
     parts: dict[tuple[str, str], list[Tensor]] = {}
     bar = Progress("on the object", "image", progress)
-    bar.expect(len(explainer.pair.masks.numbers) * len(networks))
+    bar.expect(len(masks.numbers) * len(networks))
     try:
-        for inputs, objects in _parts(explainer):
+        for inputs, objects in _parts(explainer, masks):
             targets = None
             for name, network in networks.items():
                 explanation = explainer.explain(network, inputs, targets)
@@ -117,10 +120,9 @@ def _hits(explainer: Explainer, networks: Mapping[str, nn.Module], progress: boo
     return {key: torch.cat(values) for key, values in parts.items()}
 
 
-def _parts(explainer: Explainer) -> Iterator[tuple[Tensor, Tensor]]:
+def _parts(explainer: Explainer, masks: ObjectMasks) -> Iterator[tuple[Tensor, Tensor]]:
     """Iterate over network inputs and masks in parts that fit into memory."""
-    images, masks = explainer.pair.images, explainer.pair.masks
-    for numbers in masks.numbers.split(part_length(images.shape)):
+    for numbers in masks.numbers.split(part_length(explainer.pair.images.shape)):
         yield explainer.inputs(numbers), masks.pixels(numbers)
 
 
