@@ -372,6 +372,48 @@ def test_masks_in_memory_and_in_a_zip_are_those_of_the_folder(user, masks, tmp_p
         comparison.compare(pair, progress=False, masks=pixels)
 
 
+def test_boxes_are_masks(user, masks, tmp_path):
+    """Of two boxes of an image, the second has a fraction of a pixel too little to add one."""
+    pair = comparison.load(files_of(user, "plain"))
+    lines = ["file,left,top,right,bottom"]
+    for number, name in enumerate(pair.file_names[:5]):
+        pixels = np.zeros((12, 12), np.uint8)
+        pixels[1 : 5 + number, 2:9] = 255
+        Image.fromarray(pixels).save(masks / name.replace(".png", ".bmp"))
+        lines += [f"{name},2,1,9,{5 + number}", f"{name},8,1,9.4,{4 + number}"]
+    (masks / pair.file_names[5].replace(".png", ".bmp")).unlink()
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("\n".join(lines))
+    expected = compared(user, "plain", masks=masks)
+    report = compared(user, "plain", masks=boxes)
+    assert (report.tables["objects"]["images"] == 5).all()
+    pd.testing.assert_frame_equal(report.tables["objects"], expected.tables["objects"])
+    assert report.summary == expected.summary
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,left,top,right\nant/0.png,1,1,5", "there is no column 'bottom'"),
+        ("file,left,top,right,bottom\nant/0.png,1,1,5", "its first line must be file,left"),
+        ("file,left,top,right,bottom\nant/0.png,1,x,5,5", "could not convert string to float: 'x'"),
+        ("file,left,top,right,bottom\nant/0.png,5,1,5,5", "box 1 has no area: 5, 1, 5, 5"),
+        ("file,left,top,right,bottom\nant/9.png,1,1,5,5", "has no box of the images, such as ant"),
+        (
+            "file,left,top,right,bottom\nant/0.png,1,1,5,13",
+            "the box 1, 1, 5, 13 reaches beyond the 12x12 pixels of its image",
+        ),
+        ("", "has no box of the images"),
+    ],
+)
+def test_boxes_that_do_not_fit_are_refused(user, tmp_path, capsys, text, message):
+    (tmp_path / "boxes.csv").write_text(text)
+    options = "--masks", str(tmp_path / "boxes.csv")
+    assert on_command_line(user, tmp_path / "r", "plain", *options) != 0
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error
+
+
 def test_masks_are_resized_and_cropped_as_torchvision_does(tmp_path):
     transforms = pytest.importorskip("torchvision.transforms.v2")
     random = np.random.default_rng(1)

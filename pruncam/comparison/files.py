@@ -38,7 +38,8 @@ class Files:
     classes, of which the folders may be some, see `datasets.class_map`. `also_pruned` are further
     pruned checkpoints, `also_baseline` those of further trainings of the baseline. `output` and
     `reshape` are those of `cams.heatmaps`, functions by their names. `masks` is a folder, zip or
-    tar with the masks of objects in the images, see `datasets.object_masks`.
+    tar with the masks of objects in the images, or a CSV file of boxes, see `datasets.object_masks`
+    and `datasets.object_boxes`.
     """
 
     baseline: str | os.PathLike = field(
@@ -115,7 +116,8 @@ class Files:
         None,
         metavar="FOLDER",
         help="grey masks of the objects, light on the object, named as the images of --data, in a "
-        "folder, zip or tar: how much of the heatmaps is on the object",
+        "folder, zip or tar, or boxes as a CSV file (file,left,top,right,bottom in pixels): how "
+        "much of the heatmaps is on the object",
     )
 
 

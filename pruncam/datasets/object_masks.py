@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -11,8 +12,9 @@ from torch import Tensor
 from pruncam._core.progress import Progress
 from pruncam.datasets import image_folder
 from pruncam.datasets.decoding import Decoder, decode_file, image_size, size_text
-from pruncam.datasets.file_tree import File, FileTree, keep_open, open_tree
+from pruncam.datasets.file_tree import File, FileTree, keep_open
 from pruncam.datasets.images import DataError
+from pruncam.datasets.object_boxes import masks_of_boxes
 
 _HALF = 127  # of the range of 8 bits; pixels above it are the object
 _NAMED = 3  # files that a sentence names
@@ -80,7 +82,8 @@ def read(
     ----------
     path : folder, zip or tar
         Each mask has the path of its image, apart from the suffix, and its size. Pixels above half
-        of the range are the object. Folders that hold everything else are skipped.
+        of the range are the object. Folders that hold everything else are skipped. Or a CSV file of
+        boxes, see `object_boxes`.
     names : the files of the images, as `image_folder.read` gives them
     images, decoder : the folder, zip or tar of the images, and what decodes them
         Masks are resized and cropped as the images are, by the nearest pixel.
@@ -92,26 +95,31 @@ def read(
         If the path is missing, no image has a mask, an image has several, a mask is damaged, in
         colour or of another size than its image, or no mask marks a pixel.
     """
-    tree = keep_open(path)
-    found = _find(tree, names)
+    files = _images(images)
+    if Path(path).suffix.lower() == ".csv":
+        masks = masks_of_boxes(Path(path).expanduser(), files)
+        found = {number: masks[name] for number, name in enumerate(names) if name in masks}
+        if not found:
+            raise DataError(f"{path} has no box of the images, such as {names[0]}")
+    else:
+        found = _find(keep_open(path), names)
     decoder = replace(decoder, channels=3, interpolation="nearest")
     blank = []
     bar = Progress("read", "mask", progress)
     bar.expect(len(found))
     try:
-        with open_tree(images) as image_tree:
-            _check_sizes(found, names, image_tree)
-            for number, file in found.items():
-                pixels = _object(file, decoder)
-                height, width = pixels.shape
-                if not pixels.any():
-                    blank.append(number)
-                bar.advance()
+        _check_sizes(found, [files[names[number]] for number in found])
+        for number, file in found.items():
+            pixels = _object(file, decoder)
+            height, width = pixels.shape
+            if not pixels.any():
+                blank.append(number)
+            bar.advance()
     finally:
         bar.close()
     if len(blank) == len(found):
         raise DataError(
-            f"no mask of {tree.source} marks a pixel: those of the object must lie above half of "
+            f"no mask of {path} marks a pixel: those of the object must lie above half of "
             "the range, such as 255"
         )
     numbers = sorted(found.keys() - set(blank))
@@ -157,13 +165,17 @@ def _stems(names: Sequence[str], kind: str) -> list[str]:
     return stems
 
 
-def _check_sizes(found: dict[int, File], names: Sequence[str], tree: FileTree) -> None:
+def _images(path: str | os.PathLike) -> dict[str, File]:
+    """Return the images of a folder, zip or tar by their names."""
+    classes = image_folder.images_by_class(keep_open(path)).values()
+    return {file.name: file for files in classes for file in files}
+
+
+def _check_sizes(found: dict[int, File], images: Sequence[File]) -> None:
     """Raise DataError, with the first example, if masks have another size than their images."""
-    classes = image_folder.images_by_class(tree).values()
-    images = {file.name: file for files in classes for file in files}
     wrong = []
-    for number, mask in found.items():
-        sizes = size_text(image_size(mask)), size_text(image_size(images[names[number]]))
+    for mask, image in zip(found.values(), images, strict=True):
+        sizes = size_text(image_size(mask)), size_text(image_size(image))
         if len(set(sizes)) > 1:
             wrong.append(f"{mask.location} is {sizes[0]}, its image {sizes[1]}")
     if wrong:
