@@ -443,8 +443,9 @@ def test_masks_are_resized_and_cropped_as_torchvision_does(tmp_path):
     [
         ((-0.2, -0.1), 0.1, "(less than before, by 0.15)"),
         ((0.1, 0.2), 0.1, "(more than before, by 0.15)"),
+        ((0.001, 0.002), 0.1, "(more than before, by less than 0.01)"),
         ((-0.1, 0.2), 0.1, "(no clear change)"),
-        ((-0.2, -0.1), -0.1, "by 0.15; not above the area in the pruned network)"),
+        ((-0.2, -0.1), -0.1, "by 0.15; not more than their area in the pruned network)"),
     ],
 )
 def test_the_sentence_says_whether_maps_are_still_on_the_object(change, above, words):

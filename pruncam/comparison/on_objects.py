@@ -63,10 +63,9 @@ def _of_method(method: str, rows: pd.DataFrame) -> str:
         return f"every {title(method)} map of the {name} is empty"
     text = (
         f"{title(method)} has {_interval(before, 'energy')} of its energy there in the baseline "
-        f"and {_interval(after, 'energy')} in the pruned network, where the objects take "
-        f"{_interval(after, 'area')} of the area"
+        f"and {_interval(after, 'energy')} in the pruned network ({_verdict(before, after)}), where "
+        f"the objects take {_interval(after, 'area')} of the area"
     )
-    text += f" ({_verdict(before, after)})"
     is_floor = rows["model"].str.startswith(FLOOR)
     if rows.loc[is_floor, "energy"].notna().any():
         low, high = rows.loc[is_floor, "energy_low"].min(), rows.loc[is_floor, "energy_high"].max()
@@ -83,14 +82,19 @@ def _verdict(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     if pd.isna(after["change"]):
         change = "no image has two maps that are not empty"
     elif after["change_high"] < 0:
-        change = f"less than before, by {-after['change']:.2f}"
+        change = f"less than before, by {_difference(after['change'])}"
     elif after["change_low"] > 0:
-        change = f"more than before, by {after['change']:.2f}"
+        change = f"more than before, by {_difference(after['change'])}"
     else:
         change = "no clear change"
     named = (("baseline", before), ("pruned network", after))
     lost = [name for name, row in named if row["above_area_low"] <= 0]
-    return f"{change}; not above the area in the {' and the '.join(lost)}" if lost else change
+    return f"{change}; not more than their area in the {' and the '.join(lost)}" if lost else change
+
+
+def _difference(change: float) -> str:
+    """Return the size of a change that is not 0, in words."""
+    return "less than 0.01" if abs(change) < 0.01 else f"{abs(change):.2f}"
 
 
 def _interval(row: Mapping[str, Any], name: str) -> str:
