@@ -63,8 +63,8 @@ def _of_method(method: str, rows: pd.DataFrame) -> str:
         return f"every {title(method)} map of the {name} is empty"
     text = (
         f"{title(method)} has {_interval(before, 'energy')} of its energy there in the baseline "
-        f"and {_interval(after, 'energy')} in the pruned network ({_verdict(before, after)}), where "
-        f"the objects take {_interval(after, 'area')} of the area"
+        f"and {_interval(after, 'energy')} in the pruned network ({_verdict(before, after)}), "
+        f"where the objects take {_interval(after, 'area')} of the area"
     )
     is_floor = rows["model"].str.startswith(FLOOR)
     if rows.loc[is_floor, "energy"].notna().any():
