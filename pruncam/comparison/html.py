@@ -130,8 +130,8 @@ _SECTIONS = (
         "object (energy-based pointing game, Wang et al. 2020); a map without any preference has "
         "the share of the area that the object covers. Maximum: share of the images whose map is "
         "highest on the object (pointing game, Zhang et al. 2018). Networks with random weights "
-        "show what edges and the middle of the image give to any map. The difference from the baseline "
-        "is that of the maps of one image. Empty maps are left out.",
+        "show what edges and the middle of the image give to any map. The difference from the "
+        "baseline is that of the maps of one image. Empty maps are left out.",
         table="objects",
     ),
     _Section(
