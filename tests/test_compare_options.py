@@ -1,10 +1,12 @@
-"""Options of a comparison: faithfulness, outputs that are more than logits, reshaped layers."""
+"""Options of a comparison: faithfulness, objects, outputs with more than logits, other layers."""
 
 import json
 import math
 import shlex
+import shutil
 import warnings
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -16,11 +18,14 @@ from pruncam.comparison import (
     comparing,
     faithfulness,
     files,
+    on_objects,
     other_layers,
     summary_text,
     user_code,
 )
 from pruncam.comparison.titles import shortened
+from pruncam.datasets import DataError, object_masks
+from pruncam.datasets.decoding import Decoder
 
 NETWORKS = """
 from torch import nn
@@ -190,6 +195,280 @@ def test_the_sentence_names_maps_that_mark_nothing():
 def test_the_number_of_images_must_be_whole(value, error):
     with pytest.raises(error, match="faithfulness_images"):
         comparison.Settings(faithfulness_images=value)
+
+
+# ---------------------------------------------------------------- masks of the objects
+
+
+@pytest.fixture
+def masks(tmp_path):
+    """A folder with a mask of each image: a rectangle, stored in several ways."""
+    random = np.random.default_rng(5)
+    for name in ("ant", "bee"):
+        (tmp_path / "masks" / name).mkdir(parents=True)
+        for number, mode in enumerate(("L", "1", "RGB")):
+            pixels = random.integers(0, 128, (12, 12)).astype(np.uint8)  # none is above half
+            top, left, height, width = random.integers(2, 7, 4)
+            light = random.integers(128, 256, (height, width))
+            pixels[top : top + height, left : left + width] = light[: 12 - top, : 12 - left]
+            if mode == "1":
+                pixels = np.where(pixels > 127, 255, 0).astype(np.uint8)
+            Image.fromarray(pixels).convert(mode).save(tmp_path / "masks" / name / f"{number}.bmp")
+    return tmp_path / "masks"
+
+
+def expected_hits(pair, network, method, masks):
+    """Return area, energy, pointing (n, 3) of the images that have a mask, with NumPy alone."""
+    x = (pair.images.images.float() / 255 - 0.5) / 0.25
+    with torch.no_grad():
+        targets = pair.baseline(x).argmax(1)
+    maps = cams.heatmaps(network, x, method=method, targets=targets).double().numpy()
+    hits = []
+    for heatmap, name in zip(maps, pair.file_names, strict=True):
+        file = masks / name.replace(".png", ".bmp")
+        if file.exists():
+            mask = np.array(Image.open(file).convert("L")) > 127.5
+            energy = heatmap[mask].sum() / heatmap.sum()
+            hits.append((mask.mean(), energy, mask.flat[heatmap.argmax()]))
+    return np.array(hits, dtype=float)
+
+
+def test_the_share_of_the_maps_on_the_objects(user, masks, tmp_path, capsys):
+    options = "--masks", str(masks), "--train", str(user / "test"), "--json"
+    assert on_command_line(user, tmp_path / "r", "plain", *options) == 0
+    printed = json.loads(capsys.readouterr().out)
+    rows = {row["model"]: row for row in printed["objects"]}
+    assert list(rows) == ["baseline", "pruned", "fine-tuned, not pruned 1", "random weights 1"]
+    pair = comparison.load(files_of(user, "plain"))
+    before = expected_hits(pair, pair.baseline, "grad-cam", masks)
+    for name, network in (("baseline", pair.baseline), ("pruned", pair.pruned)):
+        hits = expected_hits(pair, network, "grad-cam", masks)
+        row = rows[name]
+        assert not np.isnan(hits).any(), "this test is not about empty maps"
+        assert (row["images"], row["empty"]) == (6, 0)
+        columns = dict(zip(("area", "energy", "pointing"), hits.T, strict=True))
+        columns["above_area"] = hits[:, 1] - hits[:, 0]
+        if name == "pruned":
+            columns["change"] = hits[:, 1] - before[:, 1]
+        for column, values in columns.items():
+            assert row[column] == pytest.approx(values.mean(), abs=1e-6)
+            assert row[f"{column}_low"] <= values.mean() <= row[f"{column}_high"]
+    assert rows["baseline"]["change"] is None and abs(rows["pruned"]["change"]) > 1e-3
+    assert rows["random weights 1"]["energy"] not in (None, rows["baseline"]["energy"])
+    table = pd.read_csv(tmp_path / "r" / "table_objects.csv")
+    assert table["energy"].tolist() == pytest.approx([row["energy"] for row in rows.values()])
+    (sentence,) = [text for text in printed["sentences"] if text.startswith("On the object")]
+    assert sentence.startswith("On the object (6 images): Grad-CAM has ")
+    assert f"{rows['pruned']['energy']:.2f} [" in sentence and "fine-tuning alone" in sentence
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert "Are the maps on the object?" in page and "energy minus area" in page
+    command = json.loads((tmp_path / "r" / "manifest.json").read_text())["command"]
+    assert "--masks masks" in command and str(masks) not in command
+
+
+def test_without_masks_there_is_nothing_about_objects(user, tmp_path):
+    report = compared(user, "plain")
+    assert "objects" not in report.tables and "objects" not in report.as_json()
+    assert not any("On the object" in text for text in report.summary)
+    assert "Are the maps on the object?" not in report.save(tmp_path / "r").read_text()
+
+
+def test_images_without_a_usable_mask_are_named_and_left_out(user, masks):
+    (masks / "ant" / "1.bmp").unlink()
+    report = compared(user, "plain", masks=masks)
+    pair = comparison.load(files_of(user, "plain"))
+    for method in SETTINGS.methods:
+        rows = report.tables["objects"].set_index(["model", "method"])
+        hits = expected_hits(pair, pair.pruned, method, masks)
+        assert len(hits) == 5 and rows.loc[("pruned", method), "images"] == 5
+        energy = rows.loc[("pruned", method), "energy"]
+        assert energy == pytest.approx(hits[:, 1].mean(), abs=1e-6)
+    Image.new("L", (12, 12), 127).save(masks / "bee" / "2.bmp")
+    report = compared(user, "plain", masks=masks)
+    assert (report.tables["objects"]["images"] == 4).all()
+    (sentence,) = [text for text in report.summary if text.startswith("On the object")]
+    assert sentence.startswith(
+        "On the object (4 images; left out: 1 without a mask (ant/1.png) and 1 whose mask marks no "
+        "pixel (bee/2.png)): Grad-CAM has "
+    )
+
+
+def draw_nothing(masks):
+    for file in masks.rglob("*.bmp"):
+        Image.new("L", (12, 12), 1).save(file)  # 1 for the object, in a mask of class numbers
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda masks: Image.new("L", (8, 12), 255).save(masks / "ant" / "1.bmp"),
+            "1 of 6 masks have another size than their image (",
+        ),
+        (
+            lambda masks: Image.new("L", (8, 12), 255).save(masks / "ant" / "1.bmp"),
+            "1.bmp is 12x8, its image 12x12): a mask must have the size of the image's file",
+        ),
+        (
+            lambda masks: Image.new("RGB", (12, 12), (200, 0, 0)).save(masks / "ant" / "1.bmp"),
+            "1.bmp is in colour: a mask must be grey, light on the object",
+        ),
+        (
+            lambda masks: Image.new("L", (12, 12), 255).save(masks / "ant" / "1.png"),
+            "2 masks are named ant/1, apart from the suffix",
+        ),
+        (lambda masks: (masks / "ant" / "1.bmp").write_bytes(b"BM"), "cannot be read as an image"),
+        (draw_nothing, "marks a pixel: those of the object must lie above half of the range"),
+        (
+            lambda masks: (masks / "ant").rename(masks / "ants") and (masks / "bee").rename("bees"),
+            "holds no mask of the images: that of ant/0.png must be named as it, such as ant/0.png",
+        ),
+        (lambda masks: masks.rename(masks.with_name("others")), "does not exist"),
+    ],
+)
+def test_masks_that_do_not_fit_are_refused(
+    user, masks, tmp_path, capsys, monkeypatch, spoil, message
+):
+    monkeypatch.chdir(tmp_path)
+    spoil(masks)
+    assert on_command_line(user, tmp_path / "r", "plain", "--masks", str(masks)) != 0
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error and not (tmp_path / "r").exists()
+
+
+def test_streamed_images_have_the_same_shares(user, masks, monkeypatch):
+    (masks / "bee" / "0.bmp").unlink()
+    expected = compared(user, "plain", masks=masks).tables["objects"]
+    monkeypatch.setattr(files, "IN_MEMORY", 100)
+    monkeypatch.setattr(on_objects, "part_length", lambda shape: 2)
+    pair = comparison.load(files_of(user, "plain", masks=masks))
+    assert type(pair.images).__name__ == "StreamedImages"
+    table = comparison.compare(pair, settings=SETTINGS, progress=False).tables["objects"]
+    pd.testing.assert_frame_equal(table, expected, rtol=1e-5)
+
+
+def test_masks_in_memory_and_in_a_zip_are_those_of_the_folder(user, masks, tmp_path):
+    expected = compared(user, "plain", masks=masks).tables["objects"]
+    archive = shutil.make_archive(str(tmp_path / "zipped"), "zip", masks.parent, "masks")
+    pd.testing.assert_frame_equal(
+        compared(user, "plain", masks=archive).tables["objects"], expected
+    )
+    pair = comparison.load(files_of(user, "plain"))
+    pictures = [Image.open(masks / name.replace(".png", ".bmp")) for name in pair.file_names]
+    pixels = torch.stack([torch.tensor(np.array(p.convert("L")) > 127) for p in pictures])
+    networks = pair.baseline, pair.pruned, pair.images
+    report = comparison.compare(*networks, settings=SETTINGS, progress=False, masks=pixels)
+    pd.testing.assert_frame_equal(report.tables["objects"], expected)
+    for wrong, error, message in (
+        (pixels[:5], ValueError, "masks must have the shape"),
+        (pixels[:, :8], ValueError, "masks must have the shape"),
+        (pixels[0], ValueError, "masks must have the shape"),
+        (pixels.float(), TypeError, "masks must be a bool tensor"),
+        (pixels & False, ValueError, "they mark no pixel"),
+    ):
+        with pytest.raises(error, match=message):
+            comparison.compare(*networks, settings=SETTINGS, progress=False, masks=wrong)
+    with pytest.raises(TypeError, match="either a Pair, or two networks"):
+        comparison.compare(pair, progress=False, masks=pixels)
+
+
+def test_boxes_are_masks(user, masks, tmp_path):
+    """Of two boxes of an image, the second has a fraction of a pixel too little to add one."""
+    pair = comparison.load(files_of(user, "plain"))
+    lines = ["file,left,top,right,bottom"]
+    for number, name in enumerate(pair.file_names[:5]):
+        pixels = np.zeros((12, 12), np.uint8)
+        pixels[1 : 5 + number, 2:9] = 255
+        Image.fromarray(pixels).save(masks / name.replace(".png", ".bmp"))
+        lines += [f"{name},2,1,9,{5 + number}", f"{name},8,1,9.4,{4 + number}"]
+    (masks / pair.file_names[5].replace(".png", ".bmp")).unlink()
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("\n".join(lines))
+    expected = compared(user, "plain", masks=masks)
+    report = compared(user, "plain", masks=boxes)
+    assert (report.tables["objects"]["images"] == 5).all()
+    pd.testing.assert_frame_equal(report.tables["objects"], expected.tables["objects"])
+    assert report.summary == expected.summary
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,left,top,right\nant/0.png,1,1,5", "there is no column 'bottom'"),
+        ("file,left,top,right,bottom\nant/0.png,1,1,5", "its first line must be file,left"),
+        ("file,left,top,right,bottom\nant/0.png,1,x,5,5", "could not convert string to float: 'x'"),
+        ("file,left,top,right,bottom\nant/0.png,5,1,5,5", "box 1 has no area: 5, 1, 5, 5"),
+        ("file,left,top,right,bottom\nant/9.png,1,1,5,5", "has no box of the images, such as ant"),
+        (
+            "file,left,top,right,bottom\nant/0.png,1,1,5,13",
+            "the box 1, 1, 5, 13 reaches beyond the 12x12 pixels of its image",
+        ),
+        ("", "has no box of the images"),
+    ],
+)
+def test_boxes_that_do_not_fit_are_refused(user, tmp_path, capsys, text, message):
+    (tmp_path / "boxes.csv").write_text(text)
+    options = "--masks", str(tmp_path / "boxes.csv")
+    assert on_command_line(user, tmp_path / "r", "plain", *options) != 0
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error
+
+
+def test_masks_are_resized_and_cropped_as_torchvision_does(tmp_path):
+    transforms = pytest.importorskip("torchvision.transforms.v2")
+    random = np.random.default_rng(1)
+    for name, shape in (("a", (20, 33)), ("b", (41, 18))):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        (tmp_path / "masks" / name).mkdir(parents=True)
+        Image.new("RGB", shape[::-1]).save(tmp_path / "images" / name / "1.jpg")
+        pixels = random.integers(0, 2, shape).astype(np.uint8) * 255
+        Image.fromarray(pixels).save(tmp_path / "masks" / name / "1.png")
+    names = ["a/1.jpg", "b/1.jpg"]
+    folders = tmp_path / "masks", names, tmp_path / "images"
+    found = object_masks.read(*folders, Decoder(size=12, shorter_side=15))
+    nearest = transforms.InterpolationMode.NEAREST
+    steps = transforms.Compose([transforms.Resize(15, nearest), transforms.CenterCrop(12)])
+    expected = [
+        np.array(steps(Image.open(tmp_path / "masks" / name / "1.png"))) > 127 for name in "ab"
+    ]
+    assert found.shape == (2, 12, 12) and found.numbers.tolist() == [0, 1]
+    assert np.array_equal(found.pixels(torch.tensor([1, 0])).numpy(), expected[::-1])
+    Image.new("L", (18, 41), 255).save(tmp_path / "masks" / "a" / "1.png")
+    with pytest.raises(DataError, match="1 of 2 masks have another size"):
+        object_masks.read(*folders, Decoder(size=12))
+
+
+@pytest.mark.parametrize(
+    ("change", "above", "words"),
+    [
+        ((-0.2, -0.1), 0.1, "(less than before, by 0.15)"),
+        ((0.1, 0.2), 0.1, "(more than before, by 0.15)"),
+        ((0.001, 0.002), 0.1, "(more than before, by less than 0.01)"),
+        ((-0.1, 0.2), 0.1, "(no clear change)"),
+        ((-0.2, -0.1), -0.1, "by 0.15; not more than their area in the pruned network)"),
+    ],
+)
+def test_the_sentence_says_whether_maps_are_still_on_the_object(change, above, words):
+    shared = {"method": "mine", "images": 1, "energy": 0.5, "energy_low": 0.4, "energy_high": 0.6}
+    shared |= {"area": 0.2, "area_low": 0.1, "area_high": 0.3, "above_area_low": 0.1}
+    pruned = {"change": sum(change) / 2, "change_low": change[0], "change_high": change[1]}
+    rows = [
+        {"model": "baseline", **shared},
+        {"model": "pruned", **shared, **pruned, "above_area_low": above},
+    ]
+    text = on_objects.objects_sentence(pd.DataFrame(rows), "")
+    assert text.startswith("On the object (1 image): mine has 0.50 [0.40, 0.60] of its energy")
+    assert words in text and text.endswith(".")
+
+
+def test_maps_that_are_all_empty_have_no_share(user, masks):
+    pair = comparison.load(files_of(user, "plain", masks=masks))
+    custom = {"nothing": lambda model, images, layer, targets: torch.zeros(len(images), 12, 12)}
+    report = comparison.compare(pair, settings=SETTINGS, custom_methods=custom, progress=False)
+    rows = report.tables["objects"].set_index(["model", "method"]).xs("nothing", level="method")
+    assert (rows["empty"] == 1).all() and rows["energy"].isna().all()
+    (sentence,) = [text for text in report.summary if text.startswith("On the object")]
+    assert sentence.endswith("every nothing map of the baseline is empty.")
 
 
 # ---------------------------------------------------------------- outputs

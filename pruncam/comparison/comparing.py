@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pruncam import __version__, cams, metrics, scoring
 from pruncam._core.machine import Machine
@@ -22,6 +22,7 @@ from pruncam.comparison import figures
 from pruncam.comparison.controls import check_trainable, fine_tuned_baselines
 from pruncam.comparison.explainer import Explainer
 from pruncam.comparison.faithfulness import faithfulness_table
+from pruncam.comparison.on_objects import objects_table
 from pruncam.comparison.other_layers import other_layers_table
 from pruncam.comparison.pair import Pair, check_pair
 from pruncam.comparison.preprocessing import of_network
@@ -30,8 +31,9 @@ from pruncam.comparison.scored_parts import PartScorer
 from pruncam.comparison.settings import Normalisation, Settings
 from pruncam.comparison.summary_text import paragraphs
 from pruncam.comparison.tables import ALSO_PRUNED, PRUNED, RETRAINED, build_tables
-from pruncam.datasets import ImageSet
+from pruncam.datasets import ImageSet, object_masks
 from pruncam.datasets.image_folder import LabelledImages
+from pruncam.datasets.object_masks import ObjectMasks
 from pruncam.datasets.streamed_images import StreamedImages
 from pruncam.report import manifest
 from pruncam.scoring import CustomScore
@@ -54,6 +56,7 @@ def compare(
     custom_scores: Mapping[str, CustomScore] | None = None,
     machine: Machine | None = None,
     progress: bool = True,
+    masks: Tensor | ObjectMasks | None = None,
 ) -> Report:
     """Compare where a pruned network and its baseline look.
 
@@ -74,6 +77,9 @@ def compare(
         The user's CAMs and scores, see `scoring.score_many`. They appear in every table and figure.
     machine : gives the number of copies that are fine-tuned in parallel; copies are stored
     progress : show progress bars
+    masks : bool tensor (N, H, W), True on the object of each image, or the result of
+        `datasets.object_masks.read`
+        How much of the heatmaps is on the objects.
 
     Returns
     -------
@@ -86,7 +92,7 @@ def compare(
         If the arguments do not fit each other.
     """
     comparison = _Comparison(
-        pair=_as_pair(baseline, pruned, images, train_images, output, reshape),
+        pair=_as_pair(baseline, pruned, images, train_images, output, reshape, masks),
         settings=settings or Settings(),
         custom_methods=dict(custom_methods or {}),
         custom_scores=dict(custom_scores or {}),
@@ -103,15 +109,18 @@ def _as_pair(
     train_images: Images | None,
     output: Output | None,
     reshape: Reshape | None,
+    masks: Tensor | ObjectMasks | None,
 ) -> Pair:
     if isinstance(baseline, Pair):
-        others = (pruned, images, train_images, output, reshape)
+        others = (pruned, images, train_images, output, reshape, masks)
         if any(argument is not None for argument in others):
             raise TypeError("pass either a Pair, or two networks and images")
         return baseline
     if pruned is None or images is None:
         raise TypeError("pass a Pair, or a baseline, a pruned network and images")
     files = images.files if isinstance(images, LabelledImages) else None
+    if masks is not None and not isinstance(masks, ObjectMasks):
+        masks = object_masks.in_memory(masks)
     return Pair(
         baseline,
         pruned,
@@ -121,6 +130,7 @@ def _as_pair(
         preprocessing=of_network(baseline),
         output=output,
         reshape=reshape,
+        masks=masks,
     )
 
 
@@ -172,9 +182,12 @@ class _Comparison:
                 tables["other_layers"] = other_layers
         if self.settings.faithfulness_images:
             tables["faithfulness"] = faithfulness_table(explainer, self.progress)
+        masks = self.pair.masks
+        if masks is not None:
+            tables["objects"] = objects_table(explainer, masks, models, self.progress)
         moved = figures.moved_images(explainer, tables["moved"])
         return Report(
-            summary=paragraphs(tables),
+            summary=paragraphs(tables, masks),
             tables=tables,
             drawings=figures.drawings(tables, scores, moved),
             manifest=self.describe(layers, time.perf_counter() - start),
@@ -198,6 +211,8 @@ class _Comparison:
         start = time.perf_counter()
         explainer.heatmaps(self.pair.baseline, x, _SLOW)
         networks = 2 + len(self.others()) + controls
+        if self.pair.masks is not None:
+            networks *= 2
         seconds = (time.perf_counter() - start) * networks * len(self.pair.images)
         if seconds > _PATIENCE:
             title = cams.METHODS[_SLOW].title

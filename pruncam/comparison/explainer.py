@@ -25,9 +25,11 @@ class Explainer:
         pixels = self.pair.images.pixels(numbers).float() / 255
         return self.normalisation.to(pixels.device)(pixels)
 
-    def explain(self, network: nn.Module, inputs: Tensor) -> cams.Explanation:
-        """Return the heatmaps of the network's top classes by every CAM."""
-        return self._explain(network, inputs, self.settings.methods, self.custom_methods)
+    def explain(
+        self, network: nn.Module, inputs: Tensor, targets: Tensor | None = None
+    ) -> cams.Explanation:
+        """Return the heatmaps by every CAM, of the classes `targets` or the network's top ones."""
+        return self._explain(network, inputs, self.settings.methods, self.custom_methods, targets)
 
     def heatmaps(self, network: nn.Module, inputs: Tensor, method: str) -> Tensor:
         """Return the heatmaps (n, H, W) of the network's top classes by one CAM."""
@@ -44,12 +46,14 @@ class Explainer:
         inputs: Tensor,
         methods: Collection[str],
         custom_methods: Mapping[str, CustomMethod],
+        targets: Tensor | None = None,
     ) -> cams.Explanation:
         return cams.explain_with_custom(
             network,
             inputs,
             methods=methods,
             custom_methods=custom_methods,
+            targets=targets,
             target_layer=self.settings.target_layer,
             reshape=self.pair.reshape,
             output=self.pair.output,

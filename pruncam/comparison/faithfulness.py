@@ -9,9 +9,9 @@ import torch
 from pruncam import cams
 from pruncam._core.progress import Progress
 from pruncam.comparison.explainer import Explainer
+from pruncam.comparison.means import mean_columns
 from pruncam.comparison.settings import Settings
 from pruncam.comparison.titles import title
-from pruncam.statistics import bootstrap_mean
 
 SCORES = ("combined", "most_relevant_first", "least_relevant_first")
 _NAMES = {"baseline": "baseline", "pruned": "pruned network"}
@@ -81,10 +81,5 @@ def _means(scores: cams.RoadScores, settings: Settings) -> dict[str, float]:
     record = {"images": len(has_score), "empty": 1 - float(has_score.double().mean())}
     for name in SCORES:
         values = getattr(scores, name).cpu()[has_score].double()
-        if len(values):
-            interval = bootstrap_mean(values, samples=settings.bootstrap, seed=settings.seed)
-            mean, low, high = interval.value, interval.low, interval.high
-        else:
-            mean = low = high = float("nan")
-        record |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+        record |= mean_columns(name, values, settings)
     return record

@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import PurePath
@@ -18,10 +19,11 @@ from pruncam.comparison.pair import Pair
 from pruncam.comparison.preprocessing import Preprocessing, of_torchvision
 from pruncam.comparison.settings import option
 from pruncam.comparison.user_code import load_function
-from pruncam.datasets import image_folder
+from pruncam.datasets import image_folder, object_masks
 from pruncam.datasets.class_map import ClassMap, read_class_map
 from pruncam.datasets.decoding import Decoder
 from pruncam.datasets.image_folder import LabelledImages, Selection
+from pruncam.datasets.object_masks import ObjectMasks
 
 IN_MEMORY = 2**28  # bytes of pixels; larger sets of images are streamed
 
@@ -35,7 +37,9 @@ class Files:
     of images per class, see `datasets.image_folder`. `class_map` is a file that names the network's
     classes, of which the folders may be some, see `datasets.class_map`. `also_pruned` are further
     pruned checkpoints, `also_baseline` those of further trainings of the baseline. `output` and
-    `reshape` are those of `cams.heatmaps`, functions by their names.
+    `reshape` are those of `cams.heatmaps`, functions by their names. `masks` is a folder, zip or
+    tar with the masks of objects in the images, or a CSV file of boxes, see `datasets.object_masks`
+    and `datasets.object_boxes`.
     """
 
     baseline: str | os.PathLike = field(
@@ -108,6 +112,13 @@ class Files:
         metavar="D.pt",
         help="unpruned networks of other trainings: how far apart their maps are is a yardstick",
     )
+    masks: str | os.PathLike | None = option(
+        None,
+        metavar="FOLDER",
+        help="grey masks of the objects, light on the object, named as the images of --data, in a "
+        "folder, zip or tar, or boxes as a CSV file (file,left,top,right,bottom in pixels): how "
+        "much of the heatmaps is on the object",
+    )
 
 
 def load(files: Files, *, machine: Machine | None = None, progress: bool = False) -> Pair:
@@ -144,6 +155,7 @@ def load(files: Files, *, machine: Machine | None = None, progress: bool = False
         preprocessing=baseline.preprocessing,
         output=reading.output,
         reshape=reshape,
+        masks=reading.masks(test.files, decoder),
     )
 
 
@@ -221,6 +233,13 @@ class _Reading:
             )
         names = self.class_map.class_names(network.classes)
         return replace(labelled, images=replace(labelled.images, classes=names))
+
+    def masks(self, names: Sequence[str], decoder: Decoder) -> ObjectMasks | None:
+        """Read the masks of the test images of these names; None without a folder of them."""
+        path, images = self.files.masks, self.files.data
+        if path is None:
+            return None
+        return object_masks.read(path, names, images, decoder, progress=self.progress)
 
     @cached_property
     def class_map(self) -> ClassMap | None:

@@ -76,6 +76,11 @@ _COLUMNS = {
     "acc_drop": "points lost",
     "same_prediction": "same prediction as baseline",
     "file_bytes": "bytes of the file",
+    "area": "area of the objects",
+    "energy": "energy on the objects",
+    "above_area": "energy minus area",
+    "pointing": "maximum on the objects",
+    "change": "energy minus the baseline's",
 }
 _FILE_LETTERS = 32
 # Tables by group have all scores in their files; on the page they would be too wide.
@@ -117,6 +122,17 @@ _SECTIONS = (
         "that matter, the first change is far below 0 and the second is not. Combined is half of "
         "the difference: 0 for a map of random numbers. Empty maps are left out.",
         table="faithfulness",
+    ),
+    _Section(
+        "Are the maps on the object?",
+        "Means over the images whose mask marks an object, with 95 % bootstrap intervals in "
+        "brackets, of the class that the baseline predicts. Energy: share of the map's sum on the "
+        "object (energy-based pointing game, Wang et al. 2020); a map without any preference has "
+        "the share of the area that the object covers. Maximum: share of the images whose map is "
+        "highest on the object (pointing game, Zhang et al. 2018). Networks with random weights "
+        "show what edges and the middle of the image give to any map. The difference from the "
+        "baseline is that of the maps of one image. Empty maps are left out.",
+        table="objects",
     ),
     _Section(
         "Correct and incorrect predictions",

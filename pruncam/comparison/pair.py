@@ -15,6 +15,7 @@ from pruncam.cams.target_layer import TargetLayer, find_target_layer
 from pruncam.comparison.preprocessing import Preprocessing
 from pruncam.comparison.settings import Normalisation
 from pruncam.datasets import ImageSet
+from pruncam.datasets.object_masks import ObjectMasks
 from pruncam.datasets.streamed_images import StreamedImages
 
 
@@ -26,7 +27,8 @@ class Pair:
     the images in the tables. `also_pruned` are further pruned networks and `also_baseline` further
     trainings of the baseline, by their names. `origin` describes the networks in the manifest.
     `preprocessing` is that of the networks' library, None if unknown. `output` and `reshape` are
-    those of `cams.heatmaps`, for all networks.
+    those of `cams.heatmaps`, for all networks. `masks` are the pixels of the objects in the images,
+    where they are known.
     """
 
     baseline: nn.Module
@@ -40,6 +42,7 @@ class Pair:
     reshape: Reshape | None = None
     also_pruned: Mapping[str, nn.Module] = field(default_factory=dict)
     also_baseline: Mapping[str, nn.Module] = field(default_factory=dict)
+    masks: ObjectMasks | None = None
 
     def __post_init__(self) -> None:
         check_model(self.baseline, "baseline")
@@ -52,6 +55,12 @@ class Pair:
             raise ValueError(
                 f"there must be one file name per image, got {len(self.files)} names "
                 f"for {len(self.images)} images"
+            )
+        shape = (len(self.images), *self.images.shape[1:])
+        if self.masks is not None and self.masks.shape != shape:
+            raise ValueError(
+                f"masks must have the shape {shape}, one mask of the size of each image, "
+                f"got {self.masks.shape}"
             )
         train = self.train_images
         if train is not None and train.classes != self.classes:

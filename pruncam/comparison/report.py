@@ -18,7 +18,16 @@ from pruncam.report.result import Result
 PAGE = "report.html"
 MANIFEST = "manifest.json"
 MODEL_CARD = "model_card.md"
-_JSON_TABLES = ("layers", "models", "summary", "cost", "other_layers", "sweep", "faithfulness")
+_JSON_TABLES = (
+    "layers",
+    "models",
+    "summary",
+    "cost",
+    "other_layers",
+    "sweep",
+    "faithfulness",
+    "objects",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

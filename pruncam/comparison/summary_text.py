@@ -7,8 +7,10 @@ import pandas as pd
 
 from pruncam import metrics, scoring
 from pruncam.comparison.faithfulness import faithfulness_sentence
+from pruncam.comparison.on_objects import objects_sentence
 from pruncam.comparison.other_layers import layer_sentence
 from pruncam.comparison.titles import title
+from pruncam.datasets.object_masks import ObjectMasks
 
 _NO_FLOOR = (
     "It is not known how far fine-tuning alone moves the maps: any training changes them a little. "
@@ -17,8 +19,8 @@ _NO_FLOOR = (
 )
 
 
-def paragraphs(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """Return the paragraphs at the top of the report."""
+def paragraphs(tables: Mapping[str, pd.DataFrame], masks: ObjectMasks | None = None) -> list[str]:
+    """Return the paragraphs at the top of the report; `masks` are those of the table of objects."""
     summary = tables["summary"]
     sp2ps = summary[summary["score"] == "sp2ps"]
     sentences = [*_empty_maps(sp2ps), _sanity(sp2ps), _layers(tables["layers"])]
@@ -30,6 +32,8 @@ def paragraphs(tables: Mapping[str, pd.DataFrame]) -> list[str]:
         texts.append(_sweep(tables["sweep"]))
     if "other_layers" in tables:
         texts.append(layer_sentence(tables["other_layers"]))
+    if masks is not None:
+        texts.append(objects_sentence(tables["objects"], masks.left_out()))
     if "faithfulness" in tables:
         texts.append(faithfulness_sentence(tables["faithfulness"]))
     return texts

@@ -175,6 +175,21 @@ def decode_file(file: File, decoder: Decoder) -> DecodedImage:
         ) from error
 
 
+def image_size(file: File) -> tuple[int, int]:
+    """Return the height and width of an image file, turned upright, without decoding most files.
+
+    Raises DataError as `decode_file` does.
+    """
+    try:
+        with Image.open(io.BytesIO(file.read()), formats=FORMATS) as image:
+            if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+                return image.height, image.width
+    except Exception:  # of any kind, for a damaged file; decoding tells the reason
+        pass
+    height, width = decode_file(file, Decoder()).pixels.shape[1:]
+    return height, width
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
         return f"it is none of the formats {', '.join(FORMATS)}, or damaged"
