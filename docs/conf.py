@@ -42,7 +42,7 @@ exclude_patterns = [
     "data/[!R]*",
     "figures/quick",
 ]
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "book"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "book", "figure_origins"]
 
 # ---------------------------------------------------------------- pages
 

@@ -113,6 +113,16 @@ def test_every_image_is_described(book):
         assert "No description" not in alt
 
 
+def test_a_figure_of_a_study_leads_to_its_numbers_and_to_real_data(book):
+    page = (book / "notebooks" / "03_sp2ps.html").read_text(encoding="utf-8")
+    origins = re.findall(r'<p class="origin">(.*?)</p>', page, re.DOTALL)
+    assert all("figures/README.html#sp2ps-profile-" in origin for origin in origins)
+    link = re.search(r'href="([^"]*/table_curves\.csv)"', " ".join(origins))
+    copied = (book / "notebooks" / unquote(link[1])).resolve()
+    committed = ROOT / "tests" / "expected" / "quick" / "sp2ps" / "table_curves.csv"
+    assert copied.read_bytes() == committed.read_bytes()
+
+
 def test_the_first_page_counts_the_verdicts_on_every_paper(book):
     text = (book / "docs" / "index.html").read_text()
     folders = ("paper/csg", "paper/mnist_iou")

@@ -57,9 +57,8 @@ def _describe_figures(app: Sphinx, document: nodes.document) -> None:
     path = app.env.doc2path(app.env.docname)
     if path.suffix != ".ipynb":
         return
-    shown = _shown(path)
     slugs = app.env.metadata[app.env.docname].setdefault("myst_slugs", {})
-    for image, figure in zip(_output_images(document), shown, strict=True):
+    for image, figure in zip(output_images(document), shown(path), strict=True):
         image["alt"] = figure.description
         if figure.anchor and figure.anchor not in slugs:
             image["ids"].append(figure.anchor)
@@ -73,16 +72,17 @@ def _aim_links_at_figures(app: Sphinx, document: nodes.document) -> None:
         if link.get("refdomain") != "doc" or not fragment.startswith("figure_"):
             continue
         path = app.env.doc2path(link["reftarget"])
-        if path.suffix == ".ipynb" and fragment not in {figure.anchor for figure in _shown(path)}:
+        if path.suffix == ".ipynb" and fragment not in {figure.anchor for figure in shown(path)}:
             link["reftargetid"] = None
 
 
 @cache
-def _shown(notebook: Path) -> list[ShownFigure]:
+def shown(notebook: Path) -> list[ShownFigure]:
+    """Return the figures of a notebook in their order."""
     return shown_figures(notebook)
 
 
-def _output_images(document: nodes.document) -> Iterator[nodes.image]:
+def output_images(document: nodes.document) -> Iterator[nodes.image]:
     """Iterate over the images among the outputs of a notebook's cells, in their order."""
     for output in document.findall(nodes.container):
         if "cell_output" in output["classes"]:
