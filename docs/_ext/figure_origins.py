@@ -33,7 +33,16 @@ def _add_origins(app: Sphinx, document: nodes.document) -> None:
         if figure.anchor:
             line = nodes.paragraph(classes=["origin"])
             line += _links(app, study, figure.anchor)
-            image.parent.insert(image.parent.index(image) + 1, line)
+            _insert_below(image, line)
+
+
+def _insert_below(image: nodes.image, line: nodes.paragraph) -> None:
+    """Insert a line below an image and its caption, the text that follows it if there is one."""
+    place = image.parent.index(image) + 1
+    following = image.parent[place : place + 1]
+    if any(isinstance(node, nodes.paragraph) for node in following):
+        place += 1
+    image.parent.insert(place, line)
 
 
 def _links(app: Sphinx, study: str, anchor: str) -> Iterator[nodes.Node]:
