@@ -206,14 +206,23 @@ class _Comparison:
         """Warn before Ablation-CAM takes minutes, as it may at a layer far from the end."""
         if _SLOW not in self.settings.methods:
             return
-        explainer = Explainer(self.pair, self.settings, self.normalisation, {})
-        x = explainer.inputs(torch.arange(1))
+        x = Explainer(self.pair, self.settings, self.normalisation, {}).inputs(torch.arange(1))
+        explainer = cams.ModelExplainer(
+            self.pair.baseline,
+            x,
+            methods=[_SLOW],
+            target_layer=self.settings.target_layer,
+            reshape=self.pair.reshape,
+            output=self.pair.output,
+        )
+        explainer.explain(x)  # the first pass warms up
         start = time.perf_counter()
-        explainer.heatmaps(self.pair.baseline, x, _SLOW)
+        explainer.explain(x)
+        elapsed = time.perf_counter() - start
         networks = 2 + len(self.others()) + controls
         if self.pair.masks is not None:
             networks *= 2
-        seconds = (time.perf_counter() - start) * networks * len(self.pair.images)
+        seconds = elapsed * networks * len(self.pair.images)
         if seconds > _PATIENCE:
             title = cams.METHODS[_SLOW].title
             warnings.warn(
