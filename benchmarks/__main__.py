@@ -38,11 +38,11 @@ def main(names: list[str]) -> int:
             file=sys.stderr,
         )
         return 2
-    tables = {name: run(name) for name in names or known}
     page = HERE / "README.md"
-    path = save(tables, RESULTS)
-    readme.refresh(page, readme.SPEED, readme.speed(RESULTS))
-    print(f"written to {os.path.relpath(path)} and {os.path.relpath(page)}")
+    for name in names or known:
+        path = save({name: run(name)}, RESULTS)
+        readme.refresh(page, readme.SPEED, readme.speed(RESULTS))
+        print(f"{name}: written to {os.path.relpath(path)} and {os.path.relpath(page)}")
     return 0
 
 
