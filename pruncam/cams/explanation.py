@@ -73,6 +73,7 @@ def heatmaps(
 
     Examples
     --------
+    >>> import torch
     >>> model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.Flatten(), nn.Linear(4, 1))
     >>> values = [[[[1.0]]]], [0.0], [[1.0, 1.0, 1.0, 1.0]], [0.0]
     >>> for parameter, value in zip(model.parameters(), values):
