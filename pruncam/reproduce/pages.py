@@ -29,6 +29,7 @@ _TEMPLATE = """
 .jp-InputPrompt, .jp-OutputPrompt { color: #595959 !important; opacity: 1 !important; }
 .highlight .c1 { color: #2f6b6b !important; }
 .highlight :is(.mi, .mf, .mb, .mh) { color: #007000 !important; }
+.highlight :is(.ow, .o) { color: #8a1ad0 !important; }
 .jp-RenderedHTMLCommon a:link { text-decoration: underline; }
 </style>
 {% endblock %}
