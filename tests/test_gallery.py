@@ -146,7 +146,8 @@ def test_every_committed_plot_of_numbers_is_linked_to_its_table():
     without |= {f"pe_score/figure_{number}" for number in (1, 3)}
     without |= {f"sp2ps/figure_{number}" for number in (2, 3)}
     for plot in sorted((ROOT / "figures").glob("*/*/figure_*.svg")):
-        if f"{plot.parent.name}/{plot.stem}" in without:
+        is_committed = plot.parts[-3] != "quick"  # which `make reproduce` leaves here
+        if not is_committed or f"{plot.parent.name}/{plot.stem}" in without:
             continue
         link = f"[SVG]({plot.relative_to(ROOT / 'figures').as_posix()})"
         (line,) = [line for line in page.splitlines() if link in line]
