@@ -704,12 +704,15 @@ def test_an_explainer_follows_the_weights_of_its_model(networks):
     model, images = networks["small_vgg"]
     model = copy.deepcopy(model)
     explainer = cams.ModelExplainer(model, images, methods=["grad-cam", "ablation-cam"])
+    before = explainer.explain(images)
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(0.9)
-    maps = explainer.explain(images).maps
-    for method, expected in cams.explain(model, images, methods=list(maps)).maps.items():
-        assert torch.equal(maps[method], expected)
+        model[0][0].weight.copy_(model[0][0].weight.flip(0))
+    after = explainer.explain(images)
+    expected = cams.explain(model, images, methods=list(after.maps))
+    assert torch.equal(after.logits, expected.logits)
+    for method, maps in after.maps.items():
+        assert torch.equal(maps, expected.maps[method])
+        assert not torch.allclose(maps, before.maps[method], atol=0.01)
 
 
 @pytest.mark.parametrize("engine", cams.ENGINES)

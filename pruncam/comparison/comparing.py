@@ -23,7 +23,7 @@ from pruncam.comparison.controls import check_trainable, fine_tuned_baselines
 from pruncam.comparison.explainer import Explainer
 from pruncam.comparison.faithfulness import faithfulness_table
 from pruncam.comparison.on_objects import objects_table
-from pruncam.comparison.other_layers import other_layers_table
+from pruncam.comparison.other_layers import SLOW, other_layers_table
 from pruncam.comparison.pair import Pair, check_pair
 from pruncam.comparison.preprocessing import of_network
 from pruncam.comparison.report import Report
@@ -38,7 +38,6 @@ from pruncam.datasets.streamed_images import StreamedImages
 from pruncam.report import manifest
 from pruncam.scoring import CustomScore
 
-_SLOW = "ablation-cam"
 _PATIENCE = 120  # seconds of Ablation-CAM after which a warning is given before it starts
 Images = ImageSet | StreamedImages | LabelledImages
 
@@ -204,13 +203,13 @@ class _Comparison:
 
     def warn_if_slow(self, controls: int) -> None:
         """Warn before Ablation-CAM takes minutes, as it may at a layer far from the end."""
-        if _SLOW not in self.settings.methods:
+        if SLOW not in self.settings.methods:
             return
         x = Explainer(self.pair, self.settings, self.normalisation, {}).inputs(torch.arange(1))
         explainer = cams.ModelExplainer(
             self.pair.baseline,
             x,
-            methods=[_SLOW],
+            methods=[SLOW],
             target_layer=self.settings.target_layer,
             reshape=self.pair.reshape,
             output=self.pair.output,
@@ -224,7 +223,7 @@ class _Comparison:
             networks *= 2
         seconds = elapsed * networks * len(self.pair.images)
         if seconds > _PATIENCE:
-            title = cams.METHODS[_SLOW].title
+            title = cams.METHODS[SLOW].title
             warnings.warn(
                 f"{title} at this target layer will take some {seconds / 60:.0f} minutes: leave it "
                 "out of the methods, or choose a later target_layer or fewer images, if that is "

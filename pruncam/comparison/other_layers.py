@@ -15,7 +15,7 @@ from pruncam.comparison.titles import title
 from pruncam.scoring.controls import CHANCE
 from pruncam.statistics import bootstrap_mean
 
-_SLOW = "ablation-cam"  # left out beside others: its cost grows with every layer before the end
+SLOW = "ablation-cam"  # its cost grows with every layer before the end
 _MOST = 2  # other layers
 
 
@@ -39,7 +39,7 @@ def other_layers_table(
     others = [name.removeprefix(prefix) for name in others]
     if not others:
         return pd.DataFrame()
-    methods = [method for method in settings.methods if method != _SLOW] or [_SLOW]
+    methods = [method for method in settings.methods if method != SLOW] or [SLOW]
     chance = next(name for name in models if name.startswith(CHANCE))
     at_target = rows[rows["image"].isin(images.tolist()) & rows["method"].isin(methods)]
     records = _records(target.name, target.map_size, at_target, (pruned, chance), explainer)

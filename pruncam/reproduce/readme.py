@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from pruncam.report import committed
 from pruncam.report.claims import VERDICTS
 from pruncam.reproduce.gallery import scale_cell
 
@@ -22,7 +23,6 @@ _SCALE = {  # headings of the columns of the table "scale" that README shows
     "accuracy": "accuracy, %",
 }
 NO_RESULTS = "No results are committed yet."
-_PROFILES = ("paper", "overnight", "laptop")  # a study is shown in the first that it has
 
 
 def refresh(readme: Path, markers: tuple[str, str], content: str) -> None:
@@ -61,7 +61,7 @@ def results(figures: Path) -> str:
 def shown_results(figures: Path) -> list[Path]:
     """Return the folder of every study with claims, in the profile nearest to the paper."""
     folders: dict[str, Path] = {}
-    for profile in _PROFILES:
+    for profile in committed.BEST_FIRST:
         for claims in sorted(figures.glob(f"{profile}/*/claims.csv")):
             folders.setdefault(claims.parent.name, claims.parent)
     return list(folders.values())

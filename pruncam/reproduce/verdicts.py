@@ -8,9 +8,10 @@ import pandas as pd
 from pruncam.report.claims import VERDICTS
 from pruncam.reproduce.readme import NO_RESULTS, shown_results
 
+_DOI = "https://doi.org/10.3390"
 PAPERS = {  # the name that claims cite, and the paper; in the order of README
-    "Sp2PS": "[Sp2PS](https://doi.org/10.3390/informatics10030072), Renza & Ballesteros 2023",
-    "PE-score": "[PE-score](https://doi.org/10.3390/bdcc7020111), Pachón, Renza & Ballesteros 2023",
+    "Sp2PS": f"[Sp2PS]({_DOI}/informatics10030072), Renza & Ballesteros 2023",
+    "PE-score": f"[PE-score]({_DOI}/bdcc7020111), Pachón, Renza & Ballesteros 2023",
     "thesis": "Heatmaps of pruned networks, bachelor's thesis, Lukkien",
     "complexity paper": "Complexity of data sets, Lozano, Renza & Ballesteros 2024",
 }
@@ -26,11 +27,8 @@ _IN_WORDS = {  # verdicts after a number of claims
 
 def by_paper(figures: Path, gallery: str) -> str:
     """Return a table in Markdown with a row per paper; `gallery` is the address of that page."""
-    claims = _claims(figures)
-    if claims.empty:
-        return NO_RESULTS
     rows = []
-    for paper, group in _by_paper(claims):
+    for paper, group in _claims_by_paper(figures):
         sections = group.drop_duplicates(["study", "profile"])
         links = (_link(row.study, row.profile, gallery) for row in sections.itertuples())
         rows.append(
@@ -41,16 +39,15 @@ def by_paper(figures: Path, gallery: str) -> str:
                 "tables and figures": ", ".join(links),
             }
         )
+    if not rows:
+        return NO_RESULTS
     return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
 
 
 def by_claim(figures: Path, gallery: str) -> str:
     """Return a section per paper in Markdown, each with a table of its claims."""
-    claims = _claims(figures)
-    if claims.empty:
-        return NO_RESULTS
     sections = []
-    for paper, group in _by_paper(claims):
+    for paper, group in _claims_by_paper(figures):
         rows = [
             {
                 "claim": row.claim,
@@ -63,7 +60,7 @@ def by_claim(figures: Path, gallery: str) -> str:
         ]
         table = pd.DataFrame(rows).map(_one_cell).to_markdown(index=False, disable_numparse=True)
         sections.append(f"## {PAPERS[paper]}\n\n{table}\n")
-    return "\n".join(sections)
+    return "\n".join(sections) or NO_RESULTS
 
 
 def _claims(figures: Path) -> pd.DataFrame:
@@ -76,9 +73,10 @@ def _claims(figures: Path) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-def _by_paper(claims: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Iterate over the papers, each with its claims."""
-    for paper in PAPERS:
+def _claims_by_paper(figures: Path) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Iterate over the papers that have results, each with its claims."""
+    claims = _claims(figures)
+    for paper in PAPERS if len(claims) else ():
         group = claims[claims["paper"] == paper]
         if len(group):
             yield paper, group
