@@ -238,7 +238,7 @@ def class_bars(table: pd.DataFrame) -> Figure:
                 label=label(title(method)),
                 error_kw={"linewidth": 0.8},
             )
-        axes.set(xlabel=title("sp2ps"), xlim=(0, 1.02))
+        axes.set(xlabel=title("sp2ps"), ylabel="class", xlim=(0, 1.02))
         axes.set_yticks(range(len(classes)), labels=list(map(label, classes)))
         axes.invert_yaxis()
         axes.grid(axis="x", alpha=0.25, linewidth=0.6)
