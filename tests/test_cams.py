@@ -17,7 +17,7 @@ from torchvision.models.vgg import make_layers
 
 from benchmarks._networks import NarrowResNet18
 from pruncam import cams
-from pruncam.cams import model_explainer, reference
+from pruncam.cams import model_explainer, rectified_tail, reference
 from pruncam.cams.model_split import HookedModel, TracedModel, split_model
 from pruncam.cams.postprocess import to_heatmaps
 from pruncam.cams.registry import CamMethod
@@ -659,6 +659,48 @@ def test_a_convolution_after_the_target_layer_needs_no_pass_for_every_channel(
     maps = cams.heatmaps(model, images, method="ablation-cam-zero", target_layer="1")
     assert expected.flatten(1).amax(1).gt(0.9).all()
     torch.testing.assert_close(maps, expected.float(), atol=1e-6, rtol=0)
+
+
+RECTIFIED_TAILS = {
+    "BatchNorm, maximum": [nn.Conv2d(6, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2)],
+    "mean of windows": [nn.Conv2d(6, 8, 3, padding=1), nn.ReLU(inplace=True), nn.AvgPool2d((2, 4))],
+    "global mean": [nn.Conv2d(6, 8, (3, 2), stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1)],
+    "no pool": [nn.Conv2d(6, 8, 3, padding=(2, 1), dilation=2, bias=False), nn.ReLU()],
+}
+
+
+@pytest.mark.parametrize("hook", [None, "pruned", "doubled"])
+@pytest.mark.parametrize("tail", RECTIFIED_TAILS)
+def test_compiled_ablation_equals_the_library(monkeypatch, tail, hook):
+    monkeypatch.setattr(rectified_tail, "_WORTH_COMPILING", 0)
+    used = []
+    compiled = rectified_tail.RectifiedTail.ablated_logits
+
+    def watched(*arguments):
+        logits = compiled(*arguments)
+        used.append(logits is not None)
+        return logits
+
+    monkeypatch.setattr(rectified_tail.RectifiedTail, "ablated_logits", watched)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        model = nn.Sequential(
+            *[nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)],
+            *copy.deepcopy(RECTIFIED_TAILS[tail]),
+            *[nn.Flatten(), nn.Dropout(), nn.LazyLinear(5)],
+        )
+        images = torch.randn(5, 3, 16, 16)
+        model(images)  # sizes of the FC layer, statistics of BatchNorm
+    if hook == "pruned":
+        prune.l1_unstructured(model[-1], "weight", amount=0.5)
+    elif hook == "doubled":
+        model[-1].register_forward_pre_hook(lambda module, inputs: (2 * inputs[0],))
+    options = {"method": "ablation-cam", "target_layer": "2"}
+    ours = cams.heatmaps(model, images, **options)
+    library = cams.heatmaps(model, images, **options, engine="grad-cam")
+    assert used == [hook != "doubled"]
+    assert library.flatten(1).amax(1).gt(0.9).float().mean() >= 0.5
+    assert (ours - library).abs().max() < TOLERANCE
 
 
 @pytest.mark.parametrize("place", ["", "0", "0.0", "1.2"])

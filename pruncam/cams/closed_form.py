@@ -6,6 +6,7 @@ the layer's input, and only what follows must run again for every channel.
 
 import operator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from pruncam._nn.operations import (
     ZERO_PRESERVING_FUNCTIONS,
     flattens_per_image,
 )
+from pruncam.cams.rectified_tail import RectifiedTail, recognize_tail
 
 _ELEMENTWISE = (*ZERO_PRESERVING_ACTIVATIONS, *OTHER_ACTIVATIONS, *DROPOUTS)
 _PER_CHANNEL = (nn.BatchNorm2d, *POOLS_2D)
@@ -54,6 +56,13 @@ class ChannelwiseHead:
     def ends_with_linear(self) -> bool:
         """Return whether nothing follows a linear layer."""
         return isinstance(self.linear, nn.Linear) and len(self.tail.graph.nodes) == 2
+
+    @cached_property
+    def rectified(self) -> RectifiedTail | None:
+        """The convolution and the tail, if they are layers with a compiled ablation."""
+        if isinstance(self.linear, nn.Linear):
+            return None
+        return recognize_tail(self.linear, self.tail)
 
     def logits(self, features: Tensor) -> Tensor:
         """Return the logits for features."""
