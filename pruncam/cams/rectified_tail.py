@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,12 @@ from torch.nn import functional
 from pruncam._nn.operations import DROPOUTS, flattens_per_image
 
 _RELU_FUNCTIONS = (torch.relu, functional.relu, "relu", "relu_")
+_TAILS = {
+    (*norm, "relu", *pool, "flatten", "linear")
+    for norm in ((), ("norm",))
+    for pool in ((), ("pool",))
+}
+Pool = nn.MaxPool2d | nn.AvgPool2d | nn.AdaptiveAvgPool2d
 # Multiplications per image from which on the compiled loops are used: compiling takes seconds.
 _WORTH_COMPILING = 1_000_000
 
@@ -22,7 +29,7 @@ class RectifiedTail:
 
     convolution: nn.Conv2d
     norm: nn.BatchNorm2d | None
-    pool: nn.MaxPool2d | nn.AvgPool2d | nn.AdaptiveAvgPool2d | None
+    pool: Pool | None
     readout: nn.Linear
 
     def is_worth_compiling(self, lost: Tensor, hidden: Tensor) -> bool:
@@ -44,14 +51,15 @@ class RectifiedTail:
         None if the layers give another score than that, for example because a hook changes it.
         """
         # Importing the kernel compiles it, so it is imported only when it is needed.
-        from pruncam.cams.ablation_kernel import ablated_logits
+        from pruncam.cams import ablation_kernel
 
+        kernel: Callable[..., None] = ablation_kernel.ablated_logits
         windows = _windows(self.pool, hidden)
         assert windows is not None
         weight = self.convolution.weight.flatten(2).permute(1, 2, 0)
         readout = self.readout.weight.view(len(self.readout.weight), -1, len(windows))
         averages = isinstance(self.pool, nn.AvgPool2d | nn.AdaptiveAvgPool2d)
-        layers = (
+        layers: tuple[Any, ...] = (
             _array(weight),
             _taps(self.convolution, lost, hidden),
             windows,
@@ -60,7 +68,7 @@ class RectifiedTail:
             _array(readout.transpose(1, 2) / (windows.shape[1] if averages else 1)),
             _array(self._bias()),
         )
-        by_image = (
+        by_image: tuple[Any, ...] = (
             _array(lost.flatten(2)),
             _array(hidden.flatten(2).transpose(1, 2)),
             _array(targets),
@@ -69,11 +77,11 @@ class RectifiedTail:
 
         def ablate(images: slice) -> None:
             losses, outputs, classes, logits = (values[images] for values in by_image)
-            ablated_logits(losses, outputs, *layers, classes, logits)
+            kernel(losses, outputs, *layers, classes, logits)
 
         unchanged = np.empty((1, 1), np.float32)
         nothing = np.zeros_like(by_image[0][:1, :1])
-        ablated_logits(nothing, by_image[1][:1], *layers, by_image[2][:1], unchanged)
+        kernel(nothing, by_image[1][:1], *layers, by_image[2][:1], unchanged)
         if not np.isclose(unchanged[0, 0], float(score[0, 0]), rtol=1e-3, atol=1e-3):
             return None
         _in_torch_threads(ablate, len(lost))
@@ -101,38 +109,38 @@ def recognize_tail(convolution: nn.Conv2d, tail: fx.GraphModule) -> RectifiedTai
 
     Layers are recognised by name; `ablated_logits` tests the result on numbers.
     """
-    norm: nn.BatchNorm2d | None = None
-    pool: nn.MaxPool2d | nn.AvgPool2d | nn.AdaptiveAvgPool2d | None = None
-    stage = 0  # convolution, BatchNorm, ReLU, pool, flattened, FC layer: each at most once
-    _, *nodes, output = tail.graph.nodes
-    readout: nn.Linear | None = None
-    previous = next(iter(tail.graph.nodes))
+    start, *nodes, output = tail.graph.nodes
+    layers: dict[str, Any] = {}
+    previous = start
     for node in nodes:
         module = tail.get_submodule(str(node.target)) if node.op == "call_module" else None
-        if node.all_input_nodes != [previous]:
+        kind = _kind(node, module)
+        if node.all_input_nodes != [previous] or kind in layers:
             return None
+        if kind != "nothing":
+            layers[kind] = module
         previous = node
-        if type(module) in DROPOUTS:
-            continue
-        before = stage
-        if type(module) is nn.BatchNorm2d and module.running_mean is not None:
-            norm, stage = module, 1
-        elif type(module) is nn.ReLU or node.target in _RELU_FUNCTIONS:
-            stage = 2
-        elif type(module) in (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d) and before == 2:
-            pool, stage = module, 3
-        elif flattens_per_image(node, module) and before >= 2:
-            stage = 4
-        elif type(module) is nn.Linear and before == 4:
-            readout, stage = module, 5
-        if stage <= before:
-            return None
-    if readout is None or output.args != (previous,):
+    if tuple(layers) not in _TAILS or output.args != (previous,):
         return None
-    return RectifiedTail(convolution, norm, pool, readout)
+    return RectifiedTail(convolution, layers.get("norm"), layers.get("pool"), layers["linear"])
 
 
-def _windows(pool: nn.Module | None, hidden: Tensor) -> np.ndarray | None:
+def _kind(node: fx.Node, module: nn.Module | None) -> str:
+    """Return which part of the tail a node is; "nothing" if it has no effect in eval mode."""
+    if type(module) in DROPOUTS:
+        return "nothing"
+    if type(module) is nn.BatchNorm2d and module.running_mean is not None:
+        return "norm"
+    if type(module) is nn.ReLU or node.target in _RELU_FUNCTIONS:
+        return "relu"
+    if type(module) in (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d):
+        return "pool"
+    if flattens_per_image(node, module):
+        return "flatten"
+    return "linear" if type(module) is nn.Linear else "other"
+
+
+def _windows(pool: Pool | None, hidden: Tensor) -> np.ndarray | None:
     """Return the positions that each output of a pool reads, (windows, size).
 
     None if windows overlap or leave positions out.
