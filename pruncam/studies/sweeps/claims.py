@@ -17,7 +17,7 @@ from pruncam.statistics import Interval, correlation, distance_from, rank_correl
 from pruncam.studies.sweeps import published
 from pruncam.studies.sweeps.analysis import BEYOND, LOSSES, OURS, READINGS
 from pruncam.studies.sweeps.experiment import DROPPED, KEPT
-from pruncam.studies.sweeps.resampling import Resampled, select_extreme
+from pruncam.studies.sweeps.resampling import Resampled, mean, select_extreme
 from pruncam.studies.sweeps.results import SweepResults
 
 TEN = "CIFAR-10"
@@ -45,6 +45,7 @@ def findings(statements: Mapping[str, Statement], results: SweepResults) -> dict
         "C4c": _no_longer_pruned,
         "C5": _stl_loses_less,
         "C5b": _stl_loses_less,
+        "C5c": _cifars_lose_alike,
         "C6a": _worst_rate,
         "C6b": _near_the_printed,
         "C6c": _near_the_printed,
@@ -267,6 +268,30 @@ def _stl_loses_less(statement: Statement, results: SweepResults) -> Finding:
         evidence=f"smallest against {cifar} at {rate:.0%}: {smallest.text(2)} {_UNITS[measure]}",
         at_floor=_NOTHING_LOST,
         at_chance=min(at_chance[TEN], at_chance[HUNDRED]) - at_chance[STL],
+        trainings=results.trainings(statement.datasets),
+    )
+
+
+def _cifars_lose_alike(statement: Statement, results: SweepResults) -> Finding:
+    """C5c: the losses of the CIFARs are nearer to each other than either is to STL-10's."""
+    rates = results.config.rates
+    if not results.has(statement.datasets):
+        return _lacking(statement)
+
+    def apart(first: str, second: str) -> Resampled:
+        return mean(abs(results.loss(first, rate) - results.loss(second, rate)) for rate in rates)
+
+    between = apart(TEN, HUNDRED)
+    to_stl = {name: apart(name, STL) for name in (TEN, HUNDRED)}
+    nearer, largest = select_extreme({name: between - to_stl[name] for name in to_stl}, max)
+    at_chance = {name: results.loss_at_chance(name) for name in statement.datasets}
+    of_stl = min(abs(at_chance[name] - at_chance[STL]) for name in to_stl)
+    return Finding(
+        estimate=largest,
+        evidence=f"{between.value:.2f} points between the CIFARs, {to_stl[nearer].value:.2f} "
+        f"between {nearer} and STL-10: {largest.text(2)}",
+        at_floor=_NOTHING_LOST,
+        at_chance=abs(at_chance[TEN] - at_chance[HUNDRED]) - of_stl,
         trainings=results.trainings(statement.datasets),
     )
 

@@ -39,6 +39,9 @@ class Resampled:
     def __sub__(self, other: "Resampled") -> "Resampled":
         return Resampled(self.value - other.value, self.samples - other.samples)
 
+    def __abs__(self) -> "Resampled":
+        return Resampled(abs(self.value), np.abs(self.samples))
+
     def __truediv__(self, other: "Resampled") -> "Resampled":
         """Return the quotient; NaN where the divisor is not positive."""
         value = self.value / other.value if other.value > 0 else np.nan
