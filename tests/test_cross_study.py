@@ -114,6 +114,17 @@ def test_a_model_that_the_pe_study_lacks_leaves_its_row_empty(saved):
     assert table["pe_rate"].tolist()[3] == 0.7
 
 
+@pytest.mark.parametrize(
+    ("profile", "images"), [("quick", "generated-10 (for CIFAR-10)"), ("overnight", "CIFAR-10")]
+)
+def test_captions_name_the_images_that_were_used(saved, profile, images):
+    (saved / "overnight").rename(saved / profile)
+    drawings = compare_studies(profile).drawings
+    assert set(drawings) == {"crossed", "same models"}
+    for drawing in drawings.values():
+        assert f"{images}, profile {profile}." in drawing.caption
+
+
 def test_scores_are_compared_on_the_same_models(saved):
     tables = compare_studies("overnight").tables
     models = tables["same_models"].groupby("network")["rate"].count()

@@ -20,6 +20,8 @@ from pruncam._core.validation import PROFILES, check_choice
 from pruncam.report.result import Drawing, Result
 from pruncam.reproduce.cross_study_figures import draw_crossed, draw_same_models
 from pruncam.statistics import correlation, partial_rank_correlation
+from pruncam.studies import pe_score, sp2ps
+from pruncam.studies.original_data import shown_names
 
 SOURCES = {  # of each table: the study's tables it is made of
     "1": {"sp2ps": "1", "pe_score": "drops"},
@@ -234,7 +236,7 @@ def _drawings(profile: str, tables: Mapping[str, pd.DataFrame]) -> dict[str, Dra
             "different networks and two kinds of pruning. Open: printed in its Tables 1 to 3; "
             "filled: ours, for Sp2PS the model of the nearest accuracy drop, for PE that of the "
             "same rule and rate. The scale ends where the printed accuracy drops do; an arrow is a "
-            f"model of ours beyond it. Profile {profile}."
+            f"model of ours beyond it. Ours: {_images(profile)}, profile {profile}."
         )
         drawings["crossed"] = Drawing(partial(draw_crossed, crossed), caption, lines=True)
     if "same_models" in tables:
@@ -242,8 +244,15 @@ def _drawings(profile: str, tables: Mapping[str, pd.DataFrame]) -> dict[str, Dra
             "The same scores on the same models, one panel per network and CAM: here a distance "
             "between two points above each other is one between the scores. Colour: score; "
             "marker: pruning rule, open where accuracy has collapsed. "
-            f"{DATASET}, profile {profile}."
+            f"{_images(profile)}, profile {profile}."
         )
         draw = partial(draw_same_models, tables["same_models"], SCORES)
         drawings["same models"] = Drawing(draw, caption, lines=True)
     return drawings
+
+
+def _images(profile: str) -> str:
+    """Return the name of the images that stand for `DATASET` in both studies."""
+    studies = (sp2ps, pe_score)
+    names = [shown_names(study.configure(profile).datasets)[DATASET] for study in studies]
+    return " and ".join(dict.fromkeys(names))
