@@ -15,16 +15,16 @@ from PIL import Image
 from pruncam import cams, comparison, metrics, pruning, scoring
 from pruncam.cli import main
 from pruncam.comparison import (
-    comparing,
     faithfulness,
     files,
+    measuring,
     on_objects,
     other_layers,
     summary_text,
     user_code,
 )
 from pruncam.comparison.titles import shortened
-from pruncam.datasets import DataError, object_masks
+from pruncam.datasets import DataError, object_masks, streamed_images
 from pruncam.datasets.decoding import Decoder
 
 NETWORKS = """
@@ -340,7 +340,7 @@ def test_streamed_images_have_the_same_shares(user, masks, monkeypatch):
     (masks / "bee" / "0.bmp").unlink()
     expected = compared(user, "plain", masks=masks).tables["objects"]
     monkeypatch.setattr(files, "IN_MEMORY", 100)
-    monkeypatch.setattr(on_objects, "part_length", lambda shape: 2)
+    monkeypatch.setattr(streamed_images, "PART_BYTES", 2 * 3 * 12 * 12)
     pair = comparison.load(files_of(user, "plain", masks=masks))
     assert type(pair.images).__name__ == "StreamedImages"
     table = comparison.compare(pair, settings=SETTINGS, progress=False).tables["objects"]
@@ -762,7 +762,7 @@ def test_ablation_cam_warns_before_it_takes_minutes(user, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         compared(user, "plain", settings=settings)
-    monkeypatch.setattr(comparing, "_PATIENCE", 0)
+    monkeypatch.setattr(measuring, "_PATIENCE", 0)
     with pytest.warns(UserWarning, match="Ablation-CAM at this target layer will take some 0 min"):
         compared(user, "plain", settings=settings)
 

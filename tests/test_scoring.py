@@ -214,7 +214,7 @@ def test_a_transform_is_applied_before_both_models(baseline, pruned, digits):
 
 def test_pieces_are_the_whole_whatever_their_size(baseline, pruned, digits, monkeypatch):
     rows = scoring.score(baseline, pruned, digits, progress=False)
-    monkeypatch.setattr("pruncam.datasets.batches._MAX_VALUES", 784 * 9)
+    monkeypatch.setattr("pruncam.datasets.images._BATCH_VALUES", 784 * 9)
     pieces = list(scoring.stream(baseline, {"pruned": pruned}, digits, progress=False))
     assert [len(piece) for piece in pieces] == [27, 27, 27, 27, 12]
     assert_same(scoring.score(baseline, pruned, digits, progress=False), rows)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -43,9 +44,17 @@ _CLASSES_CAPTION = (
 )
 
 
+class Picture(NamedTuple):
+    """An image and its heatmaps before and after pruning."""
+
+    pixels: np.ndarray  # (C, H, W) uint8
+    before: np.ndarray  # (H, W) in [0, 1]
+    after: np.ndarray  # (H, W) in [0, 1]
+
+
 @dataclass(frozen=True)
 class MovedImage:
-    """An image and its heatmaps before and after pruning."""
+    """An image as it is drawn, with its label and its heatmaps before and after pruning."""
 
     label: str
     image: np.ndarray  # (H, W, 3) in [0, 1]
@@ -93,24 +102,32 @@ def _scale_caption(summary: pd.DataFrame) -> str:
     return " ".join(sentences)
 
 
-def moved_images(explainer: Explainer, table: pd.DataFrame) -> list[MovedImage]:
-    """Return the first images of the first CAM in the table of moved images, with their maps."""
-    method = table["method"].iloc[0]
-    chosen = table[table["method"] == method].head(MOVED_ROWS)
-    index = torch.from_numpy(chosen["image"].to_numpy(dtype=np.int64))
+def pictures(explainer: Explainer, numbers: Sequence[int], method: str) -> dict[int, Picture]:
+    """Return images and their maps by a CAM, by the numbers of the images."""
+    index = torch.tensor(list(numbers), dtype=torch.int64)
     pair = explainer.pair
-    images = pair.images.pixels(index)
+    images = pair.images.pixels(index).cpu().numpy()
     inputs = explainer.inputs(index)
     before = explainer.heatmaps(pair.baseline, inputs, method).cpu().numpy()
     after = explainer.heatmaps(pair.pruned, inputs, method).cpu().numpy()
-    colour_images = images.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu().numpy() / 255
-    labels = [
-        f"{label(shortened(row.file, _FILE_LETTERS))}\n"
-        f"{label(row.baseline_prediction)} → {label(row.pruned_prediction)}\n"
-        f"Sp2PS {row.sp2ps:.2f}"
-        for row in chosen.itertuples()
-    ]
-    return [MovedImage(*parts) for parts in zip(labels, colour_images, before, after, strict=True)]
+    parts = zip(images, before, after, strict=True)
+    return dict(zip(numbers, map(Picture._make, parts), strict=True))
+
+
+def moved_images(pictures: Mapping[int, Picture], table: pd.DataFrame) -> list[MovedImage]:
+    """Return the first images of the first CAM in the table of moved images, with their maps."""
+    chosen = table[table["method"] == table["method"].iloc[0]].head(MOVED_ROWS)
+    moved = []
+    for row in chosen.itertuples():
+        pixels, before, after = pictures[row.image]
+        text = (
+            f"{label(shortened(row.file, _FILE_LETTERS))}\n"
+            f"{label(row.baseline_prediction)} → {label(row.pruned_prediction)}\n"
+            f"Sp2PS {row.sp2ps:.2f}"
+        )
+        colours = np.broadcast_to(pixels, (3, *pixels.shape[1:])).transpose(1, 2, 0) / 255
+        moved.append(MovedImage(text, colours, before, after))
+    return moved
 
 
 def moved_grid(moved: Sequence[MovedImage]) -> Figure:

@@ -1,6 +1,6 @@
 """How much of the heatmaps of every network is on the object, where masks tell its pixels."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -9,39 +9,69 @@ from torch import Tensor, nn
 
 from pruncam._core.progress import Progress
 from pruncam.comparison.explainer import Explainer
+from pruncam.comparison.image_ranges import joined_rows, split_range
 from pruncam.comparison.means import mean_columns
-from pruncam.comparison.pair import Pair
+from pruncam.comparison.measurements import Facts
 from pruncam.comparison.settings import Settings
 from pruncam.comparison.titles import title
 from pruncam.datasets.object_masks import ObjectMasks
-from pruncam.datasets.streamed_images import part_length
 from pruncam.scoring.controls import CHANCE, FLOOR
 from pruncam.studies.diagnostics import hits_by_image
 
 _MEASURES = ("object_area", "energy", "pointing")
-Hits = dict[tuple[str, str], Tensor]  # (images, measures), by network and CAM
 
 
-def objects_table(
-    explainer: Explainer, masks: ObjectMasks, models: Mapping[str, nn.Module], progress: bool
+def measure_objects(
+    explainer: Explainer, models: Mapping[str, nn.Module], numbers: range, progress: bool
 ) -> pd.DataFrame:
-    """Return the share of the maps on the object, for every network and CAM, with intervals.
+    """Return the measures of the images of a range that have a mask, by network and CAM.
 
     `models` are all networks but the baseline, by their names. All maps explain the class that the
-    baseline predicts. `area` is the share of the pixels that the object covers, `energy` the share
-    of the map's sum on it, `above_area` their difference, `pointing` the share of the images whose
-    map is highest on the object. `change` is the energy minus the baseline's of the same image.
-    `empty` is the share of the images whose map is empty: they are left out of all means.
+    baseline predicts. The columns are `model`, `method`, `image`, the share of the pixels that the
+    object covers, the share of the map's sum on it, and whether the map is highest on it.
     """
-    pair, settings = explainer.pair, explainer.settings
-    networks = {"baseline": pair.baseline, **models}
-    hits = _hits(explainer, masks, networks, progress)
-    names = _shown_names(pair, networks)
+    masks, networks = explainer.pair.masks, {"baseline": explainer.pair.baseline, **models}
+    chosen = [_within(masks, part) for part in _batches(explainer, numbers)]
+    bar = Progress("on the object", "image", progress)
+    bar.expect(sum(map(len, chosen)) * len(networks))
+    tables = []
+    try:
+        for images in filter(len, chosen):
+            inputs, objects = explainer.inputs(images), masks.pixels(images)
+            targets = None
+            for name, network in networks.items():
+                explanation = explainer.explain(network, inputs, targets)
+                targets = explanation.targets  # of the baseline, which is the first network
+                for method, maps in explanation.maps.items():
+                    measured = hits_by_image(maps, objects.to(maps.device))
+                    columns = {name: measured[name].double().cpu().numpy() for name in _MEASURES}
+                    columns = {"model": name, "method": method, "image": images.numpy(), **columns}
+                    tables.append(pd.DataFrame(columns))
+                bar.advance(len(images))
+    finally:
+        bar.close()
+    if not tables:
+        return pd.DataFrame()
+    return joined_rows(tables)
+
+
+def objects_table(hits: pd.DataFrame, facts: Facts) -> pd.DataFrame:
+    """Return the share of the maps on the object, for every network and CAM, with intervals.
+
+    `area` is the share of the pixels that the object covers, `energy` the share of the map's sum on
+    it, `above_area` their difference, `pointing` the share of the images whose map is highest on
+    the object. `change` is the energy minus the baseline's of the same image. `empty` is the share
+    of the images whose map is empty: they are left out of all means.
+    """
+    measures = {
+        key: torch.from_numpy(part[list(_MEASURES)].to_numpy())
+        for key, part in hits.groupby(["model", "method"], sort=False)
+    }
     records = []
-    for (model, method), values in hits.items():
-        before = None if model == "baseline" else hits["baseline", method]
-        means = _means(values, before, settings)
-        records.append({"model": names[model], "method": method, **means})
+    for (model, method), values in measures.items():
+        before = None if model == "baseline" else measures["baseline", method]
+        means = _means(values, before, facts.settings)
+        records.append({"model": facts.networks.get(model, model), "method": method, **means})
     return pd.DataFrame(records)
 
 
@@ -101,40 +131,14 @@ def _interval(row: Mapping[str, Any], name: str) -> str:
     return f"{row[name]:.2f} [{row[f'{name}_low']:.2f}, {row[f'{name}_high']:.2f}]"
 
 
-def _hits(
-    explainer: Explainer, masks: ObjectMasks, networks: Mapping[str, nn.Module], progress: bool
-) -> Hits:
-    """Return the measures of every image that has a mask, by network and CAM."""
-    parts: dict[tuple[str, str], list[Tensor]] = {}
-    bar = Progress("on the object", "image", progress)
-    bar.expect(len(masks.numbers) * len(networks))
-    try:
-        for inputs, objects in _parts(explainer, masks):
-            targets = None
-            for name, network in networks.items():
-                explanation = explainer.explain(network, inputs, targets)
-                targets = explanation.targets  # of the baseline, which is the first network
-                for method, maps in explanation.maps.items():
-                    measured = hits_by_image(maps, objects.to(maps.device))
-                    columns = [measured[measure].double().cpu() for measure in _MEASURES]
-                    parts.setdefault((name, method), []).append(torch.stack(columns, 1))
-                bar.advance(len(inputs))
-    finally:
-        bar.close()
-    return {key: torch.cat(values) for key, values in parts.items()}
+def _batches(explainer: Explainer, numbers: range) -> list[range]:
+    """Return the range cut where its batches are, as all measurements of a comparison are."""
+    return split_range(numbers, explainer.pair.images.batch_length)
 
 
-def _parts(explainer: Explainer, masks: ObjectMasks) -> Iterator[tuple[Tensor, Tensor]]:
-    """Iterate over network inputs and masks in parts that fit into memory."""
-    for numbers in masks.numbers.split(part_length(explainer.pair.images.shape)):
-        yield explainer.inputs(numbers), masks.pixels(numbers)
-
-
-def _shown_names(pair: Pair, networks: Mapping[str, nn.Module]) -> dict[str, str]:
-    """Return the names of networks in the table: further checkpoints have those of their files."""
-    further = {**pair.also_pruned, **pair.also_baseline}
-    files = {id(network): name for name, network in further.items()}
-    return {name: files.get(id(network), name) for name, network in networks.items()}
+def _within(masks: ObjectMasks, numbers: range) -> Tensor:
+    """Return the numbers of the images of a range that have a mask."""
+    return masks.numbers[(masks.numbers >= numbers.start) & (masks.numbers < numbers.stop)]
 
 
 def _means(values: Tensor, before: Tensor | None, settings: Settings) -> dict[str, float]:

@@ -11,22 +11,25 @@ from pruncam import cams, scoring
 from pruncam.cams.target_layer import find_target_layer
 from pruncam.comparison.explainer import Explainer
 from pruncam.comparison.faithfulness import spread
+from pruncam.comparison.measurements import Facts
+from pruncam.comparison.settings import Settings
 from pruncam.comparison.titles import title
 from pruncam.scoring.controls import CHANCE
 from pruncam.statistics import bootstrap_mean
 
 SLOW = "ablation-cam"  # its cost grows with every layer before the end
 _MOST = 2  # other layers
+_COLUMNS = ["layer", "height", "width", "model", "method", "sp2ps"]
 
 
-def other_layers_table(
-    explainer: Explainer, models: Mapping[str, nn.Module], rows: pd.DataFrame, pruned: str
-) -> pd.DataFrame:
-    """Return mean Sp2PS and chance level at the target layer and at other ones, on a few images.
+def score_other_layers(
+    explainer: Explainer, models: Mapping[str, nn.Module], pruned: str
+) -> pd.DataFrame | None:
+    """Return Sp2PS of the pruned and of a random network at other layers, on a few images.
 
-    `rows` are the scores at the target layer, of all `models` by their names; `pruned` names the
-    pruned network. Empty if there is no other layer to read. Ablation-CAM is left out beside other
-    CAMs.
+    `models` are all networks by their names in the rows; `pruned` names the pruned one. Each row
+    has the `layer` and the `height` and `width` of its maps. None if there is no other layer to
+    read. Ablation-CAM is left out beside other CAMs.
     """
     pair, settings = explainer.pair, explainer.settings
     images = spread(len(pair.images), settings.layer_images)
@@ -38,11 +41,9 @@ def other_layers_table(
     others = _others(pair.classifier(pair.baseline), x, f"{prefix}{target.name}")
     others = [name.removeprefix(prefix) for name in others]
     if not others:
-        return pd.DataFrame()
-    methods = [method for method in settings.methods if method != SLOW] or [SLOW]
+        return None
     chance = next(name for name in models if name.startswith(CHANCE))
-    at_target = rows[rows["image"].isin(images.tolist()) & rows["method"].isin(methods)]
-    records = _records(target.name, target.map_size, at_target, (pruned, chance), explainer)
+    tables = [pd.DataFrame(columns=_COLUMNS)]
     for name in others:
         try:
             layer = find_target_layer(pair.pruned, x, name, output=pair.output)
@@ -52,13 +53,35 @@ def other_layers_table(
             pair.baseline,
             {model: models[model] for model in (pruned, chance)},
             pair.images.pixels(images),
-            methods=methods,
+            methods=_methods(settings),
             target_layer=name,
             output=pair.output,
             transform=explainer.normalisation,
             progress=False,
         ).astype({"model": str, "method": str})
-        records += _records(name, layer.map_size, scored, (pruned, chance), explainer)
+        height, width = layer.map_size
+        tables.append(scored.assign(layer=name, height=height, width=width)[_COLUMNS])
+    return pd.concat(tables[1:] or tables, ignore_index=True)
+
+
+def other_layers_table(
+    layer_rows: pd.DataFrame, rows: pd.DataFrame, pruned: str, facts: Facts
+) -> pd.DataFrame:
+    """Return mean Sp2PS and chance level at the target layer and at other ones, on a few images.
+
+    `layer_rows` are the scores at other layers, `rows` those of all images at the target layer.
+    """
+    settings = facts.settings
+    chance = next(name for name in rows["model"].unique() if name.startswith(CHANCE))
+    total = int(rows["image"].max()) + 1
+    images = spread(total, settings.layer_images).tolist()
+    is_chosen = rows["image"].isin(images) & rows["method"].isin(_methods(settings))
+    target = {name: facts.layers[name].iloc[0] for name in ("layer", "height", "width")}
+    at_target = rows[is_chosen].assign(**target)
+    tables = [part for _, part in layer_rows.groupby("layer", sort=False)]
+    records = []
+    for table in (at_target, *tables):
+        records += _records(table, (pruned, chance), settings)
     return pd.DataFrame(records)
 
 
@@ -101,15 +124,16 @@ def _is_finer(label: str, readings: Mapping[str, str]) -> bool:
     return bool(start) and labels.index(label) >= start[0]
 
 
+def _methods(settings: Settings) -> list[str]:
+    """Return the CAMs that are read at other layers: all but a slow one, if there are others."""
+    return [method for method in settings.methods if method != SLOW] or [SLOW]
+
+
 def _records(
-    layer: str,
-    size: tuple[int, int],
-    rows: pd.DataFrame,
-    models: tuple[str, str],
-    explainer: Explainer,
+    rows: pd.DataFrame, models: tuple[str, str], settings: Settings
 ) -> list[dict[str, Any]]:
     """Return a record for each CAM at one layer."""
-    settings, (pruned, chance) = explainer.settings, models
+    pruned, chance = models
     records = []
     for method, part in rows.groupby("method", sort=False):
         values = part.loc[part["model"] == pruned, "sp2ps"]
@@ -117,9 +141,7 @@ def _records(
         records.append(
             {
                 "method": method,
-                "layer": layer,
-                "height": size[0],
-                "width": size[1],
+                **{name: part[name].iloc[0] for name in ("layer", "height", "width")},
                 "images": len(values),
                 "sp2ps": mean.value,
                 "low": mean.low,

@@ -10,7 +10,6 @@ from pruncam.comparison.faithfulness import faithfulness_sentence
 from pruncam.comparison.on_objects import objects_sentence
 from pruncam.comparison.other_layers import layer_sentence
 from pruncam.comparison.titles import title
-from pruncam.datasets.object_masks import ObjectMasks
 
 _NO_FLOOR = (
     "It is not known how far fine-tuning alone moves the maps: any training changes them a little. "
@@ -19,8 +18,11 @@ _NO_FLOOR = (
 )
 
 
-def paragraphs(tables: Mapping[str, pd.DataFrame], masks: ObjectMasks | None = None) -> list[str]:
-    """Return the paragraphs at the top of the report; `masks` are those of the table of objects."""
+def paragraphs(tables: Mapping[str, pd.DataFrame], left_out: str | None = None) -> list[str]:
+    """Return the paragraphs at the top of the report.
+
+    `left_out` names the images without a usable mask.
+    """
     summary = tables["summary"]
     sp2ps = summary[summary["score"] == "sp2ps"]
     sentences = [*_empty_maps(sp2ps), _sanity(sp2ps), _layers(tables["layers"])]
@@ -32,8 +34,8 @@ def paragraphs(tables: Mapping[str, pd.DataFrame], masks: ObjectMasks | None = N
         texts.append(_sweep(tables["sweep"]))
     if "other_layers" in tables:
         texts.append(layer_sentence(tables["other_layers"]))
-    if masks is not None:
-        texts.append(objects_sentence(tables["objects"], masks.left_out()))
+    if "objects" in tables:
+        texts.append(objects_sentence(tables["objects"], left_out or ""))
     if "faithfulness" in tables:
         texts.append(faithfulness_sentence(tables["faithfulness"]))
     return texts

@@ -1,12 +1,15 @@
 """The tables of a comparison, computed from rows of scores: one per model, CAM and image."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from pruncam import cost, pruning, scoring
 from pruncam.cams.target_layer import TargetLayer
+from pruncam.comparison.measurements import Facts, Measurements
 from pruncam.comparison.pair import Pair
 from pruncam.comparison.settings import Settings
 from pruncam.datasets.batches import UNKNOWN
@@ -19,14 +22,18 @@ RETRAINED = "trained again"  # begins the names of further trainings of the base
 _INTERVAL_SCORES = ("sp2ps", "pe")  # with their intervals in the tables by group
 
 
-def build_tables(
-    pair: Pair,
-    target_layers: Mapping[str, TargetLayer],
-    rows: pd.DataFrame,
-    scores: Sequence[str],
-    settings: Settings,
-) -> dict[str, pd.DataFrame]:
-    """Return every table by its name; `scores` are the columns of `rows` that hold scores."""
+class Names(NamedTuple):
+    """The names of the images' files and of the classes, by their numbers."""
+
+    files: Sequence[str]
+    classes: Sequence[str]
+
+
+def build_tables(measured: Measurements) -> dict[str, pd.DataFrame]:
+    """Return every table that follows from the scores, by its name."""
+    rows, facts = measured.rows, measured.facts
+    scores, settings = facts.scores, facts.settings
+    names = Names(measured.files, facts.classes)
     pruned = rows[rows["model"] == PRUNED].drop(columns="model")
     groups = scoring.summarize(
         pruned, scores=scores, samples=settings.bootstrap, seed=settings.seed
@@ -37,36 +44,26 @@ def build_tables(
     tables = {
         "summary": summary(groups, control_scores),
         "models": accuracies(rows, settings),
-        "moved": moved(pair, pruned, settings.moved),
-        "classes": by_class(pair, pruned, groups),
+        "moved": moved(names, pruned, settings.moved),
+        "classes": by_class(names, pruned, groups),
         "correctness": by_correctness(groups),
-        "cost": costs(pair),
-        "layers": layers(target_layers),
+        "cost": facts.costs,
+        "layers": facts.layers,
         "controls": control_scores,
-        "images": by_image(pair, pruned),
+        "images": by_image(names, pruned),
     }
-    if pair.also_pruned:
-        networks = {PRUNED: pair.pruned, **pair.also_pruned}
-        all_pruned = pd.concat([rows[rows["model"] == PRUNED], sweep])
-        tables["sweep"] = by_checkpoint(pair, all_pruned, list(networks), settings)
+    if len(sweep):
+        tables["sweep"] = by_checkpoint(pd.concat([rows[rows["model"] == PRUNED], sweep]), facts)
     return tables
 
 
-def by_checkpoint(
-    pair: Pair, rows: pd.DataFrame, names: Sequence[str], settings: Settings
-) -> pd.DataFrame:
-    """Return accuracy, size, Sp2PS and PE of every pruned network, a row for each and each CAM.
-
-    `rows` are those of the networks in the order of `names`, the first one being "pruned".
-    """
-    models = list(dict.fromkeys(rows["model"]))
-    names_of = dict(zip(models, names, strict=True))
-    networks = dict(zip(models, (pair.pruned, *pair.also_pruned.values()), strict=True))
+def by_checkpoint(rows: pd.DataFrame, facts: Facts) -> pd.DataFrame:
+    """Return accuracy, size, Sp2PS and PE of every pruned network, a row for each and each CAM."""
     scored = scoring.summarize(
         rows.assign(label=UNKNOWN),
         scores=["sp2ps", "pe"],
-        samples=settings.bootstrap,
-        seed=settings.seed,
+        samples=facts.settings.bootstrap,
+        seed=facts.settings.seed,
     )
     records = []
     for (model, method), part in scored.groupby(["model", "method"], sort=False):
@@ -74,10 +71,10 @@ def by_checkpoint(
         by_score = part.set_index("score")
         correct = once["pruned_prediction"] == once["label"]
         record = {
-            "network": names_of[model],
+            "network": facts.networks.get(model, model),
             "method": method,
             "accuracy": 100 * correct.mean(),
-            "parameters": cost.count(pair.classifier(networks[model]), pair.images.shape).nonzero,
+            "parameters": facts.parameters[model],
         }
         for score in ("sp2ps", "pe"):
             row = by_score.loc[score]
@@ -186,30 +183,36 @@ def accuracies(rows: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     return pd.DataFrame(records)
 
 
-def by_image(pair: Pair, rows: pd.DataFrame) -> pd.DataFrame:
+def by_image(names: Names, rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows with the name of each image's file, and names of classes for numbers."""
-    class_names = np.array(pair.classes)
+    class_names = np.array(names.classes)
     table = rows.reset_index(drop=True)
-    table.insert(1, "file", np.array(pair.file_names)[table["image"]])
+    table.insert(1, "file", np.array(names.files)[table["image"]])
     for column in ("label", "baseline_prediction", "pruned_prediction"):
         table[column] = class_names[table[column]]
     return table.rename(columns={"label": "class"})
 
 
-def moved(pair: Pair, rows: pd.DataFrame, count: int) -> pd.DataFrame:
-    """Return the `count` images with the lowest Sp2PS for each CAM, the lowest first.
+def most_moved(rows: pd.DataFrame, method: str, count: int) -> pd.DataFrame:
+    """Return the `count` rows of a CAM with the lowest Sp2PS, the lowest first.
 
     Equal values are ordered by soft IoU. Images with an empty map come last: they show no maps
-    that moved. The column `empty` names the network whose map is empty: "no", "baseline",
-    "pruned" or "both".
+    that moved.
     """
     is_empty = rows["baseline_empty"] | rows["pruned_empty"]
     ordered = rows.assign(is_empty=is_empty).sort_values(
         ["is_empty", "sp2ps", "soft_iou", "image"], kind="stable"
     )
-    methods = dict.fromkeys(rows["method"])
-    lowest = [ordered[ordered["method"] == method].head(count) for method in methods]
-    table = by_image(pair, pd.concat(lowest))
+    return ordered[ordered["method"] == method].head(count)
+
+
+def moved(names: Names, rows: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Return the `count` images of each CAM whose maps moved most.
+
+    The column `empty` names the network whose map is empty: "no", "baseline", "pruned" or "both".
+    """
+    lowest = [most_moved(rows, method, count) for method in dict.fromkeys(rows["method"])]
+    table = by_image(names, pd.concat(lowest))
     table.insert(1, "rank", table.groupby("method").cumcount() + 1)
     table["empty"] = np.select(
         [
@@ -225,7 +228,7 @@ def moved(pair: Pair, rows: pd.DataFrame, count: int) -> pd.DataFrame:
     return table[[*facts, *predictions, "empty", "sp2ps", "pe", "ssim", "soft_iou"]]
 
 
-def by_class(pair: Pair, rows: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
+def by_class(names: Names, rows: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
     """Return both networks' accuracy in % and all mean scores for each class.
 
     Sp2PS and PE come with their intervals and their means without images with an empty map
@@ -234,7 +237,7 @@ def by_class(pair: Pair, rows: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFra
     is_class = groups["group"].str.fullmatch(r"class \d+")
     table = _one_column_per_score(groups[is_class])
     labels = table.pop("group").str.removeprefix("class ").astype(int)
-    table.insert(1, "class", np.array(pair.classes)[labels])
+    table.insert(1, "class", np.array(names.classes)[labels])
     once = _one_method(rows)
     for position, model in ((3, "baseline"), (4, "pruned")):
         correct = once[f"{model}_prediction"] == once["label"]
@@ -269,6 +272,11 @@ def costs(pair: Pair) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(records)
+
+
+def nonzero_parameters(pair: Pair, network: nn.Module) -> int:
+    """Return the number of parameters of a network that are not zero."""
+    return cost.count(pair.classifier(network), pair.images.shape).nonzero
 
 
 def _one_method(rows: pd.DataFrame) -> pd.DataFrame:

@@ -10,14 +10,12 @@ from torch import Tensor
 
 from pruncam._core.validation import short_repr
 from pruncam.datasets import decoding, image_folder
-from pruncam.datasets.images import DataError, ImageSet
+from pruncam.datasets.images import DataError, ImageSet, images_in_batch
 from pruncam.datasets.streamed_images import StreamedImages
 
 Images = Tensor | ImageSet | str | os.PathLike | Iterable
 
 UNKNOWN = -1  # the label of an image without one
-
-_MAX_VALUES = 2**22  # in a batch that is cut from a tensor
 
 
 class Batches:
@@ -104,7 +102,7 @@ def _slices(images: Tensor, labels: Tensor | None) -> Iterator[tuple[Tensor, Ten
         raise ValueError(
             f"images must be a tensor (N, C, H, W) and not empty, got {tuple(images.shape)}"
         )
-    rows = max(1, _MAX_VALUES // images[0].numel())
+    rows = images_in_batch(images.shape[1:])
     for start in range(0, len(images), rows):
         stop = start + rows
         yield images[start:stop], None if labels is None else labels[start:stop]

@@ -1,6 +1,7 @@
 """An image set in memory: uint8 pixels, labels, and their origin."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -8,6 +9,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+_BATCH_VALUES = 2**22  # in a batch of images
 
 
 class DataError(RuntimeError):
@@ -95,6 +98,16 @@ class ImageSet:
         channels, height, width = self.images.shape[1:]
         return channels, height, width
 
+    @property
+    def batch_length(self) -> int:
+        """Return how many images go through a network at a time."""
+        return images_in_batch(self.shape)
+
+    @property
+    def part_length(self) -> int:
+        """Return how many images are in memory at a time: all."""
+        return len(self)
+
     def pixels(self, indices: Tensor) -> Tensor:
         """Return the pixels of some images, (n, C, H, W) uint8."""
         return self.images[indices]
@@ -102,6 +115,17 @@ class ImageSet:
     def parts(self) -> Iterator["ImageSet"]:
         """Iterate over the images in parts that fit into memory: the set itself."""
         yield self
+
+    def part(self, numbers: range) -> "ImageSet":
+        """Return the images of a contiguous range of numbers, as views."""
+        chosen = slice(numbers.start, numbers.stop)
+        return replace(
+            self,
+            images=self.images[chosen],
+            labels=self.labels[chosen],
+            credits=None if self.credits is None else self.credits[chosen],
+            objects=None if self.objects is None else self.objects[chosen],
+        )
 
     def credit(self, index: int) -> str | None:
         """Return the acknowledgement to print with image `index`; None if it may not be published.
@@ -133,14 +157,8 @@ class ImageSet:
             )
         if n == len(self):
             return self
-        return replace(
-            self,
-            images=self.images[:n],
-            labels=self.labels[:n],
-            credits=None if self.credits is None else self.credits[:n],
-            objects=None if self.objects is None else self.objects[:n],
-            provenance=f"{self.provenance}; {first_images_text(n, len(self), self.split)}",
-        )
+        text = first_images_text(n, len(self), self.split)
+        return replace(self.part(range(n)), provenance=f"{self.provenance}; {text}")
 
     def resized(self, side: int) -> "ImageSet":
         """Return the set at `side` x `side` pixels; the provenance says so.
@@ -191,6 +209,11 @@ class PixelDigest:
         if objects is not None:
             self._digest.update(objects.cpu().contiguous().numpy().data)
         return self._digest.hexdigest()
+
+
+def images_in_batch(shape: Sequence[int]) -> int:
+    """Return how many images of a shape (C, H, W) go through a network at a time."""
+    return max(1, _BATCH_VALUES // math.prod(shape))
 
 
 def first_images_text(n: int, total: int, split: str) -> str:

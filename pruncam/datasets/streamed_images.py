@@ -9,12 +9,11 @@ from torch import Tensor
 
 from pruncam.datasets.decoding import Decoder, check_size, decode
 from pruncam.datasets.file_tree import File
-from pruncam.datasets.images import ImageSet, first_images_text
+from pruncam.datasets.images import ImageSet, first_images_text, images_in_batch
 
 # Of the images that are decoded at a time.
 PART_BYTES = 2**26
 _PART_IMAGES = 2**11
-_BATCH_VALUES = 2**22  # in a batch
 _CHANGED = "the file was changed since it was read first"
 
 
@@ -48,7 +47,7 @@ class StreamedImages:
         return len(self.sources)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        length = max(1, _BATCH_VALUES // math.prod(self.shape))
+        length = self.batch_length
         for part in self.parts():
             yield from zip(part.images.split(length), part.labels.split(length), strict=True)
 
@@ -56,6 +55,16 @@ class StreamedImages:
     def files(self) -> tuple[str, ...]:
         """Return the names of the files."""
         return tuple(file.name for file in self.sources)
+
+    @property
+    def batch_length(self) -> int:
+        """Return how many images go through a network at a time; a part holds whole batches."""
+        return min(images_in_batch(self.shape), self.part_length)
+
+    @property
+    def part_length(self) -> int:
+        """Return how many images are decoded at a time."""
+        return part_length(self.shape)
 
     def pixels(self, indices: Tensor) -> Tensor:
         """Return the pixels of some images, (n, C, H, W) uint8."""
@@ -66,15 +75,19 @@ class StreamedImages:
 
     def first(self, n: int) -> ImageSet:
         """Return the first `n` images in memory; the provenance says so."""
-        images = self._part(0, n)
+        images = self.part(range(min(n, len(self))))
         total = first_images_text(n, len(self), self.split)
         return replace(images, provenance=f"{self.provenance}; {total}")
 
     def parts(self) -> Iterator[ImageSet]:
         """Iterate over the images in parts that fit into memory."""
-        length = part_length(self.shape)
-        for start in range(0, len(self), length):
-            yield self._part(start, start + length)
+        numbers = range(len(self))
+        for start in range(0, len(self), self.part_length):
+            yield self.part(numbers[start : start + self.part_length])
+
+    def part(self, numbers: range) -> ImageSet:
+        """Return the images of a contiguous range of numbers, in memory."""
+        return self.in_memory(self.pixels(torch.tensor(numbers)), numbers.start)
 
     def in_memory(self, pixels: Tensor, start: int = 0) -> ImageSet:
         """Return the images from number `start` on as a set in memory, given their pixels."""
@@ -87,11 +100,12 @@ class StreamedImages:
             provenance=self.provenance,
         )
 
-    def _part(self, start: int, stop: int) -> ImageSet:
-        numbers = torch.arange(start, min(stop, len(self)))
-        return self.in_memory(self.pixels(numbers), start)
-
 
 def part_length(shape: tuple[int, ...]) -> int:
-    """Return how many images of a shape (C, H, W) are decoded at a time."""
-    return max(1, min(_PART_IMAGES, PART_BYTES // math.prod(shape)))
+    """Return how many images of a shape (C, H, W) are decoded at a time: whole batches of them.
+
+    Unless a batch alone holds more images than are decoded at a time.
+    """
+    length = max(1, min(_PART_IMAGES, PART_BYTES // math.prod(shape)))
+    batch = images_in_batch(shape)
+    return length - length % batch if length >= batch else length
