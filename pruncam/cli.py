@@ -7,10 +7,13 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from pruncam import __version__
 from pruncam.reproduce.options import RunOptions
+
+if TYPE_CHECKING:
+    from pruncam.comparison import Outcome, ReportOptions
 
 _DESCRIPTION = "Compare the heatmaps of pruned networks, and reproduce four papers on the subject."
 Record = TypeVar("Record")
@@ -80,6 +83,12 @@ def _parser(arguments: Sequence[str]) -> Parser:
     if arguments[:1] == ["compare"]:  # its options import torch
         _add_compare_options(compare)
 
+    summary = "merge the shards of `compare --shard` into the report of all images"
+    merge = add("merge", _merge, summary)
+    merge.add_argument("shards", metavar="SHARD", nargs="+", help="folders of shards, or of all")
+    if arguments[:1] == ["merge"]:
+        _add_merge_options(merge)
+
     add("notebooks", _notebooks, "re-run the committed notebooks and solutions and save them")
     add("expected", _expected, "write the tables of the quick profile that the tests expect")
     add("doctor", _doctor, "check this machine: what is missing, and how to fix it")
@@ -114,12 +123,32 @@ def _compare(options: dict[str, Any]) -> int:
     from pruncam import comparison
 
     command_options = make_record(comparison.CommandOptions, options)
-    outcome = comparison.command(
+    files, settings = (
         make_record(comparison.Files, options),
         make_record(comparison.Settings, options),
-        command_options,
     )
-    if command_options.json:
+    if command_options.shard is not None:
+        print(f"the shard is {comparison.shard_command(files, settings, command_options)}")
+        return 0
+    return _print_outcome(comparison.command(files, settings, command_options), command_options)
+
+
+def _add_merge_options(parser: Parser) -> None:
+    from pruncam import comparison
+
+    add_dataclass_options(parser, comparison.ReportOptions)
+
+
+def _merge(options: dict[str, Any]) -> int:
+    from pruncam import comparison
+
+    report_options = make_record(comparison.ReportOptions, options)
+    outcome = comparison.merge_command(options["shards"], report_options)
+    return _print_outcome(outcome, report_options)
+
+
+def _print_outcome(outcome: "Outcome", options: "ReportOptions") -> int:
+    if options.json:
         print(json.dumps(outcome.as_json(), indent=2, allow_nan=False))
     else:
         print(f"the report is {outcome.page}")

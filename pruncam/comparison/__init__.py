@@ -2,12 +2,21 @@
 
 `load` reads the files, `compare` returns a `Report`, and `example_files` writes a pair of
 checkpoints to try it on. `load_network` returns a single network with the weights of a checkpoint.
-`CompareCallback` compares a network with its baseline after every epoch of a training.
+`compare_shard` measures a part of the images, `save_shard` writes it to a folder, and `merge`
+returns the report of all parts. `CompareCallback` compares a network with its baseline after every
+epoch of a training.
 """
 
 from pruncam.comparison.callback import CompareCallback
-from pruncam.comparison.command_line import CommandOptions, Outcome, command
-from pruncam.comparison.comparing import compare
+from pruncam.comparison.command_line import (
+    CommandOptions,
+    Outcome,
+    ReportOptions,
+    command,
+    merge_command,
+    shard_command,
+)
+from pruncam.comparison.comparing import compare, compare_shard
 from pruncam.comparison.example_pair import (
     EXAMPLE_MEAN,
     EXAMPLE_STD,
@@ -15,10 +24,13 @@ from pruncam.comparison.example_pair import (
     files_or_example,
 )
 from pruncam.comparison.files import Files, load
+from pruncam.comparison.merging import merge
 from pruncam.comparison.model_spec import load_network
 from pruncam.comparison.pair import Pair
 from pruncam.comparison.report import Report
 from pruncam.comparison.settings import Settings
+from pruncam.comparison.shard_files import save_shard
+from pruncam.comparison.shards import Shard
 
 __all__ = [
     "EXAMPLE_MEAN",
@@ -29,11 +41,18 @@ __all__ = [
     "Outcome",
     "Pair",
     "Report",
+    "ReportOptions",
     "Settings",
+    "Shard",
     "command",
     "compare",
+    "compare_shard",
     "example_files",
     "files_or_example",
     "load",
     "load_network",
+    "merge",
+    "merge_command",
+    "save_shard",
+    "shard_command",
 ]

@@ -6,35 +6,30 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pruncam import metrics
 from pruncam._core.machine import Machine
-from pruncam._core.validation import DEVICES
+from pruncam._core.validation import DEVICES, check_choice
 from pruncam.comparison.command_words import command_text
-from pruncam.comparison.comparing import compare
+from pruncam.comparison.comparing import compare, compare_shard
 from pruncam.comparison.files import Files, load
-from pruncam.comparison.gate import read_gate
+from pruncam.comparison.gate import Gate, read_gate
+from pruncam.comparison.merging import merge
 from pruncam.comparison.model_card import step_summary
+from pruncam.comparison.pair import Pair
 from pruncam.comparison.report import Report, check_destination
 from pruncam.comparison.settings import Settings, option
+from pruncam.comparison.shard_files import check_shard_folder, save_shard, shard_folder
+from pruncam.comparison.shards import parse_shard
 from pruncam.comparison.user_code import load_function
 
 
 @dataclass(frozen=True)
-class CommandOptions:
-    """The options of `pruncam compare` besides `Files` and `Settings`.
-
-    `custom_cam` and `custom_score` name functions as "FILE.py:function".
-    """
+class ReportOptions:
+    """The options of a report: those of `pruncam merge`."""
 
     out: str | os.PathLike = field(
         metadata={"metavar": "REPORT", "help": "folder to write; report.html in it is the report"}
     )
-    custom_cam: tuple[str, ...] = option(
-        (), metavar="FILE.py:function", help="custom CAM methods, in addition to --methods"
-    )
-    custom_score: tuple[str, ...] = option(
-        (), metavar="FILE.py:function", help="custom scores, in addition to the built-in ones"
-    )
-    device: str = option("auto", help=f"one of {', '.join(DEVICES)}")
     fail_below: tuple[str, ...] = option(
         (),
         metavar="SCORE=NUMBER",
@@ -44,6 +39,28 @@ class CommandOptions:
         None, metavar="CAM", help="CAM that --fail-below judges (default: every one)"
     )
     json: bool = option(False, help="print the result as JSON, and nothing else")
+
+
+@dataclass(frozen=True)
+class CommandOptions(ReportOptions):
+    """The options of `pruncam compare` besides `Files` and `Settings`.
+
+    `custom_cam` and `custom_score` name functions as "FILE.py:function".
+    """
+
+    custom_cam: tuple[str, ...] = option(
+        (), metavar="FILE.py:function", help="custom CAM methods, in addition to --methods"
+    )
+    custom_score: tuple[str, ...] = option(
+        (), metavar="FILE.py:function", help="custom scores, in addition to the built-in ones"
+    )
+    device: str = option("auto", help=f"one of {', '.join(DEVICES)}")
+    shard: str | None = option(
+        None,
+        metavar="NUMBER/COUNT",
+        help="measure only this part of the images, such as 3/16 for the third of sixteen, and "
+        "write it to a folder in that of --out: `pruncam merge` makes the report of all",
+    )
 
 
 @dataclass(frozen=True)
@@ -80,21 +97,75 @@ def command(files: Files, settings: Settings, options: CommandOptions) -> Outcom
     """
     folder = Path(options.out).expanduser().absolute()
     check_destination(folder)
+    run = _run_of(options)
+    gate = read_gate(options.fail_below, options.method, list(run.custom_scores))
+    if options.method not in (None, *settings.methods, *run.custom_methods):
+        settings = replace(settings, methods=(*settings.methods, options.method))
+    pair = _load(files, settings, options, run.machine)
+    return _finish(compare(pair, settings=settings, **vars(run)), folder, gate)
+
+
+def shard_command(files: Files, settings: Settings, options: CommandOptions) -> Path:
+    """Measure a shard of the comparison of two checkpoints; return the folder it is written to.
+
+    Raises what `load`, `compare_shard` and `save_shard` raise, and ValueError for options that
+    belong to the report of all shards.
+    """
+    for name in ("fail_below", "method", "json"):
+        if getattr(options, name):
+            raise ValueError(
+                f"--{name.replace('_', '-')} is about the report of all shards: pass it to "
+                "`pruncam merge`"
+            )
+    number, count = parse_shard(str(options.shard))
+    parent = Path(options.out).expanduser().absolute()
+    check_shard_folder(shard_folder(parent, number, count))
+    run = _run_of(options)
+    pair = _load(files, settings, options, run.machine)
+    shard = compare_shard(str(options.shard), pair, settings=settings, **vars(run))
+    return save_shard(shard, parent)
+
+
+def merge_command(folders: Sequence[str], options: ReportOptions) -> Outcome:
+    """Merge the shards of a comparison, save their report and judge it, as `command` does.
+
+    Raises what `merge` and `Report.save` raise, and ValueError for a gate that makes no sense.
+    """
+    folder = Path(options.out).expanduser().absolute()
+    check_destination(folder)
+    report = merge(folders)
+    summary = report.tables["summary"]
+    scores = [score for score in summary["score"].unique() if score not in metrics.SCORES]
+    gate = read_gate(options.fail_below, options.method, scores)
+    if options.method is not None:
+        check_choice("CAM of the shards", options.method, list(summary["method"].unique()))
+    return _finish(report, folder, gate)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The keywords that `compare` and `compare_shard` take from the options of the command."""
+
+    custom_methods: dict[str, Callable[..., Any]]
+    custom_scores: dict[str, Callable[..., Any]]
+    machine: Machine
+
+
+def _run_of(options: CommandOptions) -> _Run:
     machine = Machine(options.device)
     custom_methods = _functions(options.custom_cam, "custom CAM")
-    custom_scores = _functions(options.custom_score, "custom score")
-    gate = read_gate(options.fail_below, options.method, list(custom_scores))
-    if options.method not in (None, *settings.methods, *custom_methods):
-        settings = replace(settings, methods=(*settings.methods, options.method))
+    return _Run(custom_methods, _functions(options.custom_score, "custom score"), machine)
+
+
+def _load(files: Files, settings: Settings, options: CommandOptions, machine: Machine) -> Pair:
+    """Return the pair of the files; its origin names the command."""
     pair = load(files, machine=machine, progress=True)
     origin = {**(pair.origin or {}), "command": command_text(files, settings, options)}
-    report = compare(
-        replace(pair, origin=origin),
-        settings=settings,
-        custom_methods=custom_methods,
-        custom_scores=custom_scores,
-        machine=machine,
-    )
+    return replace(pair, origin=origin)
+
+
+def _finish(report: Report, folder: Path, gate: Gate | None) -> Outcome:
+    """Save and judge a report."""
     page = report.save(folder)
     failures = None if gate is None else gate.judge(report.tables["summary"])
     _add_to_step_summary(step_summary(report.model_card(), failures))

@@ -9,11 +9,13 @@ from pruncam._nn.outputs import Output
 from pruncam.cams import CustomMethod
 from pruncam.cams.map_layout import Reshape
 from pruncam.comparison.assembling import report_of
+from pruncam.comparison.image_ranges import shard_ranges
 from pruncam.comparison.measuring import Comparison
 from pruncam.comparison.pair import Pair
 from pruncam.comparison.preprocessing import of_network
 from pruncam.comparison.report import Report
 from pruncam.comparison.settings import Settings
+from pruncam.comparison.shards import Shard, job_of, parse_shard
 from pruncam.datasets import ImageSet, object_masks
 from pruncam.datasets.image_folder import LabelledImages
 from pruncam.datasets.object_masks import ObjectMasks
@@ -80,6 +82,50 @@ def compare(
         progress=progress,
     )
     return report_of(comparison.measure(range(len(comparison.pair.images))))
+
+
+def compare_shard(
+    shard: str,
+    pair: Pair,
+    *,
+    settings: Settings | None = None,
+    custom_methods: Mapping[str, CustomMethod] | None = None,
+    custom_scores: Mapping[str, CustomScore] | None = None,
+    machine: Machine | None = None,
+    progress: bool = True,
+) -> Shard:
+    """Measure one shard of the images of a comparison, to be merged with the others.
+
+    `shard_files.save_shard` writes it to a folder, `merge` returns the report of all folders, which
+    equals that of `compare`. Measurements that are not made on every image (at other layers,
+    faithfulness) come with the first shard. Copies of the baseline that are fine-tuned are shared
+    by a common cache (PRUNCAM_CACHE).
+
+    Parameters
+    ----------
+    shard : number and count
+        "3/16" for the third of sixteen.
+    pair : the two networks and all images
+    settings, custom_methods, custom_scores, machine, progress : as of `compare`
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `compare` does, and if there is no such shard or there are too few images.
+    """
+    number, count = parse_shard(shard)
+    images = pair.images
+    numbers = shard_ranges(len(images), images.batch_length, count)[number - 1]
+    comparison = Comparison(
+        pair=pair,
+        settings=settings or Settings(),
+        custom_methods=dict(custom_methods or {}),
+        custom_scores=dict(custom_scores or {}),
+        machine=machine or Machine(),
+        progress=progress,
+    )
+    measured = comparison.measure(numbers)
+    return Shard(number, count, job_of(comparison, count), measured)
 
 
 def _as_pair(

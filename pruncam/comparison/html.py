@@ -304,7 +304,7 @@ def _column_title(column: str, score_titles: Mapping[str, str]) -> str:
 def _facts(manifest: Mapping[str, Any]) -> str:
     """Return networks, images, settings and versions as a definition list."""
     facts = {"model": manifest.get("model")}
-    facts |= {name: manifest.get(name) for name in ("command", "date", "pruncam", "git")}
+    facts |= {name: manifest.get(name) for name in ("command", "shards", "date", "pruncam", "git")}
     for checkpoint in manifest.get("checkpoints", []):
         name = f"{checkpoint['role']}: {checkpoint['name']}"
         size, sha256 = checkpoint["bytes"], checkpoint["sha256"]

@@ -110,8 +110,8 @@ def shard_ranges(total: int, batch: int, shards: int) -> list[range]:
     if shards > batches:
         raise ValueError(
             f"{total:,} images are scored in {_count(batches, 'batch', 'batches')} of up to "
-            f"{_count(batch, 'image', 'images')}, which cannot be split into {shards:,} shards: "
-            f"use {batches:,} or fewer"
+            f"{batch:,}, and a shard holds whole batches: use at most "
+            f"{_count(batches, 'shard', 'shards')}, not {shards:,}"
         )
     cuts = [min(batch * (batches * number // shards), total) for number in range(shards + 1)]
     return [range(*pair) for pair in zip(cuts, cuts[1:], strict=False)]
