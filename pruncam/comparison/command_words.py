@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import PurePath
@@ -35,6 +36,8 @@ def _words(record: Any) -> Iterator[str]:
 
 def _without_folder(value: Any) -> str:
     """Return a value as text, a path without its folders."""
+    if re.fullmatch(r"[0-9]+/[0-9]+", str(value)):
+        return str(value)  # a shard
     if not isinstance(value, str | os.PathLike):
         return f"{value:g}" if isinstance(value, float) else str(value)
     path, colon, function = str(value).partition(":")

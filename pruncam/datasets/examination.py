@@ -1,15 +1,20 @@
 """The first decoding of labelled images: all are checked before anything is computed with them."""
 
+import dataclasses
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pruncam._core.memory import available_memory, gibibytes
 from pruncam._core.progress import Progress
+from pruncam._core.store import Step, Store
 from pruncam.datasets.decoding import Decoder, check_size, decode_file, decode_files, size_text
 from pruncam.datasets.file_tree import File
 from pruncam.datasets.images import DataError, PixelDigest
@@ -17,6 +22,7 @@ from pruncam.datasets.streamed_images import part_length
 
 # Convolutional classifiers hold about 64 numbers of 4 bytes for each pixel of an image.
 _NETWORK_BYTES = 256
+_VERSION = 1  # raise when the code changes what is stored
 _MEMORY_SHARE = 0.5  # of the available memory, for images that are held in it
 
 
@@ -46,18 +52,34 @@ def examine(
 ) -> Examined:
     """Decode all files, and keep the pixels if they take at most `memory` bytes.
 
-    With `memory` None they are kept in any case. Raises DataError if a file cannot be decoded (it
-    names several), or if one image or all that are kept do not fit into the memory there is;
-    SizeMismatch, with the hint, if sizes differ.
+    With `memory` None they are kept in any case. What is known of files whose pixels are not kept
+    is stored: they are examined again when one of them has changed.
+
+    Raises DataError if a file cannot be decoded (it names several), or if one image or all that are
+    kept do not fit into the memory there is; SizeMismatch, with the hint, if sizes differ.
     """
     shape = find_shape(files, decoder)
-    count = len(files)
-    pixel_bytes = count * math.prod(shape)
-    keep = memory is None or pixel_bytes <= memory
-    if keep:
-        _check_fit(count, pixel_bytes)
-    images = torch.empty((count, *shape), dtype=torch.uint8) if keep else None
-    digest = PixelDigest((count, *shape))
+    pixel_bytes = len(files) * math.prod(shape)
+    decode_all = partial(_decode_all, files, labels, decoder, shape, hint, progress)
+    if memory is None or pixel_bytes <= memory:
+        _check_fit(len(files), pixel_bytes)
+        return decode_all(torch.empty((len(files), *shape), dtype=torch.uint8))
+    step = Step("examined-images", _VERSION, _identity(files, labels, decoder))
+    stored = Store().get(step, lambda: _without_pixels(decode_all(None))).value
+    return Examined(shape, stored["checksum"], Counter(stored["remarks"]), None)
+
+
+def _decode_all(
+    files: Sequence[File],
+    labels: Tensor,
+    decoder: Decoder,
+    shape: tuple[int, int, int],
+    hint: str,
+    progress: bool,
+    images: Tensor | None,
+) -> Examined:
+    """Decode all files, into `images` if it is a tensor."""
+    digest = PixelDigest((len(files), *shape))
     remarks: Counter[str] = Counter()
     errors: list[DataError] = []
     for start, part in _parts(files, shape, progress):
@@ -72,6 +94,20 @@ def examine(
     if errors:
         raise _joined(errors)
     return Examined(shape, digest.finish(labels), remarks, images)
+
+
+def _identity(files: Sequence[File], labels: Tensor, decoder: Decoder) -> dict[str, Any]:
+    """Return what the examination depends on: dates and sizes stand for the contents of files."""
+    lines = [
+        f"{file.name} {file.fingerprint()} {label}"
+        for file, label in zip(files, labels.tolist(), strict=True)
+    ]
+    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return {"files": digest, "decoder": dataclasses.asdict(decoder)}
+
+
+def _without_pixels(examined: Examined) -> dict[str, Any]:
+    return {"checksum": examined.checksum, "remarks": dict(examined.remarks)}
 
 
 def _parts(

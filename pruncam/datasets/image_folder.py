@@ -82,8 +82,9 @@ def read(
     selection : see `Selection`
     memory : int, optional
         Bytes that the pixels may take. A larger set is a `StreamedImages`: it is decoded once, so
-        that every damaged file is named at once, and again when its images are used. By default
-        all sets are held in memory.
+        that every damaged file is named at once, and again when its images are used. The first
+        decoding is left out as long as the files keep their dates and sizes. By default all sets
+        are held in memory.
     progress : whether to show a progress bar
 
     Raises
