@@ -96,8 +96,8 @@ def compare_shard(
 ) -> Shard:
     """Measure one shard of the images of a comparison, to be merged with the others.
 
-    `shard_files.save_shard` writes it to a folder, `merge` returns the report of all folders, which
-    equals that of `compare`. Measurements that are not made on every image (at other layers,
+    `save_shard` writes it to a folder, `merge` returns the report of all folders, which equals that
+    of `compare`. Measurements that are not made on every image (at other layers,
     faithfulness) come with the first shard. Copies of the baseline that are fine-tuned are shared
     by a common cache (PRUNCAM_CACHE).
 

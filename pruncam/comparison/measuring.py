@@ -204,8 +204,8 @@ class Comparison:
             size=list(self.pair.images.shape[1:]),
             target_layers={model: layer.name for model, layer in layers.items()},
             normalisation=self._normalisation_text(),
-            output=_name(self.pair.output),
-            reshape=_name(self.pair.reshape),
+            output=name_of(self.pair.output),
+            reshape=name_of(self.pair.reshape),
             custom_methods=list(self.custom_methods),
             custom_scores=list(self.custom_scores),
             wall_seconds=round(seconds, 1),
@@ -222,6 +222,6 @@ class Comparison:
         return f"mean {numbers[0]}; std {numbers[1]} ({origin})"
 
 
-def _name(value: object) -> str | None:
+def name_of(value: object) -> str | None:
     """Return a position, a key or the name of a function as text; None for None."""
     return None if value is None else str(getattr(value, "__name__", value))

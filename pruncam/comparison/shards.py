@@ -16,7 +16,7 @@ import torch
 from pruncam import __version__
 from pruncam.comparison.controls import digest
 from pruncam.comparison.measurements import Measurements
-from pruncam.comparison.measuring import Comparison
+from pruncam.comparison.measuring import Comparison, name_of
 from pruncam.datasets.object_masks import ObjectMasks
 
 
@@ -67,8 +67,8 @@ def job_of(comparison: Comparison, count: int) -> dict[str, Any]:
         "settings": dataclasses.asdict(comparison.settings),
         "mean": normalisation.mean.flatten().tolist(),
         "std": normalisation.std.flatten().tolist(),
-        "output": _name(pair.output),
-        "reshape": _name(pair.reshape),
+        "output": name_of(pair.output),
+        "reshape": name_of(pair.reshape),
         "custom CAMs": list(comparison.custom_methods),
         "custom scores": list(comparison.custom_scores),
         "versions": {
@@ -88,7 +88,3 @@ def _masks(masks: ObjectMasks) -> list[Any]:
 
 def _hash(values: Any) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
-
-
-def _name(value: object) -> str | None:
-    return None if value is None else str(getattr(value, "__name__", value))
