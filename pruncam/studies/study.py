@@ -28,6 +28,7 @@ from pruncam.studies.config import PruningConfig
 from pruncam.studies.experiment import Experiment
 from pruncam.studies.original_data import shown_names, stands_in
 from pruncam.studies.paired_scores import CONTROLS, PairedScores
+from pruncam.studies.work import ExperimentWork, Work, of_experiments
 from pruncam.training import resolve_precision
 
 ConfigType = TypeVar("ConfigType")
@@ -147,6 +148,15 @@ class Study(ABC, Generic[ConfigType]):
     @abstractmethod
     def stable_lines(self, tables: Tables) -> list[str]:
         """Return lines of counts that are the same on every machine."""
+
+    @abstractmethod
+    def work(self) -> list[Work]:
+        """Return every step that `run` would compute or take from the store, after `load`."""
+
+    @property
+    def jobs(self) -> int:
+        """The number of tasks that run side by side."""
+        return self.machine.parallel(len(self.work()))
 
     @property
     def image_sets(self) -> list[ImageSet]:
@@ -318,6 +328,23 @@ class PruningStudy(Study[PruningConfigType], Generic[PruningConfigType, Experime
         self.measurements: dict[str, Measurement] = dict(zip(names, measurements, strict=True))
         tasks = [experiment.scores for experiment in self.replicates]
         self.replicate_rows: list[pd.DataFrame] = self.run_in_parallel(tasks) if tasks else []
+
+    def work(self) -> list[Work]:
+        """Return the steps of all trainings and measurements."""
+        parts = of_experiments([*self.experiments, *self.replicates])
+        count = len(self.experiments)
+        steps = [step for part in parts for step in part.trainings()]
+        steps += [step for part in parts[:count] for step in self.measuring_work(part)]
+        steps += [step for part in parts[count:] for step in self.replicate_work(part)]
+        return steps
+
+    @abstractmethod
+    def measuring_work(self, part: ExperimentWork) -> list[Work]:
+        """Return the steps of `measure_experiment` and of the tables, for one data set."""
+
+    def replicate_work(self, part: ExperimentWork) -> list[Work]:
+        """Return the steps of the measurements on a further baseline."""
+        return part.scorings()
 
     @abstractmethod
     def measure_experiment(self, experiment: ExperimentType) -> Measurement:
