@@ -197,7 +197,7 @@ def test_a_file_that_is_not_a_notebook_is_named(project):
     [
         (["tiny-imagenet-10", "tiny-imagenet-100"], []),
         (["tiny-imagenet-10"], ["cifar100"]),  # tiny-imagenet-100 cannot be downloaded
-        (["stl10", "cifar100"], ["stl10", "cifar100"]),
+        (["stl10", "cifar100"], []),
     ],
 )
 def test_a_data_set_is_not_downloaded_if_its_stand_in_is_there(monkeypatch, present, downloaded):

@@ -1,0 +1,199 @@
+"""What a run would do, before it does it: `pruncam reproduce --plan`."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pruncam._core import paths
+from pruncam._core.machine import Machine
+from pruncam._core.memory import available_memory, gibibytes
+from pruncam._core.store import Store
+from pruncam.datasets import catalog
+from pruncam.reproduce import calibration
+from pruncam.reproduce.notebook_list import missing_data, select_notebooks, study_of
+from pruncam.reproduce.options import RunOptions
+from pruncam.reproduce.status_line import format_duration
+from pruncam.reproduce.study_classes import study_class
+from pruncam.studies.study import Study
+
+_PROCESS_BYTES = 2**30  # of a process that has imported PyTorch, with its work on a batch
+_TABLES_SECONDS = 20.0  # start of the notebook, images, tables and figures, which are not stored
+_HEADINGS = (
+    "study",
+    "steps",
+    "kept",
+    "saved",
+    "epochs",
+    "to compute",
+    "time here",
+    "memory",
+    "disk",
+    "committed run",
+)
+_UNKNOWN = "?"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyPlan:
+    """What a run of one study would do.
+
+    Parameters
+    ----------
+    steps : number of steps of the whole study
+    kept : number of those that the cache holds
+    saved : seconds that the kept steps took when they were computed
+    epochs : of all trainings that are left
+    compute : seconds of the steps that are left, all cores added up
+    duration : seconds until the notebook ends
+    memory, disk : bytes needed; `disk` is what the cache grows by
+    """
+
+    steps: int
+    kept: int
+    saved: float
+    epochs: int
+    compute: float
+    duration: float
+    memory: int
+    disk: int
+
+
+def print_plan(options: RunOptions) -> None:
+    """Print what `reproduce` would do with these options, without doing it.
+
+    Raises ValueError or OSError if an option does not fit.
+    """
+    machine = Machine(device=options.device, data_dir=options.data or None)
+    notebooks = [path.stem for path in select_notebooks(options.study)]
+    studies = [study for study in map(study_of, notebooks) if study]
+    missing = {study: missing_data(study, options.profile, options.data) for study in studies}
+    share = calibration.SECONDS / max(sum(not names for names in missing.values()), 1)
+    plans = {
+        study: None if missing[study] else plan_study(study, options.profile, machine, share)
+        for study in studies
+    }
+    committed = {study: _committed_run(options.profile, study) for study in studies}
+    rows = [_row(study, plans[study], committed[study]) for study in studies]
+    print("\n".join([_title(options, machine), "", *_table([_HEADINGS, *rows]), ""]))
+    others = [stem for stem in notebooks if study_of(stem) is None]
+    print("\n".join(_notes(plans, missing, others, options)))
+
+
+def plan_study(name: str, profile: str, machine: Machine, seconds: float) -> StudyPlan:
+    """Return the plan of a study whose data are there, after a calibration of some seconds."""
+    study_type = study_class(name)
+    return plan_of(
+        study_type(study_type.configure(profile), machine=machine, progress=False), seconds
+    )
+
+
+def plan_of(study: Study[Any], seconds: float = calibration.SECONDS) -> StudyPlan:
+    """Return what `study.run` would do; loads its images and times samples of its work."""
+    study.load()
+    works, store = study.work(), Store()
+    stored = {work.step.key: store.seconds(work.step) for work in works}
+    left = [work for work in works if stored[work.step.key] is None]
+    kept = [stored[work.step.key] for work in works if work not in left]
+    samples = list(dict.fromkeys(work.sample for work in left))
+    rates = calibration.seconds_per_image(samples, study.jobs, seconds)
+    compute = sum(work.amount * rates[work.sample] for work in left)
+    return StudyPlan(
+        steps=len(works),
+        kept=len(kept),
+        saved=sum(kept),
+        epochs=sum(work.epochs for work in left),
+        compute=compute,
+        duration=compute / study.jobs + _TABLES_SECONDS,
+        memory=_PROCESS_BYTES + sum(images.images.nbytes for images in study.image_sets),
+        disk=sum(work.stored for work in left),
+    )
+
+
+# ---------------------------------------------------------------- text
+
+
+def _title(options: RunOptions, machine: Machine) -> str:
+    device = machine.torch_device.type
+    place = f"{machine.parallel(10_000)} CPU cores" if device == "cpu" else device
+    return (
+        f"what `make reproduce PROFILE={options.profile}` would do here ({place}); nothing is run"
+    )
+
+
+def _row(study: str, plan: StudyPlan | None, committed: str) -> list[str]:
+    if plan is None:
+        return [study, *[_UNKNOWN] * (len(_HEADINGS) - 2), committed]
+    return [
+        study,
+        f"{plan.steps:,}",
+        f"{plan.kept:,}",
+        format_duration(plan.saved),
+        f"{plan.epochs:,}",
+        format_duration(plan.compute),
+        format_duration(plan.duration),
+        gibibytes(plan.memory),
+        _disk(plan.disk),
+        committed,
+    ]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return lines of aligned cells: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    return [lines[0], "-" * len(lines[0]), *lines[1:]]
+
+
+def _notes(
+    plans: Mapping[str, StudyPlan | None],
+    missing: Mapping[str, Sequence[str]],
+    others: Sequence[str],
+    options: RunOptions,
+) -> Iterator[str]:
+    """Iterate over the lines under the table."""
+    known = [plan for plan in plans.values() if plan]
+    if len(known) > 1:
+        hours = format_duration(sum(plan.duration for plan in known))
+        yield f"in all        {hours}, one study after the other"
+    if others:
+        yield f"also run      {', '.join(others)}: about a minute each, not estimated"
+    memory, cache = available_memory(), paths.cache_folder()
+    free = "unknown" if memory is None else gibibytes(memory)
+    yield f"free          {free} of memory, {_disk(_free_disk(cache))} on the disk of the cache"
+    for study, names in missing.items():
+        for name in names:
+            yield f"missing data  {study} needs {name}: {catalog.how_to_get(name)}"
+    yield (
+        "time here     samples of the work that is left were timed for "
+        f"{calibration.SECONDS:.0f} seconds;"
+    )
+    yield "              expect between half and twice of it"
+    yield "saved, committed run: computing time, all cores added up"
+
+
+def _committed_run(profile: str, study: str) -> str:
+    """Return the computing time of the committed results, "-" if there are none."""
+    file = paths.project_root() / "figures" / profile / study / "manifest.json"
+    if not file.is_file():
+        return "-"
+    manifest = json.loads(file.read_text(encoding="utf-8"))
+    return format_duration(manifest.get("compute_seconds", 0.0))
+
+
+def _free_disk(folder: Path) -> int:
+    """Return the free bytes of the disk that a folder is on, or will be."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(existing).free
+
+
+def _disk(amount: int) -> str:
+    return gibibytes(amount) if amount >= 2**30 else f"{amount / 2**20:,.0f} MiB"
