@@ -81,6 +81,11 @@ def _parser(arguments: Sequence[str]) -> Parser:
     plan_help = "only print what would be run, what the cache holds, and how long the rest takes"
     reproduce.add_argument("--plan", action="store_true", help=plan_help)
 
+    summary = "run committed studies anew and hold every table against the committed one"
+    verify = add("verify", _verify, summary)
+    if arguments[:1] == ["verify"]:  # its options import torch
+        _add_verify_options(verify)
+
     summary = "compare two checkpoints on a folder of images: tables, figures and one page"
     compare = add("compare", _compare, summary)
     if arguments[:1] == ["compare"]:  # its options import torch
@@ -118,6 +123,26 @@ def _reproduce(options: dict[str, Any]) -> int:
     from pruncam.reproduce import runner
 
     return runner.reproduce(run_options)
+
+
+def _add_verify_options(parser: Parser) -> None:
+    from pruncam.reproduce.verify import VerifyOptions
+
+    add_dataclass_options(parser, VerifyOptions)
+
+
+def _verify(options: dict[str, Any]) -> int:
+    from pruncam.reproduce import verify
+
+    verify_options = make_record(verify.VerifyOptions, options)
+    try:
+        return verify.verify(verify_options)
+    except KeyboardInterrupt:
+        if verify_options.scratch:
+            raise
+        message = "interrupted, nothing is kept: --scratch names a folder to continue from"
+        print(f"pruncam: {message}", file=sys.stderr)
+        return 130
 
 
 def _add_compare_options(parser: Parser) -> None:

@@ -32,7 +32,7 @@ def describe(
     """Return the manifest of a result as plain values; `facts` are added to it."""
     return {
         "config": dataclasses.asdict(config),
-        "data": [_image_set(images) for images in image_sets],
+        "data": [image_set(images) for images in image_sets],
         "device": _device_name(machine.torch_device),
         "threads_per_chain": 1,
         "python": platform.python_version(),
@@ -43,7 +43,8 @@ def describe(
     }
 
 
-def _image_set(images: ImageSet) -> dict[str, Any]:
+def image_set(images: ImageSet) -> dict[str, Any]:
+    """Return the facts about an image set; the checksum is that of its pixels."""
     return {
         "name": images.name,
         "split": images.split,

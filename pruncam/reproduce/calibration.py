@@ -20,7 +20,7 @@ def seconds_per_image(
 
     Every sample is timed in `jobs` threads at once, since a run has as many, each with the memory
     and caches that the others leave. It is timed on 4 images, then on more, up to as many as its
-    share of the time allows; the last time counts, in which the overhead of a call is smallest.
+    share of the time allows; the largest number counts, where the overhead of a call is smallest.
     """
     progress = Progress("calibration", "sample", show=False)
     share = seconds / max(len(samples), 1)
@@ -39,14 +39,14 @@ def _time(sample: Sample, share: float) -> float:
     """Return the seconds per image of a sample; what its first run prepares does not count."""
     count = min(_FIRST, sample.largest)
     _run(sample, count)
-    left = share
-    while True:
-        taken = _run(sample, count)
-        left -= taken
-        if count == sample.largest or left < taken:
-            return taken / count**sample.power
-        growth = (left / taken) ** (1 / sample.power)
-        count = min(int(count * min(growth, _LARGEST_GROWTH)) + 1, sample.largest)
+    left, times = share, [_run(sample, count)]
+    while left > times[-1]:
+        left -= times[-1]
+        growth = min((left / times[-1]) ** (1 / sample.power), _LARGEST_GROWTH)
+        more = min(int(growth * count) + 1, sample.largest)
+        times = [*(times if more == count else []), _run(sample, more)]
+        count = more
+    return sum(times) / len(times) / count**sample.power
 
 
 def _run(sample: Sample, count: int) -> float:

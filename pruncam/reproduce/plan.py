@@ -17,6 +17,7 @@ from pruncam.reproduce.notebook_list import missing_data, select_notebooks, stud
 from pruncam.reproduce.options import RunOptions
 from pruncam.reproduce.status_line import format_duration
 from pruncam.reproduce.study_classes import study_class
+from pruncam.reproduce.text_table import aligned
 from pruncam.studies.study import Study
 
 _PROCESS_BYTES = 2**30  # of a process that has imported PyTorch, with its work on a batch
@@ -77,9 +78,11 @@ def print_plan(options: RunOptions) -> None:
     }
     committed = {study: _committed_run(options.profile, study) for study in studies}
     rows = [_row(study, plans[study], committed[study]) for study in studies]
-    print("\n".join([_title(options, machine), "", *_table([_HEADINGS, *rows]), ""]))
+    print(
+        "\n".join([_title(options, machine), "", *aligned([_HEADINGS, *rows], text_columns=1), ""])
+    )
     others = [stem for stem in notebooks if study_of(stem) is None]
-    print("\n".join(_notes(plans, missing, others, options)))
+    print(*_notes(plans, missing, others), sep="\n")
 
 
 def plan_study(name: str, profile: str, machine: Machine, seconds: float) -> StudyPlan:
@@ -140,24 +143,10 @@ def _row(study: str, plan: StudyPlan | None, committed: str) -> list[str]:
     ]
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return lines of aligned cells: the first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    return [lines[0], "-" * len(lines[0]), *lines[1:]]
-
-
 def _notes(
     plans: Mapping[str, StudyPlan | None],
     missing: Mapping[str, Sequence[str]],
     others: Sequence[str],
-    options: RunOptions,
 ) -> Iterator[str]:
     """Iterate over the lines under the table."""
     known = [plan for plan in plans.values() if plan]

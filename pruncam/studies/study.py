@@ -44,6 +44,7 @@ class StudyResult(Result):
     study: str
     config: Any
     claims: pd.DataFrame
+    judged: list[Claim] = field(default_factory=list)  # the same, with all that was judged
     stable_lines: list[str] = field(default_factory=list)
 
     def stable(self) -> None:
@@ -116,6 +117,7 @@ class Study(ABC, Generic[ConfigType]):
             config=self.config,
             tables=tables,
             claims=claim_report.table(claims),
+            judged=claims,
             drawings=self.figures(tables),
             manifest=self.manifest(time.perf_counter() - started),
             stable_lines=[*self.stable_lines(tables), *_firm_verdicts(claims)],
