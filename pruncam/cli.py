@@ -138,9 +138,9 @@ def _verify(options: dict[str, Any]) -> int:
     try:
         return verify.verify(verify_options)
     except KeyboardInterrupt:
-        if verify_options.scratch:
+        if verify_options.keep:
             raise
-        message = "interrupted, nothing is kept: --scratch names a folder to continue from"
+        message = "interrupted, nothing is kept: --keep names a folder to continue from"
         print(f"pruncam: {message}", file=sys.stderr)
         return 130
 

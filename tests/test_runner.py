@@ -522,7 +522,7 @@ def test_a_revision_is_dirty_if_code_differs_but_not_if_results_do(tmp_path, mon
         subprocess.run(["git", "-C", str(tmp_path), *command], check=True, capture_output=True)
 
     monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
-    assert manifest._revision() is None, "no checkout"
+    assert manifest.revision() is None, "no checkout"
     (tmp_path / "figures").mkdir()
     names = ("code.py", "README.md", "figures/table.csv")
     for name in names:
@@ -538,10 +538,10 @@ def test_a_revision_is_dirty_if_code_differs_but_not_if_results_do(tmp_path, mon
         "-qm",
         "all",
     )
-    clean = manifest._revision()
+    clean = manifest.revision()
     assert re.fullmatch("[0-9a-f]{12}", clean)
     for name in ("README.md", "figures/table.csv"):
         (tmp_path / name).write_text("after")
-    assert manifest._revision() == clean
+    assert manifest.revision() == clean
     (tmp_path / "code.py").write_text("after")
-    assert manifest._revision() == f"{clean}-dirty"
+    assert manifest.revision() == f"{clean}-dirty"

@@ -38,7 +38,7 @@ def describe(
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "packages": {name: _version(name) for name in _PACKAGES},
-        "git": _revision(),
+        "git": revision(),
         **facts,
     }
 
@@ -69,7 +69,7 @@ def _device_name(device: torch.device) -> str:
     return device.type
 
 
-def _revision() -> str | None:
+def revision() -> str | None:
     """Return the commit, with "-dirty" if code or settings differ from it; None without git."""
     results = [":!figures", ":!README.md"]  # a run writes these itself
     try:

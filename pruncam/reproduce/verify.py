@@ -12,6 +12,7 @@ from pathlib import Path
 from pruncam._core import paths
 from pruncam._core.machine import Machine
 from pruncam.datasets import DataError, catalog
+from pruncam.report import manifest
 from pruncam.reproduce import verification
 from pruncam.reproduce.gallery import write_gallery
 from pruncam.reproduce.notebook_list import NOTEBOOKS, missing_data
@@ -29,10 +30,10 @@ _LONGEST = 90  # characters of the name of a number
 class VerifyOptions(RunOptions):
     """The options of `pruncam verify`, beside those of a run."""
 
-    scratch: str | None = field(
+    keep: str | None = field(
         default=None,
         metadata={
-            "help": "folder for the new run, kept: an interrupted verification continues from it",
+            "help": "folder in which an interrupted verification is kept, to continue from it",
             "metavar": "DIR",
         },
     )
@@ -55,7 +56,7 @@ def verify(options: VerifyOptions) -> int:
     _ensure_data(list(folders), options)
     results = [Committed.read(folder) for folder in folders.values()]
     failed = []
-    with _scratch_folder(options.scratch) as scratch:
+    with _scratch_folder(options.keep) as scratch:
         for study, committed in zip(folders, results, strict=True):
             print(f"{study}, profile {options.profile}: {_short(committed.folder)}", flush=True)
             if not _verify(study, committed, options, machine, scratch):
@@ -137,11 +138,16 @@ def _ensure_data(studies: Sequence[str], options: VerifyOptions) -> None:
 
 @contextmanager
 def _scratch_folder(named: str | None) -> Iterator[Path]:
-    """Provide the named folder, or a new one on the disk with more room, removed afterwards."""
+    """Provide a folder for the steps of the new run, removed when all studies are done.
+
+    In the folder that is named, it stays after an interruption; another revision of the code has
+    another one. Without a name, it is on the disk with more room, and never stays.
+    """
     if named:
-        folder = Path(named).expanduser().resolve()
+        folder = Path(named).expanduser().resolve() / f"pruncam-verify-{manifest.revision()}"
         folder.mkdir(parents=True, exist_ok=True)
         yield folder
+        shutil.rmtree(folder)
         return
     data = paths.project_root() / "data"
     places = [Path(tempfile.gettempdir()), *filter(Path.is_dir, [data])]
