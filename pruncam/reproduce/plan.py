@@ -67,6 +67,8 @@ def print_plan(options: RunOptions) -> None:
 
     Raises ValueError or OSError if an option does not fit.
     """
+    if options.data and not Path(options.data).expanduser().is_dir():
+        raise FileNotFoundError(f"the data folder {options.data} does not exist")
     machine = Machine(device=options.device, data_dir=options.data or None)
     notebooks = [path.stem for path in select_notebooks(options.study)]
     studies = [study for study in map(study_of, notebooks) if study]
