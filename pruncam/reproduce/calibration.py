@@ -16,7 +16,7 @@ _CLOCK = 1e-6  # seconds that a clock can tell apart
 def seconds_per_image(
     samples: Sequence[Sample], jobs: int, seconds: float = SECONDS
 ) -> dict[Sample, float]:
-    """Return how long each sample takes for one image, to the power of the sample.
+    """Return how long each sample takes for one image.
 
     Every sample is timed in `jobs` threads at once, since a run has as many, each with the memory
     and caches that the others leave. It is timed on 4 images, then on more, up to as many as its
@@ -42,11 +42,11 @@ def _time(sample: Sample, share: float) -> float:
     left, times = share, [_run(sample, count)]
     while left > times[-1]:
         left -= times[-1]
-        growth = min((left / times[-1]) ** (1 / sample.power), _LARGEST_GROWTH)
+        growth = min(left / times[-1], _LARGEST_GROWTH)
         more = min(int(growth * count) + 1, sample.largest)
         times = [*(times if more == count else []), _run(sample, more)]
         count = more
-    return sum(times) / len(times) / count**sample.power
+    return sum(times) / len(times) / count
 
 
 def _run(sample: Sample, count: int) -> float:

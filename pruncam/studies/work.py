@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from pruncam import cams, networks, scoring
+from pruncam import cams, complexity, networks, scoring
 from pruncam._core.store import Step
 from pruncam.datasets import ImageSet
 from pruncam.studies import diagnostics, readings
@@ -16,6 +17,7 @@ from pruncam.training import fit, predictions
 
 ExperimentType = TypeVar("ExperimentType", bound=Experiment)
 
+_SEARCHED = 5000  # images among which a sample searches: enough, and few to prepare
 _BYTES_OF_ROW = 70  # of a table of scores in the store, by image, model and CAM method
 _SMALL_RATE = 1e-4  # a learning rate at which no network diverges in a sample
 
@@ -24,14 +26,12 @@ _SMALL_RATE = 1e-4  # a learning rate at which no network diverges in a sample
 class Sample:
     """A small part of a study's work, to be timed.
 
-    `run` does it for a number of images, `largest` at most; its time grows with their number to the
-    power `power`.
+    `run` does it for a number of images, `largest` at most; its time grows with their number.
     """
 
     title: str
     run: Callable[[int], Any]
     largest: int
-    power: int = 1
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Work:
     ----------
     step : the step, by which the store tells whether it is finished
     sample : work of the same kind, which can be timed
-    amount : number of images, to the power of the sample, that take as long as the step
+    amount : number of images of the sample that take as long as the step
     epochs : of a training
     stored : bytes of the result in the store, about
     """
@@ -52,6 +52,17 @@ class Work:
     amount: float
     epochs: int = 0
     stored: int = 0
+
+
+def searching(points: Tensor, k: int) -> Sample:
+    """Return the search for the k nearest neighbours of images among the first few thousand."""
+    points = points[:_SEARCHED]
+    labels = torch.arange(len(points)) % 2  # the time does not depend on them
+
+    def search(count: int) -> None:
+        complexity.csg(points, labels, samples_per_class=max(count // 2, 1), k=k)
+
+    return Sample("search for neighbours", search, len(points))
 
 
 @dataclass(frozen=True, eq=False)

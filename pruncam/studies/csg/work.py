@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 
 import torch
-from torch import Tensor
 
 from pruncam import complexity, networks
 from pruncam.complexity import Neighbourhoods
@@ -14,7 +13,7 @@ from pruncam.studies.csg import embeddings, encoders
 from pruncam.studies.csg.config import AUTOENCODER, INPUTS, PLANAR, RAW
 from pruncam.studies.csg.embedder import View
 from pruncam.studies.csg.experiment import SPLITS, CsgExperiment
-from pruncam.studies.work import Sample, Work
+from pruncam.studies.work import Sample, Work, searching
 
 _LARGEST = 5000  # images of a sample: what is searched grows with their square
 _SMALL_RATE = 1e-4  # a learning rate at which no network diverges in a sample
@@ -30,16 +29,14 @@ class CsgSamples:
     @cached_property
     def pixels(self) -> Sample:
         """The search for neighbours by raw pixels."""
-        points = embeddings.pixels(self._images)
-        return Sample("neighbours by pixels", partial(self._search, points), len(points), power=2)
+        return searching(embeddings.pixels(self._images), max(self.experiment.config.ks))
 
     @cached_property
     def components(self) -> Sample:
         """The search for neighbours in few dimensions."""
         shape = len(self._images), self.experiment.config.pca_dimensions
         points = torch.rand(shape, generator=torch.Generator().manual_seed(1))
-        title = "neighbours by components"
-        return Sample(title, partial(self._search, points), len(points), power=2)
+        return searching(points, max(self.experiment.config.ks))
 
     @cached_property
     def draw(self) -> Sample:
@@ -69,13 +66,9 @@ class CsgSamples:
     @cached_property
     def _neighbourhoods(self) -> Neighbourhoods:
         images = self._images.first(min(1000, len(self._images)))
-        return self._search(embeddings.pixels(images), len(images))
-
-    def _search(self, points: Tensor, count: int) -> Neighbourhoods:
-        """Search the neighbours of some points; the time does not depend on their labels."""
-        classes = min(len(self.experiment.train.classes), count // 2)
-        k = min(max(self.experiment.config.ks), count - 1)
-        return complexity.neighbourhoods(points[:count], torch.arange(count) % classes, k=k)
+        labels = torch.arange(len(images)) % len(images.classes)
+        points = embeddings.pixels(images)
+        return complexity.neighbourhoods(points, labels, k=max(self.experiment.config.ks))
 
     def _draw(self, count: int) -> None:
         config = self.experiment.config
@@ -133,7 +126,7 @@ def _of_view(experiment: CsgExperiment, samples: CsgSamples, view: View) -> Work
     if view.embedding in PLANAR:
         return Work(step, samples.plane, view.images, stored=stored)
     sample = samples.pixels if view.embedding == RAW else samples.components
-    return Work(step, sample, view.images**2, stored=stored)
+    return Work(step, sample, view.images**2 / sample.largest, stored=stored)
 
 
 def _pools(experiment: CsgExperiment, samples: CsgSamples) -> Iterator[Work]:
@@ -143,7 +136,7 @@ def _pools(experiment: CsgExperiment, samples: CsgSamples) -> Iterator[Work]:
     pools += [(pool, "shuffled") for pool in experiment.shuffled_pools]
     for (split, size), labels in pools:
         searched = classes * min(size, config.samples_per_class)
-        amount = config.pool_draws * searched * size * classes
+        amount = config.pool_draws * searched * size * classes / samples.pixels.largest
         yield Work(experiment.pool_step(split, size, labels=labels), samples.pixels, amount)
 
 

@@ -14,7 +14,7 @@ from pruncam.studies.sweeps.config import SweepsConfig
 from pruncam.studies.sweeps.experiment import L1, SweepsExperiment
 from pruncam.studies.sweeps.rate_selection import crossing, largest_rates, safe_rate
 from pruncam.studies.sweeps.resampling import Resampled, ResampledAccuracies, mean
-from pruncam.studies.work import Sample, Work
+from pruncam.studies.work import Work, searching
 
 BEYOND = 0.3  # the rate beyond which the paper sees an effect of complexity (Section 5)
 READINGS = {  # of complexity: titles by column
@@ -57,11 +57,11 @@ def complexity(experiment: SweepsExperiment) -> pd.DataFrame:
 def complexity_work(experiment: SweepsExperiment) -> list[Work]:
     """Return the steps of the complexity, in all images and in as many as are compared."""
     config, pool = experiment.config, experiment.pool
-    sample = Sample("complexity", experiment.complexity_of_first, len(pool), power=2)
+    sample = searching(pool.images.flatten(1), config.csg_neighbours)
     works = []
     for images in dict.fromkeys([pool, pool.first(min(config.csg_pool, len(pool)))]):
         searched = min(config.csg_samples * len(images.classes), len(images))
-        amount = len(config.csg_seeds) * len(images) * searched
+        amount = len(config.csg_seeds) * searched * len(images) / sample.largest
         works.append(Work(experiment.complexity_step(images), sample, amount))
     return works
 

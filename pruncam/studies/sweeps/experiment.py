@@ -148,12 +148,6 @@ class SweepsExperiment(PlainExperiment):
         inputs = {"images": images.checksum, "seeds": seeds, **settings}
         return Step("sweeps-csg", _CSG_VERSION, inputs)
 
-    def complexity_of_first(self, count: int) -> None:
-        """Compute the CSG of the first images of the pool once, all of them as samples."""
-        images = self.pool.first(count)
-        labels = torch.arange(count) % 2  # the time does not depend on them
-        csg(images.images.float() / 255, labels, samples_per_class=None, k=1)
-
     def _csg(self, images: ImageSet) -> list[float]:
         features = images.images.float() / 255
         values = []
