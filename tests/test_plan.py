@@ -41,7 +41,7 @@ def test_a_sample_is_timed_on_so_many_images_that_overhead_does_not_count(monkey
     clock = Clock(monkeypatch)
     sample = clock.sample(lambda count: 0.05 + 1e-3 * count, 10_000)
     rates = calibration.seconds_per_image([sample], jobs=1, seconds=5.0)
-    assert rates[sample] == pytest.approx(1e-3, rel=0.1)
+    assert rates[sample] == pytest.approx(1e-3)
     assert clock.now < 2 * 5.0 and max(clock.counts) <= 10_000
 
 

@@ -20,7 +20,7 @@ from pruncam.studies import mnist_iou
 from pruncam.studies.mnist_iou.study import MnistIouStudy
 
 EXPECTED = Path(__file__).parent / "expected" / "quick"
-CONFIG = mnist_iou.configure(
+SMALL = mnist_iou.configure(
     "quick",
     train_images=300,
     test_images=60,
@@ -29,8 +29,8 @@ CONFIG = mnist_iou.configure(
     pretraining=[[2, 0.02]],
     retraining=[[1, 0.02]],
     bootstrap=100,
-    profile="paper",
 )
+CONFIG = dataclasses.replace(SMALL, profile="paper")
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ def seconds_per_image(
 
     Every sample is timed in `jobs` threads at once, since a run has as many, each with the memory
     and caches that the others leave. It is timed on 4 images, then on more, up to as many as its
-    share of the time allows; the largest number counts, where the overhead of a call is smallest.
+    share of the time allows.
     """
     progress = Progress("calibration", "sample", show=False)
     share = seconds / max(len(samples), 1)
@@ -36,17 +36,24 @@ def seconds_per_image(
 
 
 def _time(sample: Sample, share: float) -> float:
-    """Return the seconds per image of a sample; what its first run prepares does not count."""
-    count = min(_FIRST, sample.largest)
-    _run(sample, count)
-    left, times = share, [_run(sample, count)]
+    """Return the seconds per image of a sample; what its first run prepares does not count.
+
+    It is the slope from the smallest to the largest number of images: a call has an overhead.
+    """
+    first = count = min(_FIRST, sample.largest)
+    _run(sample, first)
+    shortest = _run(sample, first)
+    left, times = share, [shortest]
     while left > times[-1]:
         left -= times[-1]
         growth = min(left / times[-1], _LARGEST_GROWTH)
         more = min(int(growth * count) + 1, sample.largest)
         times = [*(times if more == count else []), _run(sample, more)]
         count = more
-    return sum(times) / len(times) / count
+    mean = sum(times) / len(times)
+    if count > first and mean > shortest:
+        return (mean - shortest) / (count - first)
+    return mean / count
 
 
 def _run(sample: Sample, count: int) -> float:
