@@ -1,13 +1,16 @@
 """The plan of a run: steps, what is kept, times from a calibration, and what is missing."""
 
+import dataclasses
+
 import pytest
 
 from pruncam import Machine, cli
 from pruncam._core import paths
 from pruncam._core.store import Store
 from pruncam.reproduce import calibration, plan
-from pruncam.studies import mnist_iou
+from pruncam.studies import mnist_iou, pe_score
 from pruncam.studies.mnist_iou.study import MnistIouStudy
+from pruncam.studies.pe_score.study import PeScoreStudy
 from pruncam.studies.work import Sample
 
 CONFIG = mnist_iou.configure(
@@ -124,6 +127,18 @@ def test_the_table_has_a_line_per_study_and_the_sum(monkeypatch, capsys, tmp_pat
     assert len(rows[0]) == len(rows[1]) == len(header)
     assert "in all        2:00:40, one study after the other" in rows
     assert any(row.startswith("also run      00_start_here: ") for row in rows)
+
+
+def test_images_that_do_not_fit_into_memory_are_not_loaded(monkeypatch):
+    config = pe_score.configure("paper")
+    # By hand: CIFAR-10 and the X-rays, in colour at 224x224.
+    assert plan.image_bytes(config) == 3 * 224**2 * (60_000 + 2_455 + 613)
+    assert plan.image_bytes(dataclasses.replace(config, train_images=100)) == (
+        3 * 224**2 * (100 + 10_000 + 100 + 613)
+    )
+    monkeypatch.setattr(plan, "available_memory", lambda: 10**9)
+    monkeypatch.setattr(PeScoreStudy, "load", lambda _: pytest.fail("it was loaded"))
+    assert plan.plan_study("pe_score", "paper", Machine("cpu"), 1.0) is None
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from pruncam._core import paths
 from pruncam._core.machine import Machine
-from pruncam._core.memory import available_memory, gibibytes
+from pruncam._core.memory import available_memory, gibibytes, peak_memory
 from pruncam._core.store import Store
 from pruncam.datasets import catalog
 from pruncam.reproduce import calibration
@@ -22,6 +24,7 @@ from pruncam.studies.study import Study
 
 _PROCESS_BYTES = 2**30  # of a process that has imported PyTorch, with its work on a batch
 _TABLES_SECONDS = 20.0  # start of the notebook, images, tables and figures, which are not stored
+_ROOM = 1.2  # of the memory of the images, while they are read
 _HEADINGS = (
     "study",
     "steps",
@@ -49,7 +52,8 @@ class StudyPlan:
     epochs : of all trainings that are left
     compute : seconds of the steps that are left, all cores added up
     duration : seconds until the notebook ends
-    memory, disk : bytes needed; `disk` is what the cache grows by
+    memory : bytes, as many as the calibration took, or more for many images
+    disk : bytes by which the cache grows
     """
 
     steps: int
@@ -73,26 +77,46 @@ def print_plan(options: RunOptions) -> None:
     notebooks = [path.stem for path in select_notebooks(options.study)]
     studies = [study for study in map(study_of, notebooks) if study]
     missing = {study: missing_data(study, options.profile, options.data) for study in studies}
-    share = calibration.SECONDS / max(sum(not names for names in missing.values()), 1)
-    plans = {
-        study: None if missing[study] else plan_study(study, options.profile, machine, share)
-        for study in studies
+    possible = [study for study in studies if not missing[study]]
+    share = calibration.SECONDS / max(len(possible), 1)
+    plans = dict.fromkeys(studies) | {
+        study: plan_study(study, options.profile, machine, share) for study in possible
     }
     committed = {study: _committed_run(options.profile, study) for study in studies}
     rows = [_row(study, plans[study], committed[study]) for study in studies]
-    print(
-        "\n".join([_title(options, machine), "", *aligned([_HEADINGS, *rows], text_columns=1), ""])
-    )
+    table = aligned([_HEADINGS, *rows], text_columns=1)
+    print(_title(options, machine), "", *table, "", sep="\n")
     others = [stem for stem in notebooks if study_of(stem) is None]
     print(*_notes(plans, missing, others), sep="\n")
 
 
-def plan_study(name: str, profile: str, machine: Machine, seconds: float) -> StudyPlan:
-    """Return the plan of a study whose data are there, after a calibration of some seconds."""
+def plan_study(name: str, profile: str, machine: Machine, seconds: float) -> StudyPlan | None:
+    """Return the plan of a study whose data are there, after a calibration of some seconds.
+
+    None if the memory does not hold its images.
+    """
     study_type = study_class(name)
-    return plan_of(
-        study_type(study_type.configure(profile), machine=machine, progress=False), seconds
-    )
+    config = study_type.configure(profile)
+    free = available_memory()
+    if free is not None and _ROOM * image_bytes(config) > free:
+        return None
+    return plan_of(study_type(config, machine=machine, progress=False), seconds)
+
+
+def image_bytes(config: Any) -> int:
+    """Return the bytes of the images that a study holds at once, of the papers' data sets.
+
+    Those of generated and other small sets do not count.
+    """
+    file = paths.package_folder() / "published" / "datasets.csv"
+    counts = pd.read_csv(file).set_index("source")[["train", "test"]]
+    total = 0
+    for spec in getattr(config, "datasets", ()):
+        if spec.size is not None and spec.source in counts.index:
+            for split, count in counts.loc[spec.source].items():
+                at_most = getattr(config, f"{split}_images", None) or count
+                total += 3 * spec.size**2 * min(count, at_most)
+    return int(total)
 
 
 def plan_of(study: Study[Any], seconds: float = calibration.SECONDS) -> StudyPlan:
@@ -105,6 +129,7 @@ def plan_of(study: Study[Any], seconds: float = calibration.SECONDS) -> StudyPla
     samples = list(dict.fromkeys(work.sample for work in left))
     rates = calibration.seconds_per_image(samples, study.jobs, seconds)
     compute = sum(work.amount * rates[work.sample] for work in left)
+    images = sum(images.images.nbytes for images in study.image_sets)
     return StudyPlan(
         steps=len(works),
         kept=len(kept),
@@ -112,7 +137,7 @@ def plan_of(study: Study[Any], seconds: float = calibration.SECONDS) -> StudyPla
         epochs=sum(work.epochs for work in left),
         compute=compute,
         duration=compute / study.jobs + _TABLES_SECONDS,
-        memory=_PROCESS_BYTES + sum(images.images.nbytes for images in study.image_sets),
+        memory=max(peak_memory(), images + _PROCESS_BYTES),
         disk=sum(work.stored for work in left),
     )
 
@@ -163,6 +188,9 @@ def _notes(
     for study, names in missing.items():
         for name in names:
             yield f"missing data  {study} needs {name}: {catalog.how_to_get(name)}"
+    for study, plan in plans.items():
+        if plan is None and not missing[study]:
+            yield f"not planned   {study}: its images need more memory than is free"
     yield (
         "time here     samples of the work that is left were timed for "
         f"{calibration.SECONDS:.0f} seconds;"

@@ -35,6 +35,7 @@ ConfigType = TypeVar("ConfigType")
 PruningConfigType = TypeVar("PruningConfigType", bound=PruningConfig)
 ExperimentType = TypeVar("ExperimentType", bound=Experiment)
 Tables = dict[str, pd.DataFrame]
+_MANY = 10_000  # tasks, more than any machine has cores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +159,7 @@ class Study(ABC, Generic[ConfigType]):
     @property
     def jobs(self) -> int:
         """The number of tasks that run side by side."""
-        return self.machine.parallel(len(self.work()))
+        return self.machine.parallel(_MANY)
 
     @property
     def image_sets(self) -> list[ImageSet]:
@@ -310,6 +311,11 @@ class PruningStudy(Study[PruningConfigType], Generic[PruningConfigType, Experime
     def training_jobs(self) -> int | None:
         """The largest number of models to train at a time; None: as many as there are jobs."""
         return None
+
+    @property
+    def jobs(self) -> int:
+        """The number of tasks that run side by side in training, which takes longest."""
+        return self.training_jobs or super().jobs
 
     def training_tasks(self) -> list[Callable[[], Any]]:
         """Return the tasks of training: baselines first, since variants wait for their own."""
