@@ -4,12 +4,14 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
 from pruncam.reproduce import tolerances
 
 _SHOWN_KEYS = 4  # columns that name a row in a message
-_SHOWN_BREAKS = 5  # of a table
+_SHOWN_BREAKS = 5  # of a column
+_ROUNDING = 1e-9  # of a sum in another order, relative to a number above 1
 
 Tables = Mapping[str, pd.DataFrame]  # by the stem of their file
 Unstable = set[tuple[str, ...]]
@@ -136,34 +138,38 @@ class _TablePair:
             self.check.breaks.append(f"{column}: {differing.sum() - _SHOWN_BREAKS} more")
 
     def _hold(self, column: str, rows: pd.Series) -> None:
-        broken = 0
-        for row in self.new.index[rows]:
-            movement = self._movement(column, row)
-            self.check.held += 1
-            largest = self.check.largest
-            if movement.share > (largest.share if largest else 0.0):
-                self.check.largest = movement
-            if movement.share > 1:
-                broken += 1
-                if broken <= _SHOWN_BREAKS:
-                    self.check.breaks.append(f"{movement}, {movement.share:.3g} of what is allowed")
-        if broken > _SHOWN_BREAKS:
-            self.check.breaks.append(f"{column}: {broken - _SHOWN_BREAKS} more")
+        """Add to the check how far the measured numbers of a column moved."""
+        shares = self._shares(column)[rows]
+        self.check.held += len(shares)
+        moved = shares[shares > 0].sort_values(ascending=False, kind="stable")
+        movements = [self._movement(column, row, moved[row]) for row in moved.index[:_SHOWN_BREAKS]]
+        largest = self.check.largest
+        if movements and movements[0].share > (largest.share if largest else 0.0):
+            self.check.largest = movements[0]
+        broken = [movement for movement in movements if movement.share > 1]
+        for movement in broken:
+            self.check.breaks.append(f"{movement}, {movement.share:.3g} of what is allowed")
+        more = int((moved > 1).sum()) - len(broken)
+        if more:
+            self.check.breaks.append(f"{column}: {more} more")
 
-    def _movement(self, column: str, row: int) -> Movement:
-        committed, new = (float(table[column][row]) for table in self._tables)
-        cell = self._cell(column, row)
-        if math.isnan(committed) or math.isnan(new):
-            both = math.isnan(committed) and math.isnan(new)
-            return Movement(cell, committed, new, 0.0 if both else math.inf)
+    def _shares(self, column: str) -> pd.Series:
+        """Return how far each number of a column moved, as a share of what is allowed."""
+        committed, new = (table[column].astype(float) for table in self._tables)
+        shares = (new - committed).abs() / tolerances.allowed(column, committed)
         ends = tolerances.interval_columns(column, list(self.new))
-        bounds = [] if ends is None else [t.loc[row, list(ends)] for t in self._tables]
-        if bounds and not pd.concat(bounds).isna().any():
-            of_committed, of_new = bounds
-            shares = _share(committed, new, *of_committed), _share(new, committed, *of_new)
-            return Movement(cell, committed, new, max(shares))
-        distance = abs(new - committed)
-        return Movement(cell, committed, new, distance / tolerances.tolerance(column, committed))
+        if ends is not None:
+            low, high = ends
+            of_committed = _share(committed, new, self.committed[low], self.committed[high])
+            of_new = _share(new, committed, self.new[low], self.new[high])
+            shares = np.maximum(of_committed, of_new).fillna(shares)
+        shares[_is_rounding(committed, new)] = 0.0
+        shares[committed.isna() != new.isna()] = math.inf
+        return shares.fillna(0.0)
+
+    def _movement(self, column: str, row: int, share: float) -> Movement:
+        committed, new = (float(table[column][row]) for table in self._tables)
+        return Movement(self._cell(column, row), committed, new, float(share))
 
     def _note(self, column: str, rows: pd.Series) -> None:
         differing = (rows & ~_equal(self.committed[column], self.new[column])).sum()
@@ -185,12 +191,17 @@ class _TablePair:
         return f"{column} ({where})" if where else column
 
 
-def _share(estimate: float, other: float, low: float, high: float) -> float:
-    """Return how far `other` is from an estimate, as a share of the way to the interval's end."""
-    if other == estimate:
-        return 0.0
-    end = high if other > estimate else low
-    return abs(other - estimate) / abs(end - estimate) if end != estimate else math.inf
+def _share(estimate: pd.Series, other: pd.Series, low: pd.Series, high: pd.Series) -> pd.Series:
+    """Return how far `other` is from an estimate, as a share of the way to the interval's end.
+
+    NaN without an interval.
+    """
+    end = high.where(other > estimate, low)
+    return (other - estimate).abs() / (end - estimate).abs()
+
+
+def _is_rounding(committed: pd.Series, new: pd.Series) -> pd.Series:
+    return (new - committed).abs() <= _ROUNDING * committed.abs().clip(lower=1.0)
 
 
 def _equal(committed: pd.Series, new: pd.Series) -> pd.Series:

@@ -129,10 +129,10 @@ def interval_columns(column: str, columns: Collection[str]) -> tuple[str, str] |
     return None
 
 
-def tolerance(column: str, committed: float) -> float:
-    """Return how far a measured number without an interval may move."""
+def allowed(column: str, committed: pd.Series) -> pd.Series:
+    """Return how far each measured number of a column may move without an interval."""
     if _POINTS.fullmatch(column):
-        return POINTS
+        return pd.Series(POINTS, committed.index)
     if _CORRELATIONS.fullmatch(column):
-        return CORRELATION
-    return SHARE * max(1.0, abs(committed))
+        return pd.Series(CORRELATION, committed.index)
+    return SHARE * committed.abs().clip(lower=1.0)

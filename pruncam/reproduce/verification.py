@@ -77,7 +77,7 @@ def compare(committed: Committed, result: StudyResult) -> Verification:
     new = {stem: _as_read(table) for stem, table in result.table_files.items()}
     checks = check_tables(committed.tables, new)
     for check in checks:
-        if check.table == "claims" and not check.breaks:
+        if check.table == "claims":
             check.breaks += _changed_verdicts(committed.tables["claims"], result.judged)
     return Verification(checks, result.manifest)
 
@@ -147,6 +147,8 @@ def _changed_verdicts(committed: pd.DataFrame, judged: list[Claim]) -> Iterator[
     rows = committed.set_index("claim")
     for claim in judged:
         name = claim.statement.claim
+        if name not in rows.index:
+            continue
         old = _judged_by(claim, rows.loc[name])
         verdict = rows.loc[name, "verdict"]
         if verdict != claim.verdict and (claim.firm or old.firm):

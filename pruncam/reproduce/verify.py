@@ -131,7 +131,7 @@ def _ensure_data(studies: Sequence[str], options: VerifyOptions) -> None:
     }
     if missing:
         needs = [
-            f"{study} needs {name}, {catalog.how_to_get(name)}" for name, study in missing.items()
+            f"{study} needs {name}: {catalog.how_to_get(name)}" for name, study in missing.items()
         ]
         raise DataError(f"data sets are missing: {'; '.join(needs)}")
 
