@@ -1,5 +1,6 @@
 """How fast this machine is: samples of the work to come, timed for a few seconds."""
 
+import statistics
 import time
 from collections.abc import Sequence
 
@@ -50,10 +51,10 @@ def _time(sample: Sample, share: float) -> float:
         more = min(int(growth * count) + 1, sample.largest)
         times = [*(times if more == count else []), _run(sample, more)]
         count = more
-    mean = sum(times) / len(times)
-    if count > first and mean > shortest:
-        return (mean - shortest) / (count - first)
-    return mean / count
+    usual = statistics.median(times)
+    if count > first and usual > shortest:
+        return (usual - shortest) / (count - first)
+    return usual / count
 
 
 def _run(sample: Sample, count: int) -> float:

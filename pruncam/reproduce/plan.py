@@ -195,7 +195,7 @@ def _notes(
         "time here     samples of the work that is left were timed for "
         f"{calibration.SECONDS:.0f} seconds;"
     )
-    yield "              expect between half and twice of it"
+    yield "              expect a third to three times of it; a machine that is busy now looks slower"
     yield "saved, committed run: computing time, all cores added up"
 
 
