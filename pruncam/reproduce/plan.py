@@ -191,11 +191,9 @@ def _notes(
     for study, plan in plans.items():
         if plan is None and not missing[study]:
             yield f"not planned   {study}: its images need more memory than is free"
-    yield (
-        "time here     samples of the work that is left were timed for "
-        f"{calibration.SECONDS:.0f} seconds;"
-    )
-    yield "              expect a third to three times of it; a machine that is busy now looks slower"
+    seconds = f"{calibration.SECONDS:.0f} seconds"
+    yield f"time here     from samples of the work that is left, timed for {seconds}; expect a third"
+    yield "              to three times of it: a machine that is busy now looks slower"
     yield "saved, committed run: computing time, all cores added up"
 
 
