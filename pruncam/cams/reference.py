@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pruncam._core.extras import needed_for
 from pruncam.cams.layer_pass import at_least_float32
 from pruncam.cams.map_layout import CHANNELS_FIRST, MapLayout
 
@@ -107,13 +108,9 @@ def library_maps(
 
 
 def _library() -> ModuleType:
-    """Import the library; ImportError says how to install it."""
-    try:
+    """Import the library; MissingExtra says how to install it."""
+    with needed_for('engine="grad-cam"', "notebooks"):
         import pytorch_grad_cam
-    except ImportError as error:
-        raise ImportError(
-            'engine="grad-cam" needs the pytorch-grad-cam library: pip install grad-cam'
-        ) from error
     return pytorch_grad_cam
 
 

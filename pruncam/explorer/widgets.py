@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pruncam import cams
+from pruncam._core.extras import needed_for
 from pruncam.datasets import DataError
 from pruncam.explorer import browser_script, downloads, page, ranking
 from pruncam.explorer.session import Explorer
@@ -34,7 +35,8 @@ class Controls:
     _is_filling: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        import ipywidgets
+        with needed_for("moving the controls of the explorer", "notebooks"):
+            import ipywidgets
 
         explorer, code = self.explorer, self.code
         first = explorer.selection(code) if code else explorer.first_selection()
