@@ -694,7 +694,7 @@ def test_a_walk_visits_every_combination_once_and_is_timed(session, quick):
 def test_the_explorer_is_imported_without_ipywidgets(monkeypatch):
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     importlib.reload(widgets)
-    with pytest.raises(ImportError):
+    with pytest.raises(ImportError, match=r'run `pip install "pruncam\[notebooks\]"`'):
         widgets.Controls(explorer.Explorer({}))
 
 

@@ -223,7 +223,7 @@ def check_extras() -> Iterator[CheckResult]:
         absent = [name for name in modules if not find_spec(name)]
         finding = f"installed ({purpose})"
         if absent:
-            finding = f'not installed; `pip install "pruncam[{extra}]"` brings {purpose}'
+            finding = f'not installed: `pip install "pruncam[{extra}]"` ({purpose})'
         yield CheckResult(f"extra {extra}", finding)
 
 
