@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce plan verify download weights test check lint doctor lab book bench lock notebooks expected clean FORCE
+.PHONY: help setup reproduce plan verify download weights test check lint doctor lab book bench dist lock notebooks expected clean FORCE
 
 # quick: no download, two cores; overnight: real data, no GPU; paper: the papers' data and protocol
 PROFILE ?= quick
@@ -117,6 +117,9 @@ notebooks: .venv/.ready  ## re-run the committed notebooks and solutions and sav
 
 expected: .venv/.ready  ## rewrite the quick profile's expected tables in tests/expected
 	@$(VENV) -m pruncam expected
+
+dist: .venv/.ready  ## the wheel and the sdist of the package, in dist
+	@$(VENV) -m hatchling build -d dist
 
 lock: .venv/pyvenv.cfg  ## resolve pyproject.toml into requirements.lock (delete it first for the newest versions)
 	@$(UV) pip compile -q --universal --python $(VENV) --python-version 3.11 --all-extras --generate-hashes \

@@ -47,14 +47,19 @@ TEST_DEPENDENCIES = expanded(EXTRAS["test"])  # those of the other extras but `d
 DOCS_DEPENDENCIES = expanded(EXTRAS["docs"])
 REQUIREMENTS = DEPENDENCIES + TEST_DEPENDENCIES
 # Imported only by modules that are imported only where numba can be imported.
-COMPILED = ("training/compiled/kernel.py", "training/compiled/simd.py", "metrics/_ssim_kernel.py")
+COMPILED = (
+    "cams/ablation_kernel.py",
+    "metrics/_ssim_kernel.py",
+    "training/compiled/kernel.py",
+    "training/compiled/simd.py",
+)
 CONDA_NAMES = {
     "torch": "pytorch",
     "jupyter-client": "jupyter_client",
     "opencv-python-headless": "py-opencv",
 }
 # Written by runs or by the user, so not in a fresh checkout.
-MADE_BY_RUNS = ("runs", "build", "figures/quick", "data/", ".venv")
+MADE_BY_RUNS = ("runs", "build", "dist/", "figures/quick", "data/", ".venv")
 SUFFIXES = "py|md|ipynb|ya?ml|toml|lock|csv|json|png|svg|cff|cfg|txt"
 
 

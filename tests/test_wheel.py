@@ -170,18 +170,17 @@ from pruncam.report import committed, plots
 from pruncam.studies.csg import embeddings
 
 torch.set_num_threads(1)
-compiled = ("pruncam.training.compiled.kernel", "pruncam.training.compiled.simd")
-skipped = (*compiled, "pruncam.metrics._ssim_kernel", "pruncam.__main__")
+compiled = ("_ssim_kernel", "ablation_kernel", "compiled.kernel", "compiled.simd")
 names = [module.name for module in pkgutil.walk_packages(pruncam.__path__, "pruncam.")]
 for name in names:
-    if name not in skipped:
+    if not name.endswith((*compiled, "__main__")):
         importlib.import_module(name)
 
 images = datasets.load("generated-10", "test", at_most=IMAGES)
 model = networks.load(NETWORK)
 pruned = pruncam.global_unstructured(model, RATE)
 smaller = pruncam.remove_filters(model, 0.5, example_input=torch.zeros(1, 3, 32, 32))
-options = {"methods": ["grad-cam++"], "progress": False}
+options = {"methods": ["grad-cam++", "ablation-cam"], "progress": False}
 rows, removed = (pruncam.score(model, other, images, **options) for other in (pruned, smaller))
 
 def sentence(call):
@@ -266,7 +265,8 @@ def test_scores_are_those_of_the_whole_installation(alone):
     pruned = pruning.global_unstructured(model, RATE)
     smaller = pruning.remove_filters(model, 0.5, example_input=example)
     for other, values in zip((pruned, smaller), alone["sp2ps"], strict=True):
-        rows = scoring.score(model, other, images, methods=["grad-cam++"], progress=False)
+        methods = ["grad-cam++", "ablation-cam"]
+        rows = scoring.score(model, other, images, methods=methods, progress=False)
         expected = rows["sp2ps"].tolist()
         assert values == pytest.approx(expected, abs=1e-6)
         assert len(set(values)) > IMAGES / 2, "the same score everywhere would tell nothing"
