@@ -370,7 +370,7 @@ def test_the_first_cell_installs_a_wheel_beside_it_or_by_name(wheels, tmp_path, 
 CELLS = """
 import json, sys
 from IPython.core.interactiveshell import InteractiveShell
-shell = InteractiveShell.instance(colors="NoColor")
+shell = InteractiveShell.instance()
 for source in json.loads(sys.argv[1]):
     print("cell:", "ran" if shell.run_cell(source).success else "failed")
 print(sys.modules["pruncam"].__file__)
@@ -389,7 +389,8 @@ def test_the_first_cell_makes_a_notebook_server_fit(built, tmp_path):
     (tmp_path / wheel_in(built).name).symlink_to(wheel_in(built))
     cells = [code_cells("00")[0], code_cells("05")[0], "print('a' + 1)"]
     command = [python, "-c", CELLS, json.dumps(cells)]
-    process = run(command, tmp_path, PIP_NO_INDEX="1", PIP_NO_COMPILE="1")
+    offline = {"PIP_NO_INDEX": "1", "PIP_NO_COMPILE": "1", "IPYTHONDIR": str(tmp_path)}
+    process = run(command, tmp_path, **offline)
     lines = process.stdout.splitlines()
     states = [line for line in lines if line.startswith("cell:")]
     assert states == ["cell: ran", "cell: ran", "cell: failed"], process.stdout + process.stderr
