@@ -24,11 +24,11 @@ def needed_for(purpose: str, extra: str) -> Iterator[None]:
 
     Examples
     --------
-    >>> with needed_for("a crystal ball", "notebooks"):  # doctest: +ELLIPSIS
+    >>> with needed_for("a forecast", "notebooks"):  # doctest: +ELLIPSIS
     ...     import crystal_ball
     Traceback (most recent call last):
     ...
-    pruncam._core.extras.MissingExtra: a crystal ball needs ... run `pip install "pruncam[notebooks]"`
+    pruncam._core.extras.MissingExtra: a forecast needs ... run `pip install "pruncam[notebooks]"`
     """
     try:
         yield
