@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce plan verify download weights test check lint doctor lab book bench lock notebooks expected clean FORCE
+.PHONY: help setup reproduce plan verify download weights test check lint doctor lab book bench dist lock notebooks expected clean FORCE
 
 # quick: no download, two cores; overnight: real data, no GPU; paper: the papers' data and protocol
 PROFILE ?= quick
@@ -33,6 +33,18 @@ VENV := .venv/bin/python
 CANDIDATES = "$(PYTHON)" $(if $(filter file,$(origin PYTHON)),python3.13 python3.12 python3.11 python3.14)
 # --version: the uv on the path may be the shim of a version manager, which does not run.
 UV = $$(if uv --version >/dev/null 2>&1; then echo uv; else echo $(VENV) -m uv; fi)
+# Sets $$suits to the first Python that fits, if possible to one that can make an environment.
+define FIND_PYTHON
+for python in $(CANDIDATES); do \
+  "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' 2>/dev/null || continue; \
+  suits=$$python; \
+  "$$python" -c 'import ensurepip, venv' 2>/dev/null && break; \
+done; \
+if [ -z "$$suits" ]; then \
+  echo "pruncam needs Python 3.11 to 3.14, and '$(PYTHON)' is $$("$(PYTHON)" -V 2>&1 | tail -n 1):" \
+    "install one (e.g. 'apt install python3.12 python3.12-venv') and name it: make PYTHON=python3.12" >&2; exit 1; \
+fi;
+endef
 # If Python writes no bytecode, as in many containers, every notebook would compile all packages.
 COMPILE = $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)
 # Tests of one file, and cells of one notebook, run in one process; tests/conftest.py orders them.
@@ -84,8 +96,10 @@ lint: .venv/.ready  ## ruff (rules and formatting) and mypy (types)
 	@$(VENV) -m ruff format --check .
 	@$(VENV) -m mypy
 
-doctor: .venv/.ready  ## check this machine: what is missing, and how to fix it
-	@$(VENV) -m pruncam doctor
+# Before .venv is set up, by Python alone: a newcomer asks whether it could be.
+doctor:  ## check this machine: what is missing, and how to fix it
+	@if [ "$$(cat .venv/.ready 2>/dev/null)" = "$(CURDIR)" ]; then suits=$(VENV); else $(FIND_PYTHON) fi; \
+	"$$suits" -m pruncam doctor
 
 lab: .venv/.ready  ## JupyterLab in this folder, opened on the first notebook
 	@$(VENV) -m jupyterlab --ServerApp.root_dir="$(CURDIR)" \
@@ -103,6 +117,9 @@ notebooks: .venv/.ready  ## re-run the committed notebooks and solutions and sav
 
 expected: .venv/.ready  ## rewrite the quick profile's expected tables in tests/expected
 	@$(VENV) -m pruncam expected
+
+dist: .venv/.ready  ## the wheel and the sdist of the package, in dist
+	@$(VENV) -m hatchling build -d dist
 
 lock: .venv/pyvenv.cfg  ## resolve pyproject.toml into requirements.lock (delete it first for the newest versions)
 	@$(UV) pip compile -q --universal --python $(VENV) --python-version 3.11 --all-extras --generate-hashes \
@@ -122,15 +139,7 @@ ifneq ($(shell cat .venv/.ready 2>/dev/null),$(CURDIR))
 endif
 
 .venv/pyvenv.cfg:
-	@for python in $(CANDIDATES); do \
-	  "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' 2>/dev/null || continue; \
-	  suits=$$python; \
-	  "$$python" -c 'import ensurepip, venv' 2>/dev/null && break; \
-	done; \
-	if [ -z "$$suits" ]; then \
-	  echo "pruncam needs Python 3.11 to 3.14, and '$(PYTHON)' is $$("$(PYTHON)" -V 2>&1 | tail -n 1):" \
-	    "install one (e.g. 'apt install python3.12 python3.12-venv') and name it: make PYTHON=python3.12" >&2; exit 1; \
-	fi; \
+	@$(FIND_PYTHON) \
 	version=$$("$$suits" -c 'import sys; print("python%d.%d" % sys.version_info[:2])'); \
 	if ! "$$suits" -c 'import ensurepip, venv' 2>/dev/null; then \
 	  echo "'$$suits' has no venv module: install it, e.g. 'apt install python3-venv' (or $$version-venv)" >&2; exit 1; \

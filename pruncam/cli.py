@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from pruncam import __version__
+from pruncam._core.extras import MissingExtra
 from pruncam.reproduce.options import RunOptions
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _is_user_error(error: Exception) -> bool:
     """Return whether the message says what to do, so that a traceback would only hide it."""
-    if isinstance(error, ValueError | OSError):
+    if isinstance(error, ValueError | OSError | MissingExtra):
         return True
     from pruncam.datasets import DataError  # imports torch, which most commands do not need
 

@@ -691,7 +691,9 @@ def test_unknown_networks_are_refused_with_similar_names(spec, message):
 
 def test_timm_is_optional(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(ValueError, match="timm:resnet18 needs the package timm: install it with"):
+    with pytest.raises(
+        ImportError, match=r"timm:resnet18 needs the package timm, .*pruncam\[timm\]"
+    ):
         find_constructor("timm:resnet18")
 
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from pruncam._core import paths
 from pruncam.datasets import DataError
@@ -96,3 +97,17 @@ def test_what_notebook_05_shows_is_committed():
     _, tables = committed.best("mnist_iou")
     assert {"quantity", "published", "ours", "difference"} <= set(tables["published"])
     assert {"claim", "verdict", "evidence"} <= set(tables["claims"])
+
+
+def test_without_a_checkout_a_cell_ends_in_a_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(paths, "checkout", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    shell = InteractiveShell(user_ns={"committed": committed})
+    assert shell.run_cell("profile, real = committed.best('csg')").success
+    assert capsys.readouterr().out == ""
+    show = "committed.show(profile, 'csg', '1')"
+    for cell in ("real['claims']", show, "committed.images(profile, 'csg')"):
+        assert isinstance(shell.run_cell(cell).error_in_exec, committed.NeedsCheckout)
+        (line,) = capsys.readouterr().out.splitlines()
+        assert line.startswith("NeedsCheckout: these results on real data come with a checkout")

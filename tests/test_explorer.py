@@ -401,7 +401,8 @@ def test_controls_change_text_and_images(session):
     assert controls._status.value == page.status_html(controls.view.text)
     bundle = controls._repr_mimebundle_()
     assert bundle["text/plain"] == widgets.STATIC_NOTE
-    assert "application/vnd.jupyter.widget-view+json" in bundle
+    kind = "application/vnd.jupyter.widget-view+json"
+    assert bundle[kind] == controls._box._repr_mimebundle_()[kind]
 
 
 def test_another_data_set_brings_its_own_options(quick):
@@ -694,7 +695,7 @@ def test_a_walk_visits_every_combination_once_and_is_timed(session, quick):
 def test_the_explorer_is_imported_without_ipywidgets(monkeypatch):
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     importlib.reload(widgets)
-    with pytest.raises(ImportError):
+    with pytest.raises(ImportError, match=r'run `pip install "pruncam\[notebooks\]"`'):
         widgets.Controls(explorer.Explorer({}))
 
 

@@ -3,7 +3,6 @@
 import ast
 import copy
 import re
-import sys
 
 import pytest
 import torch
@@ -615,14 +614,6 @@ def test_networks_that_torch_pruning_cannot_follow_are_refused_in_a_sentence():
 def test_ignored_layers_must_exist():
     with pytest.raises(ValueError, match="names 'feature.0', .* did you mean features.0"):
         pruning.remove_filters(vgg(), 0.5, example_input=images()[:1], ignored_layers=["feature.0"])
-
-
-def test_a_missing_library_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch_pruning", None)
-    with pytest.raises(
-        ImportError, match="removing filters requires Torch-Pruning: pip install torch-pruning"
-    ):
-        pruning.remove_filters(vgg(), 0.5, example_input=images()[:1])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -7,8 +7,9 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -26,21 +27,39 @@ from pruncam.reproduce import doctor
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
-DEPENDENCIES = [Requirement(text) for text in PROJECT["dependencies"]]
 EXTRAS = PROJECT["optional-dependencies"]
-TEST_DEPENDENCIES = [Requirement(text) for text in EXTRAS["test"]]
-DOCS_DEPENDENCIES = [Requirement(text) for text in EXTRAS["docs"]]
-# The other extras are imported only where a user asks for what they give.
-OPTIONAL = [EXTRAS[name] for name in EXTRAS if name not in ("test", "docs")]
-OPTIONAL_PACKAGES = {Requirement(text).name for extra in OPTIONAL for text in extra}
+
+
+def expanded(requirements: Sequence[str]) -> list[Requirement]:
+    """Return requirements; an extra that builds on others holds theirs."""
+    result = []
+    for requirement in map(Requirement, requirements):
+        if requirement.name == PROJECT["name"]:
+            for extra in sorted(requirement.extras):
+                result += expanded(EXTRAS[extra])
+        else:
+            result.append(requirement)
+    return result
+
+
+DEPENDENCIES = expanded(PROJECT["dependencies"])
+TEST_DEPENDENCIES = expanded(EXTRAS["test"])  # those of the other extras but `docs`, too
+DOCS_DEPENDENCIES = expanded(EXTRAS["docs"])
 REQUIREMENTS = DEPENDENCIES + TEST_DEPENDENCIES
+# Imported only by modules that are imported only where numba can be imported.
+COMPILED = (
+    "cams/ablation_kernel.py",
+    "metrics/_ssim_kernel.py",
+    "training/compiled/kernel.py",
+    "training/compiled/simd.py",
+)
 CONDA_NAMES = {
     "torch": "pytorch",
     "jupyter-client": "jupyter_client",
     "opencv-python-headless": "py-opencv",
 }
 # Written by runs or by the user, so not in a fresh checkout.
-MADE_BY_RUNS = ("runs", "build", "figures/quick", "data/", ".venv")
+MADE_BY_RUNS = ("runs", "build", "dist/", "figures/quick", "data/", ".venv")
 SUFFIXES = "py|md|ipynb|ya?ml|toml|lock|csv|json|png|svg|cff|cfg|txt"
 
 
@@ -122,47 +141,9 @@ print("command line")
     assert process.stdout == "False\ncommand line\n", process.stderr
 
 
-def test_the_lower_rooms_import_without_the_optional_libraries():
-    code = """
-import importlib, sys
-blocked = ("pytorch_grad_cam", "papermill", "ipywidgets", "numba")
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in blocked:
-            raise ImportError(f"blocked: {name}")
-sys.meta_path.insert(0, Blocker())
-for name in blocked:
-    try:
-        importlib.import_module(name)
-    except ImportError:
-        continue
-    raise SystemExit(f"{name} is not blocked, so nothing is tested")
-rooms = ("cams", "metrics", "pruning", "networks", "datasets", "datasets.catalog", "cli")
-for name in (*rooms, "reproduce.doctor", "__main__"):
-    importlib.import_module(f"pruncam.{name}")
-print("all imported")
-"""
-    process = run_python(code)
-    assert (process.returncode, process.stdout) == (0, "all imported\n"), process.stderr
-
-
 def test_the_package_is_typed():
     assert (ROOT / "pruncam" / "py.typed").is_file()
     assert PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["pruncam"]
-
-
-def test_the_built_packages_hold_every_file_of_the_package():
-    """hatchling takes all files below pruncam/ but those that git ignores or a pattern excludes."""
-    targets = PYPROJECT["tool"]["hatch"]["build"]["targets"]
-    assert targets.keys() == {"wheel", "sdist"}
-    assert targets["wheel"] == {"packages": ["pruncam"]}
-    assert not [path for path in targets["sdist"]["exclude"] if not path.startswith("/")]
-    assert not [path for path in targets["sdist"]["exclude"] if "pruncam" in path]
-    files = ["pruncam/weights/new.safetensors", "pruncam/weights/new.yaml"]
-    files += [str(path.relative_to(ROOT)) for path in (ROOT / "pruncam").rglob("*.yaml")]
-    command = ["git", "check-ignore", "--no-index", "figures/quick/x", *files]
-    process = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert process.stdout.splitlines() == ["figures/quick/x"]
 
 
 # ---------------------------------------------------------------- command line
@@ -263,27 +244,86 @@ def locked() -> dict[str, list[str]]:
 
 def imported_packages(*folders: str) -> set[str]:
     """Return the distributions that the Python files of some folders import, not each other."""
-    modules, files = set(), set()
-    for folder in folders:
-        for path in (ROOT / folder).rglob("*.py"):
-            files.add(path.stem)
-            for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.Import):
-                    modules |= {alias.name.partition(".")[0] for alias in node.names}
-                elif isinstance(node, ast.ImportFrom):
-                    modules.add(node.module.partition(".")[0])
-    modules -= {*sys.stdlib_module_names, "pruncam", "benchmarks", *files}
-    distributions = metadata.packages_distributions()
-    return {canonicalize_name(distributions[module][0]) for module in modules}
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    files = {path.stem for path in paths}
+    nodes = [node for path in paths for node in ast.walk(ast.parse(path.read_text()))]
+    return {distribution(name) for name in imported_modules(nodes) - {"benchmarks", *files}}
+
+
+def imported_modules(nodes: Iterable[ast.AST]) -> set[str]:
+    """Return the modules that import statements among the nodes name, without our own."""
+    modules = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            modules |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            modules.add(node.module.partition(".")[0])
+    return modules - {*sys.stdlib_module_names, "pruncam"}
+
+
+@cache
+def distributions() -> Mapping[str, list[str]]:
+    """Return the installed distributions by the modules that they hold."""
+    return metadata.packages_distributions()
+
+
+def distribution(module: str) -> str:
+    return canonicalize_name(distributions()[module][0])
+
+
+def names(requirements: Iterable[Requirement]) -> set[str]:
+    return {canonicalize_name(requirement.name) for requirement in requirements}
 
 
 def test_every_imported_package_is_declared():
-    declared = {canonicalize_name(requirement.name) for requirement in DEPENDENCIES}
-    assert imported_packages("pruncam") - declared == OPTIONAL_PACKAGES
-    declared |= {canonicalize_name(requirement.name) for requirement in TEST_DEPENDENCIES}
-    assert imported_packages("tests", "benchmarks") - declared == set()
-    declared |= {canonicalize_name(requirement.name) for requirement in DOCS_DEPENDENCIES}
+    declared = names(REQUIREMENTS)
+    assert imported_packages("pruncam", "tests", "benchmarks") - declared == set()
+    declared |= names(DOCS_DEPENDENCIES)
     assert imported_packages("docs") - declared == {"docutils"}  # Sphinx's own
+
+
+def test_the_library_declares_no_package_that_it_does_not_import():
+    by_pandas = {"tabulate"}  # for tables in Markdown
+    assert names(DEPENDENCIES) - imported_packages("pruncam") == by_pandas
+
+
+def extra_of(statement: ast.With) -> str | None:
+    """Return the extra that `with needed_for(purpose, extra):` names, None for another `with`."""
+    call = statement.items[0].context_expr
+    is_ours = isinstance(call, ast.Call) and ast.unparse(call.func) == "needed_for"
+    return ast.literal_eval(call.args[1]) if is_ours else None
+
+
+def unguarded_imports(source: str) -> Iterator[str]:
+    """Iterate over what imports of a module beyond the library's own packages do wrong."""
+    tree, library = ast.parse(source), names(DEPENDENCIES)
+    guarded: set[ast.AST] = set()
+    for statement in ast.walk(tree):
+        extra = extra_of(statement) if isinstance(statement, ast.With) else None
+        if extra is None:
+            continue
+        guarded |= set(statement.body)
+        for name in imported_modules(statement.body):
+            if distribution(name) not in names(expanded(EXTRAS[extra])):
+                yield f"{name} is not in the extra {extra}"
+    for name in imported_modules(node for node in ast.walk(tree) if node not in guarded):
+        if distribution(name) not in library:
+            yield f"{name} is imported without the sentence of a missing extra"
+
+
+def test_imports_of_an_extra_say_which_one_is_missing():
+    problems = [
+        f"{path.relative_to(ROOT)}: {problem}"
+        for path in (ROOT / "pruncam").rglob("*.py")
+        if not path.as_posix().endswith(COMPILED)
+        for problem in unguarded_imports(path.read_text())
+    ]
+    assert not problems, problems
+    wrong = 'import timm\nwith needed_for("x", "timm"):\n    import timm, sklearn\n'
+    assert sorted(unguarded_imports(wrong)) == [
+        "sklearn is not in the extra timm",
+        "timm is imported without the sentence of a missing extra",
+    ]
 
 
 @pytest.mark.parametrize("requirement", DOCS_DEPENDENCIES, ids=lambda requirement: requirement.name)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from pruncam._core.commands import command
 from pruncam._core.validation import DEVICES, check_choice, check_number
 
 
@@ -28,7 +29,7 @@ class Machine:
         if not _is_available(self.device):
             raise ValueError(
                 f"device {self.device!r} is not available here: use 'auto' or 'cpu' "
-                "(`make doctor` explains why)"
+                f"({command('doctor')} explains why)"
             )
 
     @property

@@ -11,13 +11,18 @@ def package_folder() -> Path:
     return _PACKAGE
 
 
+def checkout() -> Path | None:
+    """Return the checkout of the project that contains the package; None: a wheel was installed."""
+    folder = _PACKAGE.parent
+    return folder if (folder / "pyproject.toml").is_file() else None
+
+
 def project_root() -> Path:
     """Return the checkout that contains the package, else the working directory.
 
     It holds `notebooks/`, `data/` and `figures/`.
     """
-    checkout = _PACKAGE.parent
-    return checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()
+    return checkout() or Path.cwd()
 
 
 def data_folders(data_dir: str | os.PathLike | None = None) -> list[Path]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
+from pruncam._core.extras import can_import
 from pruncam._nn.operations import DROPOUTS, flattens_per_image
 
 _RELU_FUNCTIONS = (torch.relu, functional.relu, "relu", "relu_")
@@ -39,7 +40,9 @@ class RectifiedTail:
             return False
         taps = self.convolution.weight[0, 0].numel()
         multiplications = lost.shape[1] * taps * hidden[0].numel()
-        return multiplications >= _WORTH_COMPILING and _windows(self.pool, hidden) is not None
+        if multiplications < _WORTH_COMPILING or _windows(self.pool, hidden) is None:
+            return False
+        return can_import("numba")
 
     def ablated_logits(
         self, lost: Tensor, hidden: Tensor, targets: Tensor, score: Tensor

@@ -3,12 +3,12 @@
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pruncam._core.extras import needed_for
 from pruncam._nn.hooks import add_thread_hook
 from pruncam.cams.layer_pass import at_least_float32
 from pruncam.cams.map_layout import CHANNELS_FIRST, MapLayout
@@ -16,14 +16,17 @@ from pruncam.cams.map_layout import CHANNELS_FIRST, MapLayout
 # Returns a CAM object of the library when called with a layout, and with `model`, `target_layers`
 # and `reshape_transform`.
 LibraryMethod = Callable[..., Any]
+_ENGINE = 'engine="grad-cam"'
 
 
 def library_method(class_name: str) -> LibraryMethod:
     """Return a CAM class of the library by its name.
 
-    Raises ImportError if the library is not installed.
+    Raises MissingExtra if the library is not installed.
     """
-    kind = getattr(_library(), class_name)
+    with needed_for(_ENGINE, "notebooks"):
+        import pytorch_grad_cam
+    kind = getattr(pytorch_grad_cam, class_name)
 
     def create(layout: MapLayout, **arguments: Any) -> Any:
         return kind(**arguments)
@@ -34,12 +37,12 @@ def library_method(class_name: str) -> LibraryMethod:
 def library_ablation(to_zero: bool) -> LibraryMethod:
     """Return the library's AblationCAM; `to_zero` always sets ablated channels to 0.
 
-    Raises ImportError if the library is not installed.
+    Raises MissingExtra if the library is not installed.
     """
-    _library()
-    from pytorch_grad_cam import AblationCAM, AblationLayer
-    from pytorch_grad_cam.ablation_layer import AblationLayerVit
-    from pytorch_grad_cam.utils.find_layers import replace_layer_recursive
+    with needed_for(_ENGINE, "notebooks"):
+        from pytorch_grad_cam import AblationCAM, AblationLayer
+        from pytorch_grad_cam.ablation_layer import AblationLayerVit
+        from pytorch_grad_cam.utils.find_layers import replace_layer_recursive
 
     class Ablation(AblationCAM):
         """AblationCAM that survives in-place layers and restores the model after an error."""
@@ -86,7 +89,8 @@ def library_maps(
     layout: MapLayout = CHANNELS_FIRST,
 ) -> Tensor:
     """Return the library's maps (N, H, W) of the classes `targets` (N,)."""
-    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+    with needed_for(_ENGINE, "notebooks"):
+        from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
     categories = [ClassifierOutputTarget(target) for target in targets.tolist()]
 
@@ -105,17 +109,6 @@ def library_maps(
             shield.remove()
             cam.activations_and_grads.release()
     return torch.from_numpy(maps).to(images.device)
-
-
-def _library() -> ModuleType:
-    """Import the library; ImportError says how to install it."""
-    try:
-        import pytorch_grad_cam
-    except ImportError as error:
-        raise ImportError(
-            'engine="grad-cam" needs the pytorch-grad-cam library: pip install grad-cam'
-        ) from error
-    return pytorch_grad_cam
 
 
 @contextmanager

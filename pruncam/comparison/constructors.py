@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from pruncam import networks
+from pruncam._core.extras import needed_for
 from pruncam._core.validation import check_choice
 from pruncam._nn.wrappers import unwrapped
 from pruncam.comparison.user_code import FUNCTION_SPECS, load_function, one_line, split_spec
@@ -130,12 +131,8 @@ def _torchvision_function(name: str) -> Callable[..., nn.Module]:
 
 
 def _timm_function(name: str) -> Callable[..., nn.Module]:
-    try:
+    with needed_for(f"timm:{name}", "timm"):
         import timm
-    except ImportError as error:
-        raise ValueError(
-            f"timm:{name} needs the package timm: install it with pip install timm"
-        ) from error
     check_name("timm network", name.partition(".")[0], timm.list_models())
 
     def construct(

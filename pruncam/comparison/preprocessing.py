@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from pruncam._core.extras import needed_for
 from pruncam._nn.wrappers import unwrapped
 from pruncam.comparison.checkpoints import Checkpoint
 
@@ -107,7 +108,8 @@ def _from_transforms(name: str, weights: Any, exact: bool = False) -> Preprocess
 
 
 def _from_timm(network: nn.Module) -> Preprocessing:
-    from timm.data import resolve_model_data_config
+    with needed_for("the preprocessing of a network of timm", "timm"):
+        from timm.data import resolve_model_data_config
 
     config = resolve_model_data_config(network)
     size = config["input_size"][-1]

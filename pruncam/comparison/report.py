@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from pruncam._core.extras import needed_for
 from pruncam._core.store import write_folder_atomically
 from pruncam.comparison import html
 from pruncam.comparison.model_card import model_card
@@ -43,7 +44,8 @@ class Report(Result):
 
     def show_summary(self) -> None:
         """Display the summary in a notebook."""
-        from IPython.display import Markdown, display
+        with needed_for("showing a summary in a notebook", "notebooks"):
+            from IPython.display import Markdown, display
 
         display(Markdown("\n".join(f"- {paragraph}" for paragraph in self.summary)))
 

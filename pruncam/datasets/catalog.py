@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pruncam._core import paths
+from pruncam._core.commands import command
 from pruncam._core.validation import check_choice, check_number
 from pruncam.datasets.digits import DigitsSet
 from pruncam.datasets.folder_set import FolderSet
@@ -198,7 +199,7 @@ def how_to_get(name: str) -> str:
     """Return what to do if a set is missing: the command that downloads it, or its layout."""
     source = _source(name)
     bring = f"put its files into <folder>/{source.layout} and name that folder with DATA=<folder>"
-    return bring if isinstance(source, FolderSet) else f"`make download NAME={name}`"
+    return bring if isinstance(source, FolderSet) else command("download", NAME=name)
 
 
 def _source(name: str) -> Source:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pruncam.datasets.images import DataError, ImageSet
+from pruncam._core.extras import MissingExtra
+from pruncam.datasets.images import ImageSet
 
 CLASSES = tuple("0123456789")
 
@@ -28,10 +29,13 @@ class DigitsSet:
 
     @property
     def package_folder(self) -> Path:
-        """Return the folder of scikit-learn that holds them, without importing scikit-learn."""
+        """Return the folder of scikit-learn that holds them, without importing scikit-learn.
+
+        Raises MissingExtra if it is not installed.
+        """
         spec = find_spec("sklearn")
         if spec is None or spec.origin is None:
-            raise DataError("the digits come with scikit-learn, which is not installed")
+            raise MissingExtra("the set of handwritten digits", "scikit-learn", "studies")
         return Path(spec.origin).parent / "datasets" / "data"
 
     def missing(self, folder: Path) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from pruncam._core.commands import command
 from pruncam._core.store import move_into_place
 from pruncam.datasets.images import DataError, ImageSet
 
@@ -137,7 +138,7 @@ class IdxSet:
                 return _verified(path, CHECKSUMS[self.torchvision][file])
             except DataError as error:
                 problems.append(str(error))
-        remedy = f"delete it and get it again (`make download NAME={self.name}`)"
+        remedy = f"delete it and get it again ({command('download', NAME=self.name)})"
         raise DataError(f"{'; '.join(problems)}: {remedy}")
 
 

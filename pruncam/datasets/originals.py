@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pruncam._core.commands import command
 from pruncam.datasets.images import DataError, ImageSet
 
 
@@ -40,7 +41,7 @@ class TorchvisionSet:
             files = ", ".join(self._damaged_files(folder)) or str(error)
             raise DataError(
                 f"{self.title} in {folder / self.base} is not intact ({files}): delete that "
-                f"folder and get it again (`make download NAME={self.name}`)"
+                f"folder and get it again ({command('download', NAME=self.name)})"
             ) from error
         images = np.asarray(dataset.data)
         if self.torchvision != "STL10":  # channels come last

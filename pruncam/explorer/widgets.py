@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pruncam import cams
+from pruncam._core.extras import needed_for
 from pruncam.datasets import DataError
 from pruncam.explorer import browser_script, downloads, page, ranking
 from pruncam.explorer.session import Explorer
@@ -15,6 +16,7 @@ STATIC_NOTE = (
     "The controls only work in a running notebook: open it with `make lab` and run all cells."
 )
 ONE, METHODS, RATES = "one CAM, one rate", "all CAMs", "all rates"  # what is shown side by side
+_WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 _PARTS = ("source", "image", "rule", "rate", "method", "layer")  # the fields of a selection
 _FRAME_MILLISECONDS = 1200  # of the animation; a move takes a tenth of it
 _ERRORS = (ValueError, RuntimeError, OSError, DataError)
@@ -34,7 +36,8 @@ class Controls:
     _is_filling: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        import ipywidgets
+        with needed_for("moving the controls of the explorer", "notebooks"):
+            import ipywidgets
 
         explorer, code = self.explorer, self.code
         first = explorer.selection(code) if code else explorer.first_selection()
@@ -49,8 +52,9 @@ class Controls:
         self._update()
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        bundle = self._box._repr_mimebundle_(**options)
-        return bundle | {"text/plain": STATIC_NOTE}
+        # Boxes of ipywidgets 7, which Colab has, cannot tell this themselves.
+        view = {"version_major": 2, "version_minor": 0, "model_id": self._box.model_id}
+        return {_WIDGET_VIEW: view, "text/plain": STATIC_NOTE}
 
     @property
     def selection(self) -> Selection:

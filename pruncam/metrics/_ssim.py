@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from pruncam._core.extras import can_import
 from pruncam.metrics._validation import check_pair
 
 # (K1 L)^2 and (K2 L)^2 of Wang et al. 2004 with a data range L of 1
@@ -67,7 +68,7 @@ def ssim(
         )
     # From population to sample covariance.
     correction = width**2 / (width**2 - 1) if sample_covariance else 1.0
-    if window == "uniform" and x.device.type == "cpu":
+    if window == "uniform" and x.device.type == "cpu" and can_import("numba"):
         values = _uniform_ssim(x, y, width, correction)
     else:
         values = _batched_ssim(x, y, weights, correction)

@@ -16,6 +16,7 @@ import yaml
 from torch import nn
 
 from pruncam._core import paths
+from pruncam._core.commands import command
 from pruncam._core.store import write_text_atomically
 from pruncam._core.validation import check_choice
 from pruncam.networks.architectures import cifar_net, stl_net, vgg11
@@ -114,7 +115,7 @@ def load(name: str) -> nn.Module:
     if checksum(content) != description.result.get("sha256"):
         raise ValueError(
             f"{description.file.name} is not the file that its card describes: "
-            f"install pruncam again or run `make weights NAME={name}`"
+            f"install pruncam again or run {command('weights', NAME=name)}"
         )
     network = description.build()
     network.load_state_dict(safetensors.torch.load(content))  # half precision becomes float32

@@ -58,7 +58,7 @@ class Group:
 class Coupling:
     """The groups of a network that is cut down in place, in eval mode and with gradients on.
 
-    Raises ImportError if Torch-Pruning is missing, ValueError on a network it cannot follow.
+    Raises ValueError on a network that Torch-Pruning cannot follow.
     """
 
     def __init__(self, model: nn.Module, example_input: Tensor) -> None:
@@ -216,7 +216,9 @@ def silencing_tensors(module: nn.Module) -> list[Tensor]:
 
 def _dependency_graph(model: nn.Module, example_input: Tensor) -> Any:
     """Return Torch-Pruning's graph; raise ValueError if it cannot follow the forward pass."""
-    graph = _torch_pruning().DependencyGraph()
+    from torch_pruning import DependencyGraph  # the import takes seconds
+
+    graph = DependencyGraph()
     try:
         # Its warnings concern layers whose channels cannot be followed: they are refused by name.
         with warnings.catch_warnings(action="ignore"):
@@ -228,13 +230,3 @@ def _dependency_graph(model: nn.Module, example_input: Tensor) -> Any:
             f"Torch-Pruning cannot follow the forward pass of {type(model).__name__} "
             f"({reason[:120]}): filters cannot be removed from it, mask them with global_structured"
         ) from error
-
-
-def _torch_pruning() -> Any:
-    try:
-        import torch_pruning
-    except ImportError as error:
-        raise ImportError(
-            "removing filters requires Torch-Pruning: pip install torch-pruning"
-        ) from error
-    return torch_pruning

@@ -107,8 +107,6 @@ def remove_filters(
         channels. The message names the layers.
     TypeError
         If model is not a network, or an argument is of another type.
-    ImportError
-        If Torch-Pruning is not installed.
 
     Examples
     --------

@@ -7,20 +7,42 @@ from typing import Any
 import pandas as pd
 
 from pruncam._core import paths
+from pruncam._core.errors import PlainError
+from pruncam._core.extras import needed_for
 from pruncam._core.validation import PROFILES, check_choice
 from pruncam.datasets import DataError
 
 BEST_FIRST = ("paper", "overnight", "laptop")  # `laptop` is no longer run
 
 
+class NeedsCheckout(PlainError, DataError):
+    """Committed results are not in the package, only in a checkout."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "these results on real data come with a checkout of the project, not with the package: "
+            "go on with the next cell, or open this notebook in a checkout"
+        )
+
+
+class _NoTables(dict[str, pd.DataFrame]):
+    """The tables where there is no checkout: each one that is asked for raises NeedsCheckout."""
+
+    def __missing__(self, name: str) -> pd.DataFrame:
+        raise NeedsCheckout
+
+
 def best(study: str) -> tuple[str, dict[str, pd.DataFrame]]:
     """Return the largest profile of which results of a study are committed, and its tables.
 
-    Raises DataError if there are none, or if a table cannot be read.
+    Without a checkout, the profile is empty, and asking for a table raises NeedsCheckout. Raises
+    DataError if there are no tables, or if one cannot be read.
     """
     for profile in BEST_FIRST:
         if any(_folder(profile, study).glob("*.csv")):
             return profile, _tables(profile, study)
+    if paths.checkout() is None:
+        return "", _NoTables()
     raise DataError(f"no tables in figures/*/{study}: restore the folder from the repository")
 
 
@@ -52,7 +74,8 @@ def show(profile: str, study: str, figure: str) -> None:
 
     Raises ValueError for an unknown figure, and DataError if a file is missing.
     """
-    from IPython.display import Image, Markdown, display
+    with needed_for("showing a figure in a notebook", "notebooks"):
+        from IPython.display import Image, Markdown, display
 
     stem = f"figure_{figure.replace('.', '_')}"
     captions = _read_json(profile, study, "captions.json")
@@ -70,6 +93,8 @@ def _read_json(profile: str, study: str, name: str) -> Any:
     try:
         return json.loads((_folder(profile, study) / name).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
+        if paths.checkout() is None:
+            raise NeedsCheckout from None
         file = f"figures/{profile}/{study}/{name}"
         raise DataError(f"{file} cannot be read: restore it from the repository") from error
 

@@ -70,7 +70,9 @@ def _device_name(device: torch.device) -> str:
 
 
 def revision() -> str | None:
-    """Return the commit, with "-dirty" if code or settings differ from it; None without git."""
+    """Return the commit, with "-dirty" if code or settings differ; None without a checkout."""
+    if paths.checkout() is None:
+        return None
     results = [":!figures", ":!README.md"]  # a run writes these itself
     try:
         commit = _git("rev-parse", "--short=12", "HEAD")

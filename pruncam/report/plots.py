@@ -16,6 +16,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from pruncam._core.extras import needed_for
 from pruncam.report import rendering
 from pruncam.report.alt_text import describe
 
@@ -48,7 +49,8 @@ def style() -> Iterator[None]:
 
 def show(figure: Figure) -> None:
     """Display a figure in a notebook, with what is seen in it as its alternative text."""
-    from IPython.display import Image, display
+    with needed_for("showing a figure in a notebook", "notebooks"):
+        from IPython.display import Image, display
 
     image = rendering.for_notebook(rendering.lay_out(figure))
     display(Image(image, alt=describe(figure)))

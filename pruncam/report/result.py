@@ -16,6 +16,7 @@ import pandas as pd
 import PIL.Image
 from matplotlib.figure import Figure
 
+from pruncam._core.extras import needed_for
 from pruncam._core.store import move_into_place
 from pruncam._core.validation import check_choice
 from pruncam.report import plots, rendering
@@ -68,7 +69,8 @@ class Result(ABC):
 
     def show(self, key: str) -> None:
         """Display one figure with its caption in a notebook."""
-        from IPython.display import Markdown, display
+        with needed_for("showing a figure in a notebook", "notebooks"):
+            from IPython.display import Markdown, display
 
         check_choice("figure", key, self.drawings)
         drawing = self.drawings[key]

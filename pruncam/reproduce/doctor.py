@@ -9,29 +9,37 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from pruncam._core import paths
 
 _GIB = 2**30
-_REQUIRED = (
+_LIBRARY = (  # modules that the package itself needs
     "numpy",
     "pandas",
     "scipy",
-    "sklearn",
-    "skimage",
     "matplotlib",
     "yaml",
-    "papermill",
-    "ipykernel",
+    "safetensors",
+    "tabulate",
+    "threadpoolctl",
+    "torch_pruning",
 )
+_RUNS = ("sklearn", "skimage", "papermill", "nbconvert", "ipykernel")  # `make reproduce`, too
 _OPTIONAL = {
     "numba": "speed-ups",
     "pytorch_grad_cam": "checking heatmaps",
     "ipywidgets": "sliders",
     "nbval": "tests",
 }
-_REINSTALL = "`make setup` installs what requirements.lock names (conda: see environment.yml)"
+_EXTRAS = {  # what an extra is for, and a module of each of its parts
+    "studies": ("the papers' studies, speed-ups", ("sklearn", "skimage", "numba", "llvmlite")),
+    "notebooks": ("JupyterLab, all notebooks in one go", ("jupyterlab", "papermill", "ipywidgets")),
+    "timm": ("networks by name", ("timm",)),
+    "cluster": ("several machines", ("distributed",)),
+}
 _PYTHONS = ((3, 11), (3, 15))  # from, and below
+_ENVIRONMENT_GIB = 8  # 6 of them stay
 # The errors that a damaged or mismatched installation raises.
 _BROKEN = (ImportError, OSError, RuntimeError, AttributeError)
 
@@ -40,7 +48,7 @@ _BROKEN = (ImportError, OSError, RuntimeError, AttributeError)
 class CheckResult:
     """The result of one check: its subject, the finding and, if something is wrong, a cure.
 
-    `fatal` means that `make reproduce` cannot run.
+    `fatal` means that the command of this place cannot run.
     """
 
     subject: str
@@ -54,27 +62,53 @@ class CheckResult:
         return f"{line} -> {self.cure}" if self.cure else line
 
 
+Check = Callable[[], Iterator[CheckResult]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the package is: what is checked there, the command that should run, and what is next.
+
+    `reinstall` says how to repair the installation.
+    """
+
+    checks: tuple[Check, ...]
+    command: str
+    reinstall: str
+    next_step: str = ""
+
+
 def main() -> int:
-    """Print every check; return 0 if `make reproduce` can run here, else 1."""
+    """Print every check; return 0 if `make reproduce` can run here, else 1.
+
+    Where a wheel is installed, the command is `pruncam compare`.
+    """
+    place = _place()
     is_fatal = False
-    for check in _CHECKS:
+    for check in place.checks:
         for result in _results_of(check):
             print(result, flush=True)
             is_fatal |= result.fatal
     if is_fatal:
-        print("`make reproduce` cannot run here: see PROBLEM above")
+        print(f"`{place.command}` cannot run here: see PROBLEM above")
     else:
-        print("`make reproduce` can run here")
+        print(f"`{place.command}` can run here{place.next_step}")
     return int(is_fatal)
 
 
-def _results_of(check: Callable[[], Iterator[CheckResult]]) -> Iterator[CheckResult]:
+def _place() -> Place:
+    if paths.checkout() is None:
+        return _WHEEL
+    return _CHECKOUT if find_spec("torch") else _FRESH_COPY
+
+
+def _results_of(check: Check) -> Iterator[CheckResult]:
     """Iterate over the results of one check; an error of the check itself is a result too."""
     try:
         yield from check()
     except _BROKEN as error:
         subject = check.__name__.removeprefix("check_")
-        yield CheckResult(subject, str(error), _REINSTALL, fatal=True)
+        yield CheckResult(subject, str(error), _place().reinstall, fatal=True)
 
 
 # ---------------------------------------------------------------- checks
@@ -85,7 +119,9 @@ def check_python() -> Iterator[CheckResult]:
     first, end = _PYTHONS
     fits = first <= sys.version_info[:2] < end
     last = f"{end[0]}.{end[1] - 1}"
-    cure = f"remove .venv, then `make setup PYTHON=python3.12` (3.11 to {last} will do)"
+    cure = f"Python 3.11 to {last} will do"
+    if paths.checkout():
+        cure = f"remove .venv, then `make setup PYTHON=python3.12` ({cure})"
     finding = f"{platform.python_version()}, {platform.platform()}"
     yield CheckResult("Python", finding, "" if fits else cure, fatal=not fits)
 
@@ -102,7 +138,7 @@ def check_torch() -> Iterator[CheckResult]:
         torchvision.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
     except _BROKEN as error:
         finding = f"does not work with torch {torch.__version__} ({error})"
-        cure = f"the two do not match and must be installed together: {_REINSTALL}"
+        cure = f"the two do not match and must be installed together: {_place().reinstall}"
         yield CheckResult("torchvision", finding, cure, fatal=True)
     else:
         yield CheckResult("torchvision", f"{torchvision.__version__}, works with this torch")
@@ -118,10 +154,11 @@ def check_devices() -> Iterator[CheckResult]:
         for index in range(torch.cuda.device_count()):
             yield _cuda_device(index, driver)
     elif driver:
-        cure = f"a driver of 580 or newer and a CUDA build of torch ({_REINSTALL}), or DEVICE=cpu"
+        torch_build = f"a CUDA build of torch ({_place().reinstall})"
+        cure = f"a driver of 580 or newer and {torch_build}, or DEVICE=cpu"
         yield CheckResult("cuda", f"not usable, driver {driver}", cure)
     else:
-        yield CheckResult("cuda", "no NVIDIA GPU: quick needs none")
+        yield CheckResult("cuda", "no NVIDIA GPU: none is needed")
     mps = "usable" if torch.backends.mps.is_available() else "no Apple GPU"
     yield CheckResult("mps", mps)
     threads = f"torch uses {torch.get_num_threads()} of {os.cpu_count()} CPU cores"
@@ -144,10 +181,10 @@ def check_room() -> Iterator[CheckResult]:
     cure = "" if memory >= 3.5 else "close other programs: quick needs 4 GiB"
     yield CheckResult("memory", f"{memory:.1f} GiB", cure)
     cache = paths.cache_folder()
+    existing = next(folder for folder in (cache, *cache.absolute().parents) if folder.exists())
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=cache):
-            free = shutil.disk_usage(cache).free / _GIB
+        with tempfile.TemporaryFile(dir=existing):
+            free = shutil.disk_usage(existing).free / _GIB
     except OSError as error:
         cure = "set PRUNCAM_CACHE to a folder that you can write to"
         finding = f"{cache} is not writable ({error.strerror})"
@@ -160,15 +197,42 @@ def check_room() -> Iterator[CheckResult]:
 
 def check_libraries() -> Iterator[CheckResult]:
     """Check the libraries that every run needs, and those that parts of the project use."""
+    yield from _imports((*_LIBRARY, *_RUNS, *_OPTIONAL))
+
+
+def check_library() -> Iterator[CheckResult]:
+    """Check the libraries that the package itself needs."""
+    yield from _imports(_LIBRARY)
+
+
+def _imports(names: tuple[str, ...]) -> Iterator[CheckResult]:
     installed = []
-    for name in (*_REQUIRED, *_OPTIONAL):
+    for name in names:
         try:
             importlib.import_module(name)
             installed.append(name)
         except _BROKEN as error:
             finding = f"cannot be imported ({error}); for {_OPTIONAL.get(name, 'every run')}"
-            yield CheckResult(name, finding, _REINSTALL, fatal=name in _REQUIRED)
+            yield CheckResult(name, finding, _place().reinstall, fatal=name not in _OPTIONAL)
     yield CheckResult("libraries", ", ".join(installed))
+
+
+def check_extras() -> Iterator[CheckResult]:
+    """Say which extras of the package are installed; none is a must."""
+    for extra, (purpose, modules) in _EXTRAS.items():
+        absent = [name for name in modules if not find_spec(name)]
+        finding = f"installed ({purpose})"
+        if absent:
+            finding = f'not installed: `pip install "pruncam[{extra}]"` ({purpose})'
+        yield CheckResult(f"extra {extra}", finding)
+
+
+def check_environment() -> Iterator[CheckResult]:
+    """Check whether there is room for the environment, which is not set up yet."""
+    free = shutil.disk_usage(paths.project_root()).free / _GIB
+    finding = f"not set up yet; {free:.1f} GiB free where .venv will be"
+    cure = f"free {_ENVIRONMENT_GIB} GiB" if free < _ENVIRONMENT_GIB else ""
+    yield CheckResult("environment", finding, cure, fatal=bool(cure))
 
 
 def check_data() -> Iterator[CheckResult]:
@@ -183,7 +247,23 @@ def check_data() -> Iterator[CheckResult]:
         yield CheckResult(name, finding, "" if location else cure)
 
 
-_CHECKS = (check_python, check_torch, check_devices, check_room, check_libraries, check_data)
+_SETUP = "`make setup` installs what requirements.lock names (conda: see environment.yml)"
+_CHECKOUT = Place(
+    (check_python, check_torch, check_devices, check_room, check_libraries, check_data),
+    "make reproduce",
+    _SETUP,
+)
+_FRESH_COPY = Place(
+    (check_python, check_room, check_environment),
+    "make reproduce",
+    _SETUP,
+    ": it first sets up .venv (some minutes; conda: see environment.yml)",
+)
+_WHEEL = Place(
+    (check_python, check_torch, check_devices, check_room, check_library, check_extras),
+    "pruncam compare",
+    "`pip install --force-reinstall pruncam` installs all of it again",
+)
 
 
 # ---------------------------------------------------------------- NVIDIA

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pruncam._core.extras import needed_for
 from pruncam._core.store import move_into_place
 from pruncam.reproduce.kernels import Kernel
 from pruncam.reproduce.notebook_files import clean, load, save
@@ -120,7 +121,8 @@ def _execute(execution: Execution, partial: Path) -> str | None:
 
 def _call_papermill(execution: Execution, partial: Path) -> None:
     """Execute a notebook; every finished cell is saved at once, so a killed kernel leaves them."""
-    import papermill
+    with needed_for("running notebooks", "notebooks"):
+        import papermill
 
     source = partial.with_suffix(".source.ipynb")
     save(execution.notebook, source)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pruncam._core import paths
+from pruncam._core.extras import needed_for
 
 _WITHOUT_HISTORY = "--HistoryManager.hist_file=:memory:"
 
@@ -41,13 +42,15 @@ class Kernel:
 
     def start(self) -> None:
         """Start the process, unless it runs."""
-        from nbclient.util import run_sync
+        with needed_for("running notebooks", "notebooks"):
+            from nbclient.util import run_sync
 
         run_sync(self.launch)()
 
     def stop(self) -> None:
         """Stop the process, if it runs, and remove the kernel's files."""
-        from nbclient.util import run_sync
+        with needed_for("running notebooks", "notebooks"):
+            from nbclient.util import run_sync
 
         run_sync(self._shut_down)()
         self._private.cleanup()
@@ -94,11 +97,12 @@ def _statements(source: str) -> list[ast.stmt]:
 
 def _new_manager(connection_file: Path) -> Any:
     """Return a manager of a kernel of this interpreter; other kernels named python3 are ignored."""
-    import zmq
-    from ipykernel.kernelspec import get_kernel_dict
-    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
-    from jupyter_client.manager import AsyncKernelManager
-    from traitlets.config import Config
+    with needed_for("running notebooks", "notebooks"):
+        import zmq
+        from ipykernel.kernelspec import get_kernel_dict
+        from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+        from jupyter_client.manager import AsyncKernelManager
+        from traitlets.config import Config
 
     class ThisInterpreter(KernelSpecManager):
         def get_kernel_spec(self, kernel_name: str) -> KernelSpec:

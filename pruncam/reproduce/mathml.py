@@ -2,6 +2,8 @@
 
 import re
 
+from pruncam._core.extras import needed_for
+
 # Environments that the library does not know, and those that look alike.
 _ENVIRONMENTS = {"{aligned}": "{align*}", "{gathered}": "{matrix}"}
 # MathML Core knows no named widths.
@@ -13,7 +15,8 @@ def to_mathml(latex: str, *, block: bool) -> str:
 
     Raises ValueError, with the equation, if it cannot be converted.
     """
-    from latex2mathml.converter import convert
+    with needed_for("writing equations as MathML", "notebooks"):
+        from latex2mathml.converter import convert
 
     for unknown, alike in _ENVIRONMENTS.items():
         latex = latex.replace(unknown, alike)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pruncam._core.extras import needed_for
 from pruncam._core.store import write_text_atomically
 
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -15,7 +16,8 @@ def load(path: Path) -> Any:
 
     Cells of an old notebook that have no id get one that is the same at every reading.
     """
-    import nbformat
+    with needed_for("running notebooks", "notebooks"):
+        import nbformat
 
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -33,7 +35,8 @@ def load(path: Path) -> Any:
 
 def save(notebook: Any, path: Path) -> None:
     """Write a notebook completely or not at all."""
-    import nbformat
+    with needed_for("running notebooks", "notebooks"):
+        import nbformat
 
     write_text_atomically(path, nbformat.writes(notebook).rstrip("\n") + "\n")
 

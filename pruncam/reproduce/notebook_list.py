@@ -32,7 +32,10 @@ def select_notebooks(study: str | None = None) -> list[Path]:
     """Return all notebooks, or the one of `study`; raise ValueError if there is none."""
     notebooks = numbered_notebooks("notebooks")
     if not notebooks:
-        raise ValueError(f"no notebook named NN_*.ipynb in {paths.project_root() / 'notebooks'}")
+        raise ValueError(
+            f"no notebook named NN_*.ipynb in {paths.project_root() / 'notebooks'}: run this in a "
+            "checkout of the project, for the package holds no notebooks"
+        )
     if not study:
         return notebooks
     stems = {path.stem: path for path in notebooks}

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote
 
+from pruncam._core.extras import needed_for
 from pruncam.reproduce.mathml import to_mathml
 
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -49,8 +50,9 @@ def to_page(notebook: Any, title: str, folder: str = "") -> str:
 
 @cache
 def _exporter() -> Any:
-    from nbconvert import HTMLExporter
-    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+    with needed_for("writing notebooks as pages", "notebooks"):
+        from nbconvert import HTMLExporter
+        from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
     class Renderer(IPythonRenderer):
         """The renderer of Markdown, with equations as MathML."""

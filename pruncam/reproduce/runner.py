@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pruncam._core import paths
+from pruncam._core.extras import needed_for
 from pruncam.reproduce import readme
 from pruncam.reproduce.execution import NotebookFailed, run_notebook
 from pruncam.reproduce.gallery import write_gallery
@@ -66,6 +67,7 @@ def reproduce(options: RunOptions | None = None) -> int:
     """
     options = options or RunOptions()
     notebooks = select_notebooks(options.study)
+    _check_packages()
     _check_device(options.device)
     parameters: dict[str, Any] = {
         "profile": options.profile,
@@ -95,6 +97,7 @@ def refresh_notebooks() -> int:
     They run with their own defaults and an empty cache. A notebook that fails stays as it was.
     """
     notebooks = [*select_notebooks(), *numbered_notebooks("notebooks/solutions")]
+    _check_packages()
     out_folder = _runs_folder() / "notebooks"
     with _fresh_folders() as environment:
         outcomes = _run_batch(Batch(notebooks, "quick", out_folder, environment))
@@ -110,11 +113,13 @@ def refresh_expected() -> int:
     The notebooks run with an empty cache. If one fails, the expected tables stay as they were.
     """
     expected = paths.project_root() / "tests" / "expected" / "quick"
+    notebooks = select_notebooks()
+    _check_packages()
     with _fresh_folders() as environment:
         out_folder = _runs_folder() / "expected"
         parameters = {"profile": "quick"}
         batch = Batch(
-            select_notebooks(),
+            notebooks,
             "quick",
             out_folder,
             environment,
@@ -147,7 +152,14 @@ def _replace_tables(expected: Path, results: Path) -> None:
         shutil.copyfile(table, target)
 
 
-# ---------------------------------------------------------------- device and folders
+# ---------------------------------------------------------------- packages, device, folders
+
+
+def _check_packages() -> None:
+    """Raise MissingExtra if notebooks cannot run here, before anything is downloaded."""
+    with needed_for("running notebooks", "notebooks"):
+        import nbconvert  # noqa: F401
+        import papermill  # noqa: F401
 
 
 def _check_device(device: str) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from pruncam._core.extras import needed_for
 from pruncam.datasets import ImageSet
 
 _ONE_AT_A_TIME = Lock()
@@ -28,7 +30,8 @@ def principal_components(points: Tensor, dimensions: int, seed: int) -> Tensor:
 
     They are found by randomised projections.
     """
-    from sklearn.decomposition import PCA  # the import takes seconds
+    with needed_for("finding principal components", "studies"):
+        from sklearn.decomposition import PCA  # the import takes seconds
 
     count = min(dimensions, *points.shape)
     method = PCA(count, svd_solver="randomized", random_state=seed % 2**32)
@@ -40,7 +43,8 @@ def plane(points: Tensor, seed: int) -> Tensor:
 
     By scikit-learn, with perplexity 30 (less for fewer than 91 points).
     """
-    from sklearn.manifold import TSNE
+    with needed_for("t-SNE", "studies"):
+        from sklearn.manifold import TSNE
 
     perplexity = min(30, (len(points) - 1) / 3)
     random_state = seed % 2**32
@@ -61,8 +65,6 @@ def _fit_transform(method: Any, points: Tensor) -> Tensor:
     embeddings wait for each other: otherwise the first one to finish would restore the threads
     while the others still need one.
     """
-    from threadpoolctl import threadpool_limits
-
     with _ONE_AT_A_TIME, threadpool_limits(1):
         transformed = method.fit_transform(points.float().numpy())
     return torch.from_numpy(np.ascontiguousarray(transformed))

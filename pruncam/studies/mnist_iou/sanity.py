@@ -2,10 +2,10 @@
 
 import pandas as pd
 import torch
-from skimage.filters import sobel
 from torch import Tensor
 
 from pruncam import metrics
+from pruncam._core.extras import needed_for
 from pruncam._core.seeds import generator
 
 
@@ -14,6 +14,9 @@ def sanity_checks(clean: Tensor, noisy: Tensor, seed: int) -> pd.DataFrame:
 
     `noisy` are the images with noise, (N, 1, H, W) uint8.
     """
+    with needed_for("finding the edges of images", "studies"):
+        from skimage.filters import sobel
+
     clean, noisy = clean.cpu(), noisy[:, 0].cpu().float() / 255
     edges = torch.from_numpy(sobel(clean.numpy(), axis=(1, 2))).to(clean)
     strongest = edges.amax((1, 2), keepdim=True).clamp(min=1e-12)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 import torch
-from skimage import data
 
+from pruncam._core.extras import needed_for
 from pruncam.datasets import ImageSet
 from pruncam.studies import samples
 from pruncam.studies.samples import Sample
@@ -63,6 +63,9 @@ def _predicted(experiment: Sp2psExperiment) -> int:
 
 def _cat(name: str, classes: tuple[str, ...], side: int) -> ImageSet:
     """Return the photograph as an image set of one, `side` pixels wide."""
+    with needed_for("showing the photograph of a cat", "studies"):
+        from skimage import data
+
     pixels = torch.from_numpy(data.chelsea()[:, _FACE].copy()).permute(2, 0, 1)
     return ImageSet(
         name="chelsea",

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pruncam._core.extras import can_import, needed_for
 from pruncam.training.recipes import Inputs, Recipe
 
 _LAYERS = (
@@ -32,11 +33,7 @@ _FLAT_SHAPES = ((4, 9), (4,), (8, 36), (8,), (10, 200), (10,))
 
 def available() -> bool:
     """Return whether numba can be imported."""
-    try:
-        import numba  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    return can_import("numba")
 
 
 def supports(model: nn.Module) -> bool:
@@ -115,7 +112,8 @@ class Trainer:
         ValueError
             If images or labels do not fit the network: compiled code checks no index.
         """
-        from pruncam.training.compiled import kernel
+        with needed_for('engine="fused"', "studies"):
+            from pruncam.training.compiled import kernel
 
         _check_samples(images, labels)
         samples = kernel.Samples(
