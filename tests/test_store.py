@@ -149,8 +149,8 @@ def test_a_crash_leaves_nothing_and_a_full_disk_does_not_lose_the_result(
     def crash(*_):
         raise error
 
-    def save_half(_, path):
-        path.write_bytes(b"half")
+    def save_half(_, file):
+        file.write(b"half")
         raise error
 
     monkeypatch.setattr(torch, "save", save_half)
@@ -226,10 +226,9 @@ def test_a_folder_that_cannot_be_renamed_leaves_the_old_one(tmp_path, monkeypatc
 
 
 def dies_while_writing(folder, half_written):
-    def save_half(value, path, save=torch.save):
-        save(value, path)
-        content = path.read_bytes()
-        path.write_bytes(content[: len(content) // 2])
+    def save_half(value, file, save=torch.save):
+        save(value, file)
+        file.truncate(file.tell() // 2)
         half_written.set()
         time.sleep(600)
 
@@ -253,6 +252,7 @@ def test_a_killed_writer_leaves_no_partial_file_to_be_read(tmp_path):
         warnings.simplefilter("error")
         assert Store(tmp_path).get(STEP, lambda: "complete").value == "complete"
         assert Store(tmp_path).get(STEP, never).value == "complete"
+    assert files(tmp_path) == [f"{STEP.key}.pt"], "the partial file is swept"
 
 
 def computes_with_others(folder, number, together, answers):

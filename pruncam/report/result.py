@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ import pandas as pd
 import PIL.Image
 from matplotlib.figure import Figure
 
+from pruncam._core.leftovers import temporary_folder
 from pruncam._core.store import move_into_place
 from pruncam._core.validation import check_choice
 from pruncam.report import plots, rendering
@@ -90,7 +90,7 @@ class Result(ABC):
         """
         folder = Path(folder) if folder else self.default_folder
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
+        with temporary_folder(".saving", folder) as temporary:
             new = Path(temporary)
             self._write_files(new)
             names = {path.name for path in new.iterdir()}

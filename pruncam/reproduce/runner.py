@@ -4,7 +4,6 @@ import csv
 import os
 import shutil
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pruncam._core import paths
+from pruncam._core.leftovers import temporary_folder
 from pruncam.reproduce import readme
 from pruncam.reproduce.execution import NotebookFailed, run_notebook
 from pruncam.reproduce.gallery import write_gallery
@@ -185,7 +185,7 @@ def _absolute_folders() -> dict[str, str]:
 @contextmanager
 def _fresh_folders() -> Iterator[dict[str, str]]:
     """Provide an environment with an empty cache and figures folder, removed afterwards."""
-    with tempfile.TemporaryDirectory(prefix="pruncam-fresh-") as folder:
+    with temporary_folder("pruncam-fresh") as folder:
         environment = _absolute_folders()
         environment["PRUNCAM_CACHE"] = str(Path(folder) / "cache")
         environment["PRUNCAM_FIGURES"] = str(Path(folder) / "figures")
