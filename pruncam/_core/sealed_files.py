@@ -95,7 +95,8 @@ def _check_entries(path: Path) -> None:
                 and entry.flag_bits | _STORED_FLAGS == _STORED_FLAGS
             )
             if not is_plain:
-                raise Unusable(f"the attributes of its entry {os.path.basename(entry.filename)}")
+                name = os.path.basename(entry.filename)
+                raise Unusable(f"the attributes of its entry {name} are altered")
 
 
 def _text(identity: Identity) -> str:
