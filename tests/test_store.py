@@ -450,3 +450,10 @@ def test_a_folder_that_is_written_once_stays(tmp_path):
     write_folder_once(tmp_path / "example", lambda new: (new / "a").write_text(""))
     write_folder_once(tmp_path / "example", lambda new: never())
     assert files(tmp_path) == ["a"]
+
+
+def test_whether_a_folder_may_be_written_is_known_without_creating_it(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert disk.may_be_written(tmp_path / "new" / "folder")
+    assert not disk.may_be_written(tmp_path / "file" / "folder")
+    assert files(tmp_path) == ["file"]

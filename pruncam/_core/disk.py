@@ -45,6 +45,16 @@ def check_writable(folder: Path, purpose: str, remedy: str) -> None:
         raise clear from error
 
 
+def may_be_written(folder: Path) -> bool:
+    """Return whether files can be written to a folder, or the folder created; nothing is created.
+
+    A full disk counts as one that can be written.
+    """
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    return folder.is_dir() and os.access(folder, os.W_OK)
+
+
 def one_line(error: BaseException) -> str:
     """Return the message of an error on one line, the name of its type if it has none."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pruncam._core import disk
 from pruncam._core.leftovers import temporary_folder
 from pruncam._core.store import move_into_place
 from pruncam.reproduce.kernels import Kernel
@@ -93,7 +94,7 @@ def run_notebook(
     kernel = kernel or Kernel(notebook, path.parent)
     execution = Execution(notebook, parameters, kernel, watch, following)
     out_folder.mkdir(parents=True, exist_ok=True)
-    with temporary_folder(".running", out_folder) as folder:
+    with disk.explained(out_folder), temporary_folder(".running", out_folder) as folder:
         partial = Path(folder).resolve() / path.name
         error = _execute(execution, partial)
         if error is not None:
