@@ -58,12 +58,17 @@ def sweep(folder: Path) -> list[Path]:
     """Remove what dead processes left in a folder, but not below it; return what was removed."""
     found = leftovers(folder)
     for path in found:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
+        remove(path)
     return [path for path in found if not os.path.lexists(path)]
+
+
+def remove(path: Path) -> None:
+    """Remove a file or folder as far as that is possible."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def leftovers(folder: Path) -> list[Path]:
