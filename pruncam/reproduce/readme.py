@@ -13,6 +13,10 @@ from pruncam.reproduce.gallery import scale_cell
 
 RESULTS = ("<!-- results: begin (written by `make reproduce`) -->", "<!-- results: end -->")
 SPEED = ("<!-- speed: begin (written by `make bench`) -->", "<!-- speed: end -->")
+RELIABILITY = (
+    "<!-- reliability: begin (written by `make torture`) -->",
+    "<!-- reliability: end -->",
+)
 _SCALE = {  # headings of the columns of the table "scale" that README shows
     "dataset": "data set",
     "images": "images used",
@@ -90,6 +94,21 @@ def _study_link(figures: Path, folder: Path) -> str:
     study, profile = folder.name, folder.parent.name
     target = f"{figures.name}/README.md#{study}-profile-{profile}"
     return f"[`{study}`]({target}), {profile}"
+
+
+# ---------------------------------------------------------------- reliability
+
+
+def reliability(results: Path) -> str:
+    """Return what was tried to break pruncam, and how often it held, from a CSV, in Markdown."""
+    if not results.is_file():
+        return "No trial is committed yet.\n"
+    rows = read_rows(results, "run `make torture` again, or restore the file from the repository")
+    lines = ["| trials | passed | seconds |", "|:---|---:|---:|"]
+    for row in rows:
+        passed = f"{int(row['passed']):,} of {int(row['total']):,}"
+        lines.append(f"| {row['trials']} | {passed} | {int(row['seconds']):,} |")
+    return "\n".join(lines) + "\n"
 
 
 # ---------------------------------------------------------------- speed
