@@ -61,7 +61,7 @@ def _trial(kind: Kind, files: list[Path], read, expected: str, number: int) -> s
             result = read()
     except Exception as error:
         text = str(error)
-        is_named = any(name in text for name in (path.name, path.stem, str(path.parent)))
+        is_named = any(name in text for name in (path.name, str(path.parent)))
         if type(error).__module__.startswith("torch") or not is_named or "\n" in text:
             return f"{place}: {type(error).__name__}: {text[:200]}"
         return None

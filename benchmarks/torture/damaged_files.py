@@ -25,7 +25,8 @@ from pruncam._core.store import Step, Store
 from pruncam.comparison import checkpoint_files
 from pruncam.datasets import catalog, idx, image_folder
 from pruncam.published import printed_tables, read_printed
-from pruncam.training import Checkpoint, checksum
+from pruncam.training import Checkpoint
+from pruncam.training.checkpoint import checksum
 
 Read = Callable[[], str]  # returns a checksum of all that was read
 _TRAINING = {"recipe": "some recipe", "seed": 1}
