@@ -36,7 +36,7 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f".{path.stem}.{_owner()}.{time.monotonic_ns()}{path.suffix}")
 
 
-def temporary_folder(name: str, parent: Path | None = None) -> tempfile.TemporaryDirectory:
+def temporary_folder(name: str, parent: Path | None = None) -> tempfile.TemporaryDirectory[str]:
     """Return a new temporary folder in `parent`, by default in the system's temporary folder.
 
     Its name begins with `name`, which begins with "." or "pruncam-".
