@@ -42,14 +42,14 @@ def run(seconds: float) -> list[Outcome]:
 
 def _full_cache(number: int) -> str | None:
     """Run a study with a cache on a small disk: what does not fit is computed again."""
-    size = random.Random(f"cache {number}").randint(16, 400) * _KIB
+    size = random.Random(f"cache {number}").randint(16, 100) * _KIB
     with _workspace(f"full-cache-{number}") as workspace, _small_disk(workspace.cache, size):
         return _judged(workspace, size)
 
 
 def _full_results(number: int) -> str | None:
     """Save a study's results on a small disk, from a cache that holds all steps."""
-    size = random.Random(f"results {number}").randint(16, 200) * _KIB
+    size = random.Random(f"results {number}").randint(16, 100) * _KIB
     with _workspace(f"full-results-{number}") as workspace:
         shutil.copytree(references.study().workspace.cache, workspace.cache)
         with _small_disk(workspace.out, size):
