@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce plan verify download weights test check lint doctor lab book bench dist lock notebooks expected clean FORCE
+.PHONY: help setup reproduce plan verify download weights test check lint doctor lab book bench torture dist lock notebooks expected clean FORCE
 
 # quick: no download, two cores; overnight: real data, no GPU; paper: the papers' data and protocol
 PROFILE ?= quick
@@ -111,6 +111,9 @@ book: .venv/.ready  ## the book in runs/book: notebooks as executed, gallery, ma
 
 bench: .venv/.ready  ## our speed beside the reference libraries
 	@$(VENV) -m benchmarks
+
+torture: .venv/.ready  ## what pruncam survives, in minutes: kills, crowds, damage, full disks, bad calls
+	@$(VENV) -m benchmarks.torture
 
 notebooks: .venv/.ready  ## re-run the committed notebooks and solutions and save them
 	@$(VENV) -m pruncam notebooks

@@ -29,7 +29,7 @@ Machine = dict[str, str | int | None]
 
 def main(names: list[str]) -> int:
     """Run the named benchmarks, or all of them; return the exit status."""
-    modules = [module.name for module in pkgutil.iter_modules([str(HERE)])]
+    modules = [module.name for module in pkgutil.iter_modules([str(HERE)]) if not module.ispkg]
     known = sorted(name for name in modules if not name.startswith("_"))
     unknown = sorted(set(names) - set(known))
     if unknown:

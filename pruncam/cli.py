@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from pruncam import __version__
 from pruncam._core.extras import MissingExtra
-from pruncam.reproduce.options import RunOptions
+from pruncam.reproduce.options import CacheOptions, RunOptions
 
 if TYPE_CHECKING:
     from pruncam.comparison import Outcome, ReportOptions
@@ -101,6 +101,9 @@ def _parser(arguments: Sequence[str]) -> Parser:
     add("notebooks", _notebooks, "re-run the committed notebooks and solutions and save them")
     add("expected", _expected, "write the tables of the quick profile that the tests expect")
     add("doctor", _doctor, "check this machine: what is missing, and how to fix it")
+
+    summary = "list what is in the cache, or remove what was not used for long"
+    add_dataclass_options(add("cache", _cache, summary), CacheOptions)
 
     weights = add("weights", _weights, "train the reference networks again, from their cards")
     weights.add_argument("names", metavar="NAME", nargs="*", help="a network (default: all)")
@@ -208,6 +211,13 @@ def _doctor(_: dict[str, Any]) -> int:
     from pruncam.reproduce import doctor
 
     return doctor.main()
+
+
+def _cache(options: dict[str, Any]) -> int:
+    from pruncam.reproduce import cache_report
+
+    print(cache_report.report(make_record(CacheOptions, options)))
+    return 0
 
 
 def _weights(options: dict[str, Any]) -> int:

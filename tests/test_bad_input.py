@@ -324,7 +324,7 @@ CASES = [
     case(
         "initialize: seed",
         TypeError,
-        "seed must be a whole number, got 'a'",
+        "seed must be a whole number from 0 to .*, got 'a'",
         initialize,
         mnist_net(),
         "pytorch",

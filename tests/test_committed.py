@@ -44,7 +44,7 @@ def test_a_broken_table_is_named(content, tmp_path, monkeypatch):
     folder = tmp_path / "figures" / "paper" / "csg"
     folder.mkdir(parents=True)
     (folder / "table_pe_3.csv").write_bytes(content.encode("utf-8", "surrogateescape"))
-    message = r"figures/paper/csg/table_pe_3.csv is not a table: restore the file from the repo"
+    message = r"figures/paper/csg/table_pe_3.csv cannot be read .*: run .* or restore the file"
     with pytest.raises(DataError, match=message):
         committed.tables("paper", "csg")
 

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import os
+import zipfile
 
 import cv2
 import numpy as np
@@ -330,3 +331,19 @@ def test_the_names_of_the_classes_can_be_replaced(streamed):
     for labelled in streamed:
         renamed = dataclasses.replace(labelled.images, classes=("a", "b", "c"))
         assert renamed.classes == ("a", "b", "c") and len(renamed) == 8
+
+
+@pytest.mark.parametrize("name", [b"ant/1.tng", b"ant\x0f1.png", b"ant/.\x0fpng"])
+def test_a_damaged_name_in_a_zip_does_not_hide_an_image(tmp_path, name):
+    folder = draw(tmp_path / "images")
+    path = tmp_path / "images.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for image in sorted(folder.rglob("*.png")):
+            archive.write(image, image.relative_to(folder).as_posix())
+        archive.writestr("ant/readme.txt", "no image")
+    assert len(image_folder.read(path).images) == 6
+    start, found, end = path.read_bytes().rpartition(b"ant/1.png")  # in the list of members
+    assert found
+    path.write_bytes(start + name + end)
+    with pytest.raises(DataError, match="images.zip"):
+        image_folder.read(path)

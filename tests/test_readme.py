@@ -16,6 +16,7 @@ from pruncam.reproduce import readme
 
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "figures"
+TORTURE = ROOT / "benchmarks" / "torture"
 
 
 # ---------------------------------------------------------------- generated tables
@@ -26,12 +27,27 @@ FIGURES = ROOT / "figures"
     [
         ("README.md", readme.RESULTS, readme.results(FIGURES)),
         ("benchmarks/README.md", readme.SPEED, readme.speed(ROOT / "benchmarks" / "results")),
+        ("README.md", readme.RELIABILITY, readme.reliability(TORTURE / "results.csv")),
     ],
 )
 def test_the_page_shows_the_committed_tables(page, markers, content):
     begin, end = markers
     section = (ROOT / page).read_text().partition(begin)[2].partition(end)[0]
     assert section.strip() == content.strip()
+
+
+def test_the_page_of_make_torture_has_the_same_table():
+    content = readme.reliability(TORTURE / "results.csv")
+    assert (ROOT / "benchmarks" / "torture.md").read_text().endswith(f"\n{content}")
+
+
+def test_the_rows_of_make_torture_are_counted(tmp_path):
+    assert readme.reliability(tmp_path / "none.csv") == "No trial is committed yet.\n"
+    (tmp_path / "rows.csv").write_text(
+        'part,trials,passed,total,seconds\nkills,"a study, killed",1199,1200,61\n'
+    )
+    last = readme.reliability(tmp_path / "rows.csv").splitlines()[-1]
+    assert last == "| a study, killed | 1,199 of 1,200 | 61 |"
 
 
 def test_every_study_is_in_readme_with_its_verdicts_counted():

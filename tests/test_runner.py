@@ -262,6 +262,17 @@ def test_the_data_folder_reaches_the_notebook_as_an_absolute_path(project, monke
     assert folders == [str(project / "sets")]
 
 
+@pytest.mark.parametrize("place", ["runs", "figures"])
+def test_a_folder_that_cannot_be_written_is_noticed_before_the_notebooks_run(
+    project, monkeypatch, place
+):
+    write(project, "05_mnist_iou")
+    (project / place).write_text("a file in the place of a folder")
+    monkeypatch.setattr(runner, "run_notebook", None)
+    with pytest.raises(OSError, match=f"^no .* can be written to {project / place}/quick .*: "):
+        runner.reproduce(RunOptions())
+
+
 # ---------------------------------------------------------------- whole runs
 
 

@@ -1,20 +1,30 @@
 """The store: keys, damaged files, crashes, killed writers and writers at the same time."""
 
+import errno
 import hashlib
+import json
 import multiprocessing
 import os
+import shutil
 import signal
+import threading
 import time
 import warnings
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
 
+from pruncam._core import disk, sealed_files
 from pruncam._core.store import (
     Step,
     Store,
     write_atomically,
     write_folder_atomically,
+    write_folder_once,
+    write_sealed,
     write_text_atomically,
 )
 
@@ -149,8 +159,8 @@ def test_a_crash_leaves_nothing_and_a_full_disk_does_not_lose_the_result(
     def crash(*_):
         raise error
 
-    def save_half(_, path):
-        path.write_bytes(b"half")
+    def save_half(_, file):
+        file.write(b"half")
         raise error
 
     monkeypatch.setattr(torch, "save", save_half)
@@ -226,10 +236,9 @@ def test_a_folder_that_cannot_be_renamed_leaves_the_old_one(tmp_path, monkeypatc
 
 
 def dies_while_writing(folder, half_written):
-    def save_half(value, path, save=torch.save):
-        save(value, path)
-        content = path.read_bytes()
-        path.write_bytes(content[: len(content) // 2])
+    def save_half(value, file, save=torch.save):
+        save(value, file)
+        file.truncate(file.tell() // 2)
         half_written.set()
         time.sleep(600)
 
@@ -253,6 +262,7 @@ def test_a_killed_writer_leaves_no_partial_file_to_be_read(tmp_path):
         warnings.simplefilter("error")
         assert Store(tmp_path).get(STEP, lambda: "complete").value == "complete"
         assert Store(tmp_path).get(STEP, never).value == "complete"
+    assert files(tmp_path) == [f"{STEP.key}.pt"], "the partial file is swept"
 
 
 def computes_with_others(folder, number, together, answers):
@@ -288,3 +298,162 @@ def test_the_environment_names_the_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("PRUNCAM_CACHE", str(tmp_path / "there"))
     Store().get(STEP, lambda: VALUE)
     assert files(tmp_path / "there") == [f"{STEP.key}.pt"]
+
+
+# ---------------------------------------------------------------- what a file holds
+
+
+def store_plain(path, content, attributes=0):
+    """Write a file as older versions did, without a seal; `attributes` are those of its entries."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(content, path)
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        start = archive.start_dir
+    altered = bytearray(path.read_bytes())
+    for entry in entries:
+        where = altered.index(entry.filename.encode(), start) - 46  # the entry's header
+        altered[where + 38 : where + 42] = attributes.to_bytes(4, "little")
+    path.write_bytes(altered)
+
+
+def test_a_file_says_what_it_holds_and_ends_with_the_checksum_of_what_precedes(tmp_path):
+    store = Store(tmp_path)
+    store.get(STEP, lambda: VALUE)
+    content, _, seal = store.path(STEP).read_bytes().rstrip(b"\n").rpartition(b"\n")
+    checksum = hashlib.sha256(content).hexdigest()
+    assert json.loads(seal) == {"step": STEP.name, "key": STEP.key, "sha256": checksum}
+    assert same(torch.load(store.path(STEP), weights_only=True)["value"], VALUE)
+
+
+@pytest.mark.parametrize(
+    "other", [Step("other-step", 2, STEP.inputs), Step("some-step", 3, STEP.inputs)]
+)
+def test_the_file_of_another_step_is_not_used(tmp_path, other):
+    store = Store(tmp_path)
+    store.get(other, lambda: "that")
+    store.path(STEP).parent.mkdir(exist_ok=True)
+    shutil.copy(store.path(other), store.path(STEP))
+    holds = f"it holds {other.name} {other.key} instead of {STEP.name} {STEP.key}"
+    with pytest.warns(UserWarning, match=holds):
+        assert store.get(STEP, lambda: "this").value == "this"
+    assert store.get(STEP, never).value == "this"
+
+
+@pytest.mark.filterwarnings("ignore:.*is recomputed:UserWarning")
+@pytest.mark.parametrize("sealed", [True, False])
+def test_one_flipped_bit_anywhere_never_changes_a_result(tmp_path, sealed):
+    store, path = Store(tmp_path), Store(tmp_path).path(STEP)
+    if sealed:
+        store.get(STEP, lambda: VALUE)
+    else:
+        store_plain(path, {"value": VALUE, "seconds": 1.0})
+    content = path.read_bytes()
+    refused = 0
+    for number in range(len(content) // 11):
+        position = 11 * number + number % 11
+        flipped = content[position] ^ 1 << number % 8
+        path.write_bytes(content[:position] + bytes([flipped]) + content[position + 1 :])
+        result = store.get(STEP, lambda: VALUE)
+        assert same(result.value, VALUE), f"byte {position}"
+        refused += result.fresh
+    assert refused > 100
+
+
+def test_a_file_of_an_older_version_is_used_if_its_entries_are_intact(tmp_path):
+    store = Store(tmp_path)
+    store_plain(store.path(STEP), {"value": VALUE, "seconds": 1.0})
+    assert same(store.get(STEP, never).value, VALUE)
+
+
+def test_an_entry_with_altered_attributes_is_refused(tmp_path):
+    store = Store(tmp_path)
+    store_plain(store.path(STEP), {"value": VALUE, "seconds": 1.0}, attributes=0x10)
+    with pytest.warns(UserWarning, match=r"\(the attributes of its entry data.pkl are altered\)"):
+        assert store.get(STEP, lambda: "new").value == "new"
+
+
+@pytest.mark.parametrize("content", [{"seconds": 1.0}, [1, 2], {"value": {"a": 1}, "seconds": 1.0}])
+def test_another_content_is_named_and_made_anew(tmp_path, content):
+    def use(value):
+        raise ValueError(f"weight b is not among {', '.join(value)}")
+
+    store = Store(tmp_path)
+    write_sealed(store.path(STEP), content, STEP.identity)
+    reason = "it holds no result of a step|weight b is not among a"
+    with pytest.warns(UserWarning, match=rf"^{STEP.key}.pt in the cache .* \(({reason})\) and is"):
+        assert store.get(STEP, lambda: VALUE, use).fresh
+    assert same(store.get(STEP, never).value, VALUE)
+
+
+# ---------------------------------------------------------------- places and disks
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused_before_the_work(tmp_path):
+    store = Store(tmp_path)
+    store.path(STEP).mkdir(parents=True)
+    with pytest.raises(IsADirectoryError, match=f"^{store.path(STEP)} is a folder where .* away$"):
+        store.get(STEP, never)
+    assert store.path(STEP).is_dir()
+
+
+@pytest.mark.parametrize("place", ["cache", "cache/some-step"])
+def test_a_file_in_the_place_of_a_folder_is_refused_before_the_work(tmp_path, place):
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_text("")
+    with pytest.raises(NotADirectoryError, match=f"^{tmp_path / place} is a file where .*_CACHE$"):
+        Store(tmp_path / "cache").get(STEP, never)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("values", [10, 1_000_000])
+def test_a_full_disk_is_named(tmp_path, values):
+    with (
+        pytest.raises(OSError, match=f"^the disk of {tmp_path} is full .*another disk$") as caught,
+        disk.explained(tmp_path),
+    ):
+        sealed_files.save(torch.ones(values), Path("/dev/full"), {})
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_a_folder_that_cannot_be_written_is_noticed_at_once(tmp_path):
+    (tmp_path / "file").write_text("")
+    folder = tmp_path / "file" / "figures"
+    with pytest.raises(OSError, match=f"^no figures can be written to {folder} .*: choose another"):
+        disk.check_writable(folder, "figures", "choose another folder")
+    disk.check_writable(tmp_path / "new", "figures", "choose another folder")
+    assert files(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("write", [write_folder_atomically, write_folder_once])
+def test_a_folder_may_be_written_by_several_at_a_time(tmp_path, write):
+    folder = tmp_path / "report"
+    together = threading.Barrier(4)
+
+    def fill(new, number):
+        together.wait(60)
+        (new / f"{number}.txt").write_text("")
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(20):
+            shutil.rmtree(folder, ignore_errors=True)
+            tasks = [
+                pool.submit(write, folder, lambda new, number=number: fill(new, number))
+                for number in range(4)
+            ]
+            for task in tasks:
+                task.result()
+            assert len(files(tmp_path)) == 1, "neither a mixture nor a rest"
+
+
+def test_a_folder_that_is_written_once_stays(tmp_path):
+    write_folder_once(tmp_path / "example", lambda new: (new / "a").write_text(""))
+    write_folder_once(tmp_path / "example", lambda new: never())
+    assert files(tmp_path) == ["a"]
+
+
+def test_whether_a_folder_may_be_written_is_known_without_creating_it(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert disk.may_be_written(tmp_path / "new" / "folder")
+    assert not disk.may_be_written(tmp_path / "file" / "folder")
+    assert files(tmp_path) == ["file"]

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -41,7 +42,8 @@ class Progress:
             self._bar.update(units)
             if self._file:
                 line = f"{self._description}: {self._done}/{self._total} {self._unit}s"
-                Path(self._file).write_text(line)
+                with suppress(OSError):  # a full disk does not stop the work
+                    Path(self._file).write_text(line)
 
     def stop(self) -> None:
         """Ask all threads to stop at their next `check`."""

@@ -43,6 +43,32 @@ def is_number(value: object, *, whole: bool = False) -> TypeGuard[float]:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
+def check_seed(value: object, name: str = "seed") -> int:
+    """Return a seed as an int of Python, which all generators of random numbers take.
+
+    Raises TypeError unless `value` is a number of Python or NumPy, ValueError unless it is a whole
+    one from 0 to 2**63 - 1.
+    """
+    expected = f"{name} must be a whole number from 0 to 2**63 - 1"
+    if not is_number(value):
+        raise TypeError(f"{expected}, got {short_repr(value)}")
+    if not (is_number(value, whole=True) and 0 <= value < 2**63):
+        raise ValueError(f"{expected}, got {value}")
+    return int(value)
+
+
+def check_seeds(values: object, name: str = "seeds") -> tuple[int, ...]:
+    """Return one or more different seeds as `check_seed` does; raise ValueError if they are not."""
+    expected = f"{name} must be different whole numbers from 0 to 2**63 - 1, one or more"
+    try:
+        seeds = tuple(check_seed(value) for value in values)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        seeds = ()
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"{expected}, got {short_repr(values)}")
+    return seeds
+
+
 def check_model(model: object, name: str = "model") -> None:
     """Raise TypeError unless `model` is a torch.nn.Module."""
     from torch import nn  # torch takes seconds to import

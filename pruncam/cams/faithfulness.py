@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pruncam._core.seeds import generator
-from pruncam._core.validation import check_model, check_number, is_number, short_repr
+from pruncam._core.validation import check_model, check_number, check_seed, is_number, short_repr
 from pruncam._nn.outputs import Output, advice_on_output, check_output, class_probabilities
 from pruncam._nn.probe import eval_mode, first_logits, placed_like
 from pruncam._nn.wrappers import run_eagerly, unwrapped
@@ -99,6 +99,7 @@ def road(
     _check_percentiles(percentiles)
     check_output(output)
     check_number("noise", noise, at_least=0)
+    seed = check_seed(seed)
     check_number("batch_size", batch_size, whole=True, at_least=1)
     model = unwrapped(model)
     probabilities = partial(_probabilities, model, batch_size=batch_size, output=output)

@@ -12,7 +12,7 @@ from pruncam._core import paths
 from pruncam._core.executor import run_tasks
 from pruncam._core.progress import Progress
 from pruncam._core.seeds import derive
-from pruncam._core.store import write_folder_atomically
+from pruncam._core.store import write_folder_once
 from pruncam.comparison.files import Files
 from pruncam.datasets import ImageSet, catalog
 from pruncam.training import Inputs, Recipe, fit
@@ -33,8 +33,7 @@ def example_files(folder: str | os.PathLike | None = None, seed: int = 0) -> Fil
     folder in the cache) unless it exists.
     """
     folder = Path(folder or paths.cache_folder() / f"own-example-{_VERSION}-{seed}")
-    if not folder.is_dir():
-        write_folder_atomically(folder, lambda new_folder: _write(new_folder, seed))
+    write_folder_once(folder, lambda new_folder: _write(new_folder, seed))
     return Files(
         baseline=folder / "baseline.pt",
         pruned=folder / "pruned.pt",

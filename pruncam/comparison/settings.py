@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pruncam import cams
-from pruncam._core.validation import check_number, is_number, short_repr
+from pruncam._core.validation import check_number, check_seed, check_seeds, is_number, short_repr
 from pruncam.cams.validation import check_methods
 from pruncam.comparison.preprocessing import Preprocessing
 from pruncam.training import Recipe
@@ -85,14 +85,9 @@ class Settings:
         check_number("faithfulness_images", self.faithfulness_images, whole=True, at_least=0)
         check_number("layer_images", self.layer_images, whole=True, at_least=0)
         check_number("moved", self.moved, whole=True, at_least=1)
-        check_number("seed", self.seed, whole=True, at_least=0)
+        object.__setattr__(self, "seed", check_seed(self.seed))
         check_number("bootstrap", self.bootstrap, whole=True, at_least=100)
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(
-                f"seeds must be one or more different whole numbers, got {short_repr(self.seeds)}"
-            )
-        for seed in self.seeds:
-            check_number("seeds", seed, whole=True, at_least=0)
+        object.__setattr__(self, "seeds", check_seeds(self.seeds))
         _ = self.recipe  # raises an error for an invalid recipe
 
     def _check_normalisation(self) -> None:

@@ -125,7 +125,7 @@ def csg(
     """
     points = as_points(features)
     classes, codes = as_classes(labels)
-    check_sampling(samples_per_class, volume, seed)
+    seed = check_sampling(samples_per_class, volume, seed)
     check_set(points, classes, codes, k)
     if volume:
         check_volume(points.shape[1])

@@ -67,7 +67,7 @@ class Neighbourhoods:
 
         Raises TypeError or ValueError as `csg` does, and if k is larger than in the search.
         """
-        check_sampling(samples_per_class, volume, seed)
+        seed = check_sampling(samples_per_class, volume, seed)
         check_number("k", k, whole=True, at_least=1)
         searched = self.neighbours.indices.shape[1]
         if k > searched:

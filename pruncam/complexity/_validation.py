@@ -5,7 +5,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from pruncam._core.validation import check_number, short_repr
+from pruncam._core.validation import check_number, check_seed, short_repr
 
 VOLUME_DIMENSIONS = 3
 
@@ -80,13 +80,13 @@ def check_sampling(
     samples_per_class: int | None,
     volume: bool,
     seed: int,
-) -> None:
-    """Raise TypeError or ValueError if a setting has a wrong type or value."""
+) -> int:
+    """Return the seed; raise TypeError or ValueError if a setting has a wrong type or value."""
     if samples_per_class is not None:
         check_number("samples_per_class", samples_per_class, whole=True, at_least=1)
-    check_number("seed", seed, whole=True)
     if not isinstance(volume, bool):
         raise TypeError(f"volume must be True or False, got {short_repr(volume)}")
+    return check_seed(seed)
 
 
 def check_volume(dimensions: int) -> None:

@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 from typing import IO, cast
@@ -208,8 +208,20 @@ def _zip_tree(source: Path, archive: zipfile.ZipFile) -> FileTree:
             folders.append(path)
         else:
             location = f"{source}/{'/'.join(path)}"
-            files.append(_ZipMember(path, location, position, archive, member))
+            file = _ZipMember(path, location, position, archive, member)
+            if not (file.is_image and _is_visible(path)):
+                _check_header(archive, member)
+            files.append(file)
     return _tree(source, files, folders)
+
+
+def _check_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    """Raise BadZipFile if a member's name is not that in its header.
+
+    The name of an image is checked as it is read; a damaged one may not look like that of an image.
+    """
+    with suppress(RuntimeError):  # it is encrypted or compressed in an unknown way
+        archive.open(member).close()
 
 
 @dataclass(frozen=True)

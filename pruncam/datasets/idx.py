@@ -5,7 +5,6 @@ import hashlib
 import http.client
 import os
 import socket
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from pathlib import Path
 from torch import Tensor
 
 from pruncam._core.commands import command
+from pruncam._core.leftovers import temporary_folder
 from pruncam._core.store import move_into_place
 from pruncam.datasets.images import DataError, ImageSet
 
@@ -98,7 +98,7 @@ class IdxSet:
             return
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as scratch:
+            with temporary_folder(".download", folder) as scratch:
                 self._fetch(Path(scratch))
                 raw = folder / self.layout
                 raw.mkdir(parents=True, exist_ok=True)
@@ -170,7 +170,7 @@ def _verified(path: Path, expected: str) -> bytes:
 def _parse(content: bytes, parser: Callable[[Path], Tensor]) -> Tensor:
     """Parse the content with a function of torchvision that takes the path of a file."""
     # Not beside the source, which may be read-only.
-    with tempfile.TemporaryDirectory() as scratch:
+    with temporary_folder("pruncam-idx") as scratch:
         path = Path(scratch) / "idx-ubyte"
         path.write_bytes(content)
         return parser(path)

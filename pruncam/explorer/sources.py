@@ -265,14 +265,16 @@ class StudySource:
 class ReadOnlyStore(Store):
     """A store that never recomputes a result."""
 
-    def get(self, step: Step, make: Callable[[], Any]) -> StoredResult:
+    def get(
+        self, step: Step, make: Callable[[], Any], use: Callable[[Any], object] | None = None
+    ) -> StoredResult:
         """Return the stored result; raise DataError if it cannot be read."""
 
         def fail() -> None:
             name = self.path(step).name
             raise DataError(f"the stored model {name} is missing or damaged: run its study again")
 
-        return super().get(step, fail)
+        return super().get(step, fail, use)
 
 
 def quick_source(machine: Machine, progress: bool = True) -> StudySource:

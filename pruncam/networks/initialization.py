@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pruncam._core.validation import check_choice, check_model, check_number
+from pruncam._core.validation import check_choice, check_model, check_seed
 from pruncam.pruning import drop_masks
 
 INITIAL_WEIGHTS = ("kaiming-normal", "pytorch")
@@ -27,7 +27,7 @@ def initialize(model: nn.Module, method: str, seed: int) -> nn.Module:
     not a whole number.
     """
     check_model(model)
-    check_number("seed", seed, whole=True)
+    seed = check_seed(seed)
     check_choice("initial weights", method, INITIAL_WEIGHTS)
     # Not PyTorch's global generator, which is common to all threads.
     generator = torch.Generator().manual_seed(seed)
@@ -61,7 +61,7 @@ def randomized(model: nn.Module, seed: int) -> nn.Module:
     stays as it was.
     """
     check_model(model)
-    check_number("seed", seed, whole=True)
+    seed = check_seed(seed)
     copy = drop_masks(model)
     first = next(copy.parameters(), None)
     device = torch.device("cpu") if first is None else first.device

@@ -18,6 +18,7 @@ from torch import nn
 from pruncam._core import paths
 from pruncam._core.commands import command
 from pruncam._core.store import write_text_atomically
+from pruncam._core.text_files import INSTALL_AGAIN, read_yaml
 from pruncam._core.validation import check_choice
 from pruncam.networks.architectures import cifar_net, stl_net, vgg11
 
@@ -95,7 +96,7 @@ def names() -> tuple[str, ...]:
 def card(name: str) -> Card:
     """Return the card of a reference network. Raises ValueError if the name is unknown."""
     check_choice("reference network", name, cards())
-    values = yaml.safe_load(_card_file(name).read_text(encoding="utf-8"))
+    values = read_yaml(_card_file(name), INSTALL_AGAIN)
     return Card(name=name, **values)
 
 

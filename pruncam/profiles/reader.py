@@ -5,9 +5,8 @@ import types
 import typing
 from typing import Any, TypeVar
 
-import yaml
-
 from pruncam._core import paths
+from pruncam._core.text_files import INSTALL_AGAIN, read_yaml
 from pruncam._core.validation import PROFILES, check_choice
 
 ConfigType = TypeVar("ConfigType")
@@ -28,11 +27,12 @@ def read_config(
     check_choice("profile", profile, PROFILES)
     file = paths.package_folder() / "profiles" / profile / f"{study}.yaml"
     values = {"profile": "custom" if overrides else profile}
-    values |= (yaml.safe_load(file.read_text(encoding="utf-8")) or {}) | overrides
+    values |= read_yaml(file, INSTALL_AGAIN) | overrides
     try:
         return _record(config_class, values)
     except _Misfit as misfit:
-        raise ValueError(f"{study}: {misfit}") from None
+        place = study if overrides else f"{file}"
+        raise ValueError(f"{place}: {misfit}") from None
 
 
 class _Misfit(Exception):

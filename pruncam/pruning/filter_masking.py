@@ -42,7 +42,7 @@ def global_structured(
     TypeError
         If model is not a network, or amount or seed is not a number.
     """
-    check_global_pruning(model, amount, method, seed, "filters")
+    seed = check_global_pruning(model, amount, method, seed, "filters")
     layers = prunable(drop_masks(model))
     layers.popitem()  # the last one
     if not layers:

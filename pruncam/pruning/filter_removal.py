@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from pruncam._core.validation import check_choice, check_model, check_number, short_repr
+from pruncam._core.validation import check_choice, check_model, check_number, check_seed, short_repr
 from pruncam._nn.operations import WeightLayer
 from pruncam._nn.probe import check_fit, eval_mode, first_logits, placed_like
 from pruncam.pruning.coupling import Coupling, Group
@@ -114,7 +114,9 @@ def remove_filters(
     >>> remove_filters(net, 0.4, example_input=torch.zeros(1, 3, 8, 8))[3]
     Linear(in_features=216, out_features=2, bias=True)
     """
-    request = _Request(rate, importance, example_input, batch, layers, tuple(ignored_layers), seed)
+    request = _Request(
+        rate, importance, example_input, batch, layers, tuple(ignored_layers), check_seed(seed)
+    )
     original = _checked_copy(model, request)
     pruned, _ = _cut_copy(original, request)
     return pruned
@@ -137,7 +139,9 @@ def importances(
     together have one name, such as "layer1.0.conv2, layer1.1.conv2". With SeNPIS the importances of
     a layer depend on what was removed before it, and so on `rate`.
     """
-    request = _Request(rate, importance, example_input, batch, layers, tuple(ignored_layers), seed)
+    request = _Request(
+        rate, importance, example_input, batch, layers, tuple(ignored_layers), check_seed(seed)
+    )
     original = _checked_copy(model, request)
     _, values = _cut_copy(original, request)
     return values
@@ -148,7 +152,6 @@ def _checked_copy(model: nn.Module, request: _Request) -> nn.Module:
     """Return an unmasked copy of the model; raise TypeError or ValueError on bad arguments."""
     check_model(model)
     check_number("rate", request.rate)
-    check_number("seed", request.seed, whole=True)
     if not 0 <= request.rate < 1:
         raise ValueError(
             "rate is the fraction of every layer's filters to remove, in [0, 1), "

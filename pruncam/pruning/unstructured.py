@@ -6,7 +6,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from pruncam._core.validation import check_choice, check_model, check_number
+from pruncam._core.validation import check_choice, check_model, check_number, check_seed
 from pruncam.pruning.masking import (
     apply_masks,
     attach_masks,
@@ -44,7 +44,7 @@ def global_unstructured(
     TypeError
         If model is not a network, or amount or seed is not a number.
     """
-    check_global_pruning(model, amount, method, seed, "weights")
+    seed = check_global_pruning(model, amount, method, seed, "weights")
     reject_torch_prune(model)
     pruned = copy.deepcopy(model)
     weights, mask = _weights_and_mask(pruned, layers)
@@ -62,14 +62,18 @@ def check_global_pruning(
     method: str,
     seed: int,
     units: str,
-) -> None:
-    """Raise TypeError or ValueError for unsuitable arguments; `units` names what is pruned."""
+) -> int:
+    """Return the seed; raise TypeError or ValueError for unsuitable arguments.
+
+    `units` names what is pruned.
+    """
     check_model(model)
     check_number("amount", amount)
-    check_number("seed", seed, whole=True)
+    seed = check_seed(seed)
     if not 0 <= amount < 1:
         raise ValueError(f"amount is the fraction of {units} to prune, in [0, 1), got {amount}")
     check_choice("pruning method", method, RULES)
+    return seed
 
 
 def lottery_step(model: nn.Module, fraction: float = 0.2) -> nn.Module:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pandas as pd
-import yaml
 
 from pruncam._core import paths
+from pruncam._core.text_files import INSTALL_AGAIN, read_yaml
 from pruncam.statistics import Interval
 
 VERDICTS = (
@@ -138,7 +138,7 @@ class Claim:
 def read_statements(study: str) -> dict[str, Statement]:
     """Return the statements of a study's paper by claim, from `published/claims/<study>.yaml`."""
     file = paths.package_folder() / "published" / "claims" / f"{study}.yaml"
-    entries = yaml.safe_load(file.read_text(encoding="utf-8"))
+    entries = read_yaml(file, INSTALL_AGAIN)
     return {claim: _statement(claim, entry) for claim, entry in entries.items()}
 
 

@@ -1,6 +1,5 @@
 """The results that are committed with the project, for notebooks that show another profile."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import pandas as pd
 from pruncam._core import paths
 from pruncam._core.errors import PlainError
 from pruncam._core.extras import needed_for
+from pruncam._core.text_files import RUN_AGAIN, DamagedFile, read_json, read_table
 from pruncam._core.validation import PROFILES, check_choice
 from pruncam.datasets import DataError
 
@@ -91,12 +91,11 @@ def _folder(profile: str, study: str) -> Path:
 
 def _read_json(profile: str, study: str, name: str) -> Any:
     try:
-        return json.loads((_folder(profile, study) / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return read_json(_folder(profile, study) / name, RUN_AGAIN)
+    except (OSError, DamagedFile) as error:
         if paths.checkout() is None:
             raise NeedsCheckout from None
-        file = f"figures/{profile}/{study}/{name}"
-        raise DataError(f"{file} cannot be read: restore it from the repository") from error
+        raise DataError(str(error)) from error
 
 
 def _tables(profile: str, study: str) -> dict[str, pd.DataFrame]:
@@ -112,7 +111,6 @@ def _tables(profile: str, study: str) -> dict[str, pd.DataFrame]:
 
 def _read(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(path)
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        name = path.relative_to(paths.project_root())
-        raise DataError(f"{name} is not a table: restore the file from the repository") from error
+        return read_table(path, RUN_AGAIN)
+    except DamagedFile as error:
+        raise DataError(str(error)) from error

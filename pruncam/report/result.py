@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,9 @@ import pandas as pd
 import PIL.Image
 from matplotlib.figure import Figure
 
+from pruncam._core import disk
 from pruncam._core.extras import needed_for
+from pruncam._core.leftovers import temporary_folder
 from pruncam._core.store import move_into_place
 from pruncam._core.validation import check_choice
 from pruncam.report import plots, rendering
@@ -88,21 +89,26 @@ class Result(ABC):
 
         Files are written to a temporary folder and moved into place when all are complete. Files
         of an earlier result that this one does not have are removed, other files stay. The
-        manifest is removed first and written last: a folder with a manifest is complete.
+        manifest is removed first and written last: a folder with a manifest is complete. Raises
+        OSError in one sentence if the disk is full or the folder cannot be written.
         """
         folder = Path(folder) if folder else self.default_folder
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
-            new = Path(temporary)
-            self._write_files(new)
-            names = {path.name for path in new.iterdir()}
-            (folder / _MANIFEST).unlink(missing_ok=True)
-            for old in folder.iterdir():
-                if _RESULT_FILE.fullmatch(old.name) and old.name not in names:
-                    old.unlink(missing_ok=True)
-            for name in (*sorted(names - {_MANIFEST}), _MANIFEST):
-                move_into_place(new / name, folder / name)
+        with disk.explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with temporary_folder(".saving", folder) as temporary:
+                self._save(folder, Path(temporary))
         return folder
+
+    def _save(self, folder: Path, new: Path) -> None:
+        """Write all files to the folder `new` and move them to `folder`."""
+        self._write_files(new)
+        names = {path.name for path in new.iterdir()}
+        (folder / _MANIFEST).unlink(missing_ok=True)
+        for old in folder.iterdir():
+            if _RESULT_FILE.fullmatch(old.name) and old.name not in names:
+                old.unlink(missing_ok=True)
+        for name in (*sorted(names - {_MANIFEST}), _MANIFEST):
+            move_into_place(new / name, folder / name)
 
     def _write_files(self, folder: Path) -> None:
         for stem, table in self.table_files.items():

@@ -4,7 +4,6 @@ These are Tables 1 to 3 of the Sp2PS paper, Table 3 of the PE-score paper, and t
 papers on the same models.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from pruncam._core import paths
+from pruncam._core.text_files import RUN_AGAIN, read_json, read_table
 from pruncam._core.validation import PROFILES, check_choice
 from pruncam.report.result import Drawing, Result
 from pruncam.reproduce.cross_study_figures import draw_crossed, draw_same_models
@@ -76,7 +76,7 @@ def compare_studies(profile: str) -> CrossStudyResult:
         files = _source_files(profile, key)
         absent = [study for study, file in files.items() if not file.is_file()]
         if not absent:
-            sources = {study: pd.read_csv(file) for study, file in files.items()}
+            sources = {study: read_table(file, RUN_AGAIN) for study, file in files.items()}
             tables[key] = _make_table(key, sources)
         elif key not in OPTIONAL:
             command = f"make reproduce PROFILE={profile} STUDY="
@@ -120,7 +120,7 @@ def _origin(folder: Path) -> dict[str, Any] | None:
     file = folder / "manifest.json"
     if not file.is_file():
         return None
-    manifest = json.loads(file.read_text(encoding="utf-8"))
+    manifest = read_json(file, RUN_AGAIN)
     return {
         "profile": manifest["profile"],
         "git": manifest.get("git"),

@@ -4,14 +4,15 @@ import logging
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pruncam._core import disk
 from pruncam._core.extras import needed_for
+from pruncam._core.leftovers import temporary_folder
 from pruncam._core.store import move_into_place
 from pruncam.reproduce.kernels import Kernel
 from pruncam.reproduce.notebook_files import clean, load, save
@@ -94,7 +95,7 @@ def run_notebook(
     kernel = kernel or Kernel(notebook, path.parent)
     execution = Execution(notebook, parameters, kernel, watch, following)
     out_folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".running-", dir=out_folder) as folder:
+    with disk.explained(out_folder), temporary_folder(".running", out_folder) as folder:
         partial = Path(folder).resolve() / path.name
         error = _execute(execution, partial)
         if error is not None:

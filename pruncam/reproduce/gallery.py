@@ -1,13 +1,13 @@
 """The gallery, `figures/README.md`: an index of all committed results."""
 
-import csv
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pruncam._core.store import write_text_atomically
+from pruncam._core.text_files import RUN_AGAIN, read_json, read_rows
 from pruncam.report import committed
 from pruncam.report.claims import TEXT_COLUMNS
 from pruncam.reproduce.figure_tables import tables_behind
@@ -59,7 +59,7 @@ def write_gallery(figures_root: str | os.PathLike) -> Path:
     sections += ["\n".join(_section(root, folder)) for folder in folders]
     body = "\n" + "\n".join(sections) if folders else _EMPTY
     page = root / "README.md"
-    page.write_text(_HEAD + body, encoding="utf-8")
+    write_text_atomically(page, _HEAD + body)
     return page
 
 
@@ -287,15 +287,14 @@ def _read_csv(path: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV file, none if it does not exist."""
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return read_rows(path, RUN_AGAIN)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     """Return a JSON object, an empty one if the file does not exist."""
     if not path.is_file():
         return {}
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_json(path, RUN_AGAIN)
 
 
 def _one_line(value: object) -> str:

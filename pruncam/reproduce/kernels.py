@@ -2,13 +2,13 @@
 
 import ast
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pruncam._core import paths
 from pruncam._core.extras import needed_for
+from pruncam._core.leftovers import temporary_folder
 
 _WITHOUT_HISTORY = "--HistoryManager.hist_file=:memory:"
 
@@ -29,7 +29,7 @@ class Kernel:
         self._folder = folder
         self._environment = environment or {}
         self._imports = list(first_imports(notebook))
-        self._private = tempfile.TemporaryDirectory(prefix="pruncam-kernel-")
+        self._private = temporary_folder("pruncam-kernel")
         private = Path(self._private.name)
         self._log = private / "kernel.log"
         self._log.touch()

@@ -71,14 +71,13 @@ def missing_data(study: str, profile: str, data_dir: str | None) -> list[str]:
 
     One for which the profile names a stand-in that is there does not count.
     """
-    import yaml
-
+    from pruncam._core.text_files import INSTALL_AGAIN, read_yaml
     from pruncam.datasets import catalog  # imports torch
 
     file = paths.package_folder() / "profiles" / profile / f"{study}.yaml"
     if not file.is_file():
         return []
-    settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+    settings = read_yaml(file, INSTALL_AGAIN)
     return [
         source
         for source, stand_ins in _sources(settings)

@@ -1,7 +1,8 @@
-"""The options of `pruncam reproduce`."""
+"""The options of `pruncam reproduce` and `pruncam cache`."""
 
 from dataclasses import dataclass, field
 
+from pruncam._core import cache_files
 from pruncam._core.validation import DEVICES, PROFILES, check_choice
 
 
@@ -36,3 +37,36 @@ class RunOptions:
     def __post_init__(self) -> None:
         check_choice("profile", self.profile, PROFILES)
         check_choice("device", self.device, DEVICES)
+
+
+@dataclass(frozen=True)
+class CacheOptions:
+    """The options of `pruncam cache`. Raises ValueError if a duration or size is none."""
+
+    older_than: str | None = field(
+        default=None,
+        metadata={"metavar": "AGE", "help": "remove what was not used for so long, such as 30d"},
+    )
+    keep: str | None = field(
+        default=None,
+        metadata={
+            "metavar": "SIZE",
+            "help": "remove what was not used for longest, until no more than this remains: 5GB",
+        },
+    )
+    dry_run: bool = field(
+        default=False, metadata={"help": "only say what would be removed, and remove nothing"}
+    )
+
+    def __post_init__(self) -> None:
+        _ = self.seconds, self.bytes
+
+    @property
+    def seconds(self) -> float | None:
+        """Return the age in seconds."""
+        return None if self.older_than is None else cache_files.duration(self.older_than)
+
+    @property
+    def bytes(self) -> int | None:
+        """Return the size in bytes."""
+        return None if self.keep is None else cache_files.size(self.keep)

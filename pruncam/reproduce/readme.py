@@ -1,17 +1,22 @@
 """The tables on README pages, written between markers from the results of runs."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
+from pruncam._core.store import write_text_atomically
+from pruncam._core.text_files import RUN_AGAIN, read_json, read_rows, read_table
 from pruncam.report import committed
 from pruncam.report.claims import VERDICTS
 from pruncam.reproduce.gallery import scale_cell
 
 RESULTS = ("<!-- results: begin (written by `make reproduce`) -->", "<!-- results: end -->")
 SPEED = ("<!-- speed: begin (written by `make bench`) -->", "<!-- speed: end -->")
+RELIABILITY = (
+    "<!-- reliability: begin (written by `make torture`) -->",
+    "<!-- reliability: end -->",
+)
 _SCALE = {  # headings of the columns of the table "scale" that README shows
     "dataset": "data set",
     "images": "images used",
@@ -22,6 +27,7 @@ _SCALE = {  # headings of the columns of the table "scale" that README shows
     "epochs": "epochs",
     "accuracy": "accuracy, %",
 }
+_AGAIN = "run `make bench` again, or restore the file from the repository"
 NO_RESULTS = "No results are committed yet."
 
 
@@ -35,7 +41,7 @@ def refresh(readme: Path, markers: tuple[str, str], content: str) -> None:
         )
     before, _, rest = text.partition(begin)
     _, _, after = rest.partition(end)
-    readme.write_text(f"{before}{begin}\n\n{content}\n{end}{after}", encoding="utf-8")
+    write_text_atomically(readme, f"{before}{begin}\n\n{content}\n{end}{after}")
 
 
 # ---------------------------------------------------------------- results
@@ -68,7 +74,7 @@ def shown_results(figures: Path) -> list[Path]:
 
 
 def _study_row(figures: Path, folder: Path) -> dict[str, object]:
-    claims = pd.read_csv(folder / "claims.csv")
+    claims = read_table(folder / "claims.csv", RUN_AGAIN)
     counts = claims["verdict"].value_counts().reindex(list(VERDICTS), fill_value=0)
     return {"study": _study_link(figures, folder), **counts.to_dict()}
 
@@ -78,7 +84,7 @@ def _scale_rows(figures: Path, folder: Path) -> Iterator[dict[str, str]]:
     path = folder / "table_scale.csv"
     if not path.is_file():
         return
-    for row in pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records"):
+    for row in read_rows(path, RUN_AGAIN):
         link = {"study": _study_link(figures, folder)}
         yield link | {title: scale_cell(row, name) for name, title in _SCALE.items()}
 
@@ -88,6 +94,21 @@ def _study_link(figures: Path, folder: Path) -> str:
     study, profile = folder.name, folder.parent.name
     target = f"{figures.name}/README.md#{study}-profile-{profile}"
     return f"[`{study}`]({target}), {profile}"
+
+
+# ---------------------------------------------------------------- reliability
+
+
+def reliability(results: Path) -> str:
+    """Return what was tried to break pruncam, and how often it held, from a CSV, in Markdown."""
+    if not results.is_file():
+        return "No trial is committed yet.\n"
+    rows = read_rows(results, "run `make torture` again, or restore the file from the repository")
+    lines = ["| trials | passed | seconds |", "|:---|---:|---:|"]
+    for row in rows:
+        passed = f"{int(row['passed']):,} of {int(row['total']):,}"
+        lines.append(f"| {row['trials']} | {passed} | {int(row['seconds']):,} |")
+    return "\n".join(lines) + "\n"
 
 
 # ---------------------------------------------------------------- speed
@@ -100,11 +121,11 @@ def speed(folder: Path) -> str:
 
 
 def _machine_section(path: Path) -> str:
-    machine = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    machine = read_json(path.with_suffix(".json"), _AGAIN)
     name = machine["gpu"] or f"{machine['processor']}, {machine['cores']} cores"
     version = machine["torch"].partition("+")[0]
     parts = [f"## {name}, PyTorch {version}\n"]
-    for benchmark, rows in pd.read_csv(path).groupby("benchmark", sort=False):
+    for benchmark, rows in read_table(path, _AGAIN).groupby("benchmark", sort=False):
         table = _benchmark_table(rows).to_markdown(index=False, disable_numparse=True)
         parts += [f"**{benchmark}**\n", f"{table}\n"]
     return "\n".join(parts)

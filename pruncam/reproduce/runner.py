@@ -1,10 +1,8 @@
 """All notebooks in one go: `pruncam reproduce`, and refreshing what is committed of them."""
 
-import csv
 import os
 import shutil
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from pruncam._core import paths
+from pruncam._core.disk import check_writable
 from pruncam._core.extras import needed_for
+from pruncam._core.leftovers import temporary_folder
+from pruncam._core.text_files import RUN_AGAIN, read_rows
 from pruncam.reproduce import readme
 from pruncam.reproduce.execution import NotebookFailed, run_notebook
 from pruncam.reproduce.gallery import write_gallery
@@ -63,7 +64,8 @@ class Batch:
 def reproduce(options: RunOptions | None = None) -> int:
     """Run the notebooks, all or one study's, and print a table; return 0 if all succeed, else 1.
 
-    Raises ValueError, OSError or DataError if an option does not fit, or data are missing.
+    Raises ValueError, OSError or DataError, before anything is computed, if an option does not fit,
+    data are missing or the folders of the results cannot be written.
     """
     options = options or RunOptions()
     notebooks = select_notebooks(options.study)
@@ -84,6 +86,8 @@ def reproduce(options: RunOptions | None = None) -> int:
         _absolute_folders(),
         parameters,
     )
+    check_writable(batch.results, "results", "name another folder in PRUNCAM_FIGURES")
+    check_writable(out_folder, "executed notebooks", "copy the project to another folder")
     outcomes = _run_batch(batch)
     _refresh_pages(batch)
     print(f"\n{summary_table(outcomes)}")
@@ -197,7 +201,7 @@ def _absolute_folders() -> dict[str, str]:
 @contextmanager
 def _fresh_folders() -> Iterator[dict[str, str]]:
     """Provide an environment with an empty cache and figures folder, removed afterwards."""
-    with tempfile.TemporaryDirectory(prefix="pruncam-fresh-") as folder:
+    with temporary_folder("pruncam-fresh") as folder:
         environment = _absolute_folders()
         environment["PRUNCAM_CACHE"] = str(Path(folder) / "cache")
         environment["PRUNCAM_FIGURES"] = str(Path(folder) / "figures")
@@ -301,5 +305,5 @@ def _file_identity(path: Path) -> tuple[int, int, int] | None:
 
 
 def _count_verdicts(claims: Path) -> Counter[str]:
-    with claims.open(newline="", encoding="utf-8") as file:
-        return Counter(row["verdict"] for row in csv.DictReader(file))
+    rows = read_rows(claims, RUN_AGAIN)
+    return Counter(row["verdict"] for row in rows)

@@ -1,11 +1,12 @@
 """A line that shows how far a notebook is."""
 
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
 from typing import TextIO
+
+from pruncam._core.leftovers import temporary_folder
 
 
 class StatusLine:
@@ -23,7 +24,7 @@ class StatusLine:
         self._cell = ""
         self._is_terminal = self.stream.isatty()
         self._start = 0.0
-        self._folder = tempfile.TemporaryDirectory(prefix="pruncam-progress-")
+        self._folder = temporary_folder("pruncam-progress")
         self.file = Path(self._folder.name) / "progress.txt"
         self._stopped = threading.Event()
         self._ticker = threading.Thread(target=self._tick, daemon=True)

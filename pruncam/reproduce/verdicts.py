@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from pruncam._core.text_files import RUN_AGAIN, read_table
 from pruncam.report.claims import VERDICTS
 from pruncam.reproduce.readme import NO_RESULTS, shown_results
 
@@ -67,7 +68,7 @@ def _claims(figures: Path) -> pd.DataFrame:
     """Return the claims of all studies that have results, with study, profile and paper."""
     tables = []
     for folder in shown_results(figures):
-        table = pd.read_csv(folder / "claims.csv")
+        table = read_table(folder / "claims.csv", RUN_AGAIN)
         paper, _, _ = table["source"].str.partition(",").to_numpy().T
         tables.append(table.assign(study=folder.name, profile=folder.parent.name, paper=paper))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

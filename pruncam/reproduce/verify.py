@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pruncam._core import paths
+from pruncam._core.leftovers import temporary_folder
 from pruncam._core.machine import Machine
 from pruncam.datasets import DataError, catalog
 from pruncam.report import manifest
@@ -152,7 +153,7 @@ def _scratch_folder(named: str | None) -> Iterator[Path]:
     data = paths.project_root() / "data"
     places = [Path(tempfile.gettempdir()), *filter(Path.is_dir, [data])]
     roomiest = max(places, key=lambda place: shutil.disk_usage(place).free)
-    with tempfile.TemporaryDirectory(prefix="pruncam-verify-", dir=roomiest) as temporary:
+    with temporary_folder("pruncam-verify", roomiest) as temporary:
         yield Path(temporary)
 
 

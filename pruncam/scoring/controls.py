@@ -8,14 +8,14 @@ networks give empty maps, the baseline's maps of other images tell what is due t
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, Unpack
+from typing import Unpack
 
 import pandas as pd
 from torch import Tensor, nn
 
 from pruncam import networks
 from pruncam._core.seeds import derive
-from pruncam._core.validation import check_model, is_number, short_repr
+from pruncam._core.validation import check_model, check_seed, check_seeds
 from pruncam.datasets.batches import Images
 from pruncam.pruning.masking import reject_torch_prune
 from pruncam.scoring.comparison import Comparison
@@ -51,7 +51,7 @@ def noise_floor(
     finetune : function of a model and a seed
         Trains the model it gets as pruned models are fine-tuned, in place or by returning it.
     images, labels, options : as in `score_many`
-    seeds : different integers from 0, one or more
+    seeds : different whole numbers from 0 to 2**63 - 1, one or more
 
     Returns
     -------
@@ -108,6 +108,7 @@ def shuffled_level(
     images; `model` in the rows is "maps of other images".
     """
     check_model(baseline, "baseline")
+    seed = check_seed(seed)
     batches, resolved = checked_batches(images, labels, options)
     return Comparison(baseline, {SHUFFLED: baseline}, resolved).with_shuffled_maps(
         SHUFFLED, batches, seed
@@ -129,7 +130,7 @@ def fine_tuned_controls(
 
     Raises ValueError if `seeds` are invalid or torch.nn.utils.prune holds weights of the baseline.
     """
-    seeds = _check_seeds(seeds)
+    seeds = check_seeds(seeds)
     reject_torch_prune(baseline)
     names = [f"{FLOOR} {seed}" for seed in seeds]
     models = run(partial(_fine_tuned_copy, baseline, finetune), seeds)
@@ -141,7 +142,7 @@ def random_controls(baseline: nn.Module, seeds: Sequence[int]) -> dict[str, nn.M
 
     Raises ValueError if `seeds` are invalid.
     """
-    seeds = _check_seeds(seeds)
+    seeds = check_seeds(seeds)
     return {f"{CHANCE} {seed}": random_control(baseline, seed) for seed in seeds}
 
 
@@ -150,7 +151,7 @@ def random_control(baseline: nn.Module, seed: int) -> nn.Module:
 
     The same seed gives the same network in every study and comparison, see `networks.randomized`.
     """
-    model = networks.randomized(baseline, derive(seed, "chance"))
+    model = networks.randomized(baseline, derive(check_seed(seed), "chance"))
     return model.eval()
 
 
@@ -162,16 +163,3 @@ def _fine_tuned_copy(
     model = copy.deepcopy(baseline)
     result = finetune(model, seed)
     return result if isinstance(result, nn.Module) else model
-
-
-def _check_seeds(seeds: Sequence[int]) -> list[int]:
-    is_sequence = isinstance(seeds, Sequence) and len(seeds) > 0
-    if not is_sequence or not all(map(_is_seed, seeds)) or len(set(seeds)) < len(seeds):
-        raise ValueError(
-            f"seeds must be different whole numbers from 0, one or more, got {short_repr(seeds)}"
-        )
-    return list(seeds)
-
-
-def _is_seed(value: Any) -> bool:
-    return is_number(value, whole=True) and 0 <= value < 2**63

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from pruncam import metrics
-from pruncam._core.validation import check_number, short_repr
+from pruncam._core.validation import check_seed, short_repr
 from pruncam.datasets.batches import UNKNOWN
 from pruncam.statistics import Interval, bootstrap_means
 
@@ -56,8 +56,7 @@ def summarize(
         has no image.
     """
     _check_rows(rows, scores)
-    check_number("seed", seed, whole=True, at_least=0)
-    bootstrap = partial(bootstrap_means, samples=samples, seed=seed)
+    bootstrap = partial(bootstrap_means, samples=samples, seed=check_seed(seed))
     keys = [name for name in ("model", "method") if name in rows]
     tables = []
     for key, part in rows.groupby(keys, observed=True, sort=False):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pruncam._core.validation import check_number
+from pruncam._core.validation import check_number, check_seed
 from pruncam.statistics._checks import all_finite, check_confidence, finite_values
 from pruncam.statistics.intervals import Interval
 
@@ -63,7 +63,7 @@ def bootstrap_means(
     check_confidence(confidence)
     _check_samples(samples)
     groups, shares = _strata(len(values), strata, weights)
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(check_seed(seed))
     estimates = np.zeros(values.shape[1])
     means = np.zeros((samples, values.shape[1]))
     for share, group in zip(shares, groups, strict=True):
@@ -132,7 +132,7 @@ def crossed_means(values: ArrayLike, *, samples: int, seed: int) -> np.ndarray:
     values = _finite_array(values, "(trainings, images, columns)")
     _check_samples(samples)
     trainings, images, columns = values.shape
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(check_seed(seed))
     rows = values.transpose(1, 0, 2).reshape(images, trainings * columns)
     means = resampled_sums(rows, samples, generator) / images
     means = means.reshape(samples, trainings, columns)

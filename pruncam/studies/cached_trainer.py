@@ -1,5 +1,6 @@
 """Train models and score them, with every result kept in the store."""
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,7 +45,11 @@ class CachedTrainer:
         `train` is called with the checkpoint of this training.
         """
         checkpoint = Checkpoint(self.store.path(step).with_suffix(".unfinished"))
-        result = self._result(step, lambda: train(checkpoint))
+        result = self._result(
+            step,
+            lambda: train(checkpoint),
+            use=lambda weights: pruning.load_state(copy.deepcopy(network), weights),
+        )
         if not result.fresh:
             self.progress.advance(recipe.epochs)
         return pruning.load_state(network, result.value).to(self.device).eval()
@@ -105,11 +110,13 @@ class CachedTrainer:
 
     def cached_rows(self, step: Step, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """Return rows of scores, from the store or computed now."""
-        return _to_table(self.cached(step, lambda: _to_tensors(compute())))
+        return _to_table(self._result(step, lambda: _to_tensors(compute()), use=_to_table).value)
 
-    def _result(self, step: Step, compute: Callable[[], Any]) -> StoredResult:
+    def _result(
+        self, step: Step, compute: Callable[[], Any], use: Callable[[Any], object] | None = None
+    ) -> StoredResult:
         self.progress.check()
-        result = self.store.get(step, compute)
+        result = self.store.get(step, compute, use)
         self.steps.append(StoredResult(None, result.seconds, result.fresh))  # no value: memory
         return result
 

@@ -5,16 +5,15 @@ from functools import cache
 
 import pandas as pd
 
-from pruncam._core import paths
 from pruncam.datasets import ImageSet
 from pruncam.profiles import DatasetSpec
+from pruncam.published import read_printed
 
 
 @cache
 def original_datasets() -> pd.DataFrame:
     """Return the papers' data sets: catalogue name, numbers of images and classes, by name."""
-    file = paths.package_folder() / "published" / "datasets.csv"
-    return pd.read_csv(file, index_col="dataset")
+    return read_printed("datasets", index_col="dataset")
 
 
 def shown_names(specs: Iterable[DatasetSpec]) -> dict[str, str]:

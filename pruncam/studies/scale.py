@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 from torch import Tensor, nn
 
-from pruncam._core import paths
 from pruncam._nn.probe import profile_forward
+from pruncam.published import read_printed
 from pruncam.statistics import Interval, accuracy_interval
 from pruncam.studies.experiment import Experiment
 
@@ -27,7 +27,7 @@ def table(study: str, experiments: Sequence[Experiment]) -> pd.DataFrame:
 
 def beside_paper(study: str, rows: pd.DataFrame) -> pd.DataFrame:
     """Return rows of the scale by data set, with the paper's in columns `paper_...`."""
-    printed = pd.read_csv(paths.package_folder() / "published" / "scale.csv")
+    printed = read_printed("scale")
     printed = printed[printed["study"] == study].set_index("dataset")
     columns = {f"paper_{name}": rows["dataset"].map(printed[name]) for name in _BESIDE}
     return rows.assign(**columns)

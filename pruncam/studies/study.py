@@ -1,6 +1,7 @@
 """The driver of all studies: load, train, measure, tables, claims, figures."""
 
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import pandas as pd
 
-from pruncam._core import paths
+from pruncam._core import disk, paths
 from pruncam._core.executor import run_tasks
 from pruncam._core.machine import Machine
 from pruncam._core.progress import Progress
@@ -105,6 +106,7 @@ class Study(ABC, Generic[ConfigType]):
         Raises ValueError or DataError in one sentence if data are missing or do not fit.
         """
         started = time.perf_counter()
+        self.warn_if_read_only()
         self.load()
         try:
             self.train()
@@ -190,6 +192,16 @@ class Study(ABC, Generic[ConfigType]):
     def baseline_accuracy(self) -> dict[str, float]:
         """The accuracy of the baselines on all test images in %, by data set."""
         return {}
+
+    def warn_if_read_only(self) -> None:
+        """Warn, before hours of work, if the result cannot be saved in its default folder."""
+        folder = paths.figures_folder(self.config.profile) / self.result_name
+        if not disk.may_be_written(folder):
+            warnings.warn(
+                f"{folder} cannot be written: name another folder in PRUNCAM_FIGURES, or pass one "
+                "to save()",
+                stacklevel=3,
+            )
 
     @property
     def result_name(self) -> str:

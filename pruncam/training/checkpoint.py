@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pruncam._core.store import read_checked, write_atomically
+from pruncam._core.store import read_sealed, write_sealed
 from pruncam._core.validation import check_number
+
+_IDENTITY = {"step": "checkpoint"}
 
 
 class Checkpoint:
@@ -42,7 +44,7 @@ class Checkpoint:
         ValueError if the file belongs to another training or is no checkpoint.
         """
         warning = "{name} cannot be read ({reason}): the training starts from the beginning"
-        content = read_checked(self.path, warning)
+        content = read_sealed(self.path, _IDENTITY, warning)
         if content is None:
             return None
         if not isinstance(content, dict) or content.keys() != {"training", "state"}:
@@ -58,8 +60,7 @@ class Checkpoint:
 
     def write(self, training: dict[str, Any], state: dict[str, Any]) -> None:
         """Write the state of a training."""
-        content = {"training": training, "state": state}
-        write_atomically(self.path, lambda temporary: torch.save(content, temporary))
+        write_sealed(self.path, {"training": training, "state": state}, _IDENTITY)
         self._last_write = time.monotonic()
 
     def remove(self) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pruncam import pruning
 from pruncam._core.seeds import derive, generator
-from pruncam._core.validation import check_model, check_number
+from pruncam._core.validation import check_model, check_seed
 from pruncam._nn.operations import BATCH_NORMS
 from pruncam._nn.probe import LayerCall, check_fit, profile_forward
 from pruncam.training.augmentation import draw_augmentation
@@ -82,7 +82,8 @@ def fit(
         If an argument has the wrong type.
     """
     _check_data(model, images, labels)
-    _check_settings(recipe, inputs, seed, checkpoint, after_epoch)
+    _check_settings(recipe, inputs, checkpoint, after_epoch)
+    seed = check_seed(seed)
     engine = resolve_engine(model, engine, recipe, precision)
     precision = "float32" if engine == "fused" else resolve_precision(precision, images.device)
     examples = inputs.normalize(images[:2])
@@ -215,7 +216,6 @@ def _check_finite(model: nn.Module, moment: str) -> None:
 def _check_settings(
     recipe: Recipe,
     inputs: Inputs,
-    seed: int,
     checkpoint: object,
     after_epoch: object,
 ) -> None:
@@ -228,7 +228,6 @@ def _check_settings(
         raise TypeError(f"checkpoint must be a training.Checkpoint or None, got {kind}")
     if not callable(after_epoch):
         raise TypeError(f"after_epoch must be a function, got {type(after_epoch).__name__}")
-    check_number("seed", seed, whole=True)
 
 
 def _check_data(

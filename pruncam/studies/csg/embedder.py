@@ -68,7 +68,8 @@ class Embedder:
         model = self._untrained(name)
         train = partial(self._weights, name, repeat)
         # Not by `trainer.cached`: this runs inside another step, whose seconds include it.
-        stored = self.trainer.store.get(self.training_step(name, repeat), train)
+        step = self.training_step(name, repeat)
+        stored = self.trainer.store.get(step, train, model.load_state_dict)
         model.load_state_dict(stored.value)
         return model.eval()
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from pruncam._core import paths
+from pruncam.published import read_printed
 from pruncam.studies.csg.analysis import at_own_settings, of_raw_pixels, rows_by_split
 from pruncam.studies.csg.config import CsgConfig
 from pruncam.studies.csg.experiment import SPLITS
@@ -22,8 +22,7 @@ def printed_values() -> pd.DataFrame:
     Columns: data set, split (empty if not stated), value, label, accuracy in the literature,
     source, and `place`, the number of the table.
     """
-    file = paths.package_folder() / "published" / "csg.csv"
-    table = pd.read_csv(file, keep_default_na=False)
+    table = read_printed("csg", keep_default_na=False)
     return table.assign(
         value=table["value"].astype(float),
         accuracy=pd.to_numeric(table["accuracy"]),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pruncam._core import paths
+from pruncam.published import read_printed
 from pruncam.statistics import correlation
 from pruncam.studies.mnist_iou.analysis import BASE, rows_of
 from pruncam.studies.mnist_iou.config import MnistIouConfig
@@ -34,8 +34,7 @@ AT_LEVEL = {  # column and level of a printed quantity
 
 def printed_numbers() -> pd.DataFrame:
     """Return the printed numbers: quantity, unit, value, source."""
-    file = paths.package_folder() / "published" / "mnist_iou.csv"
-    return pd.read_csv(file, keep_default_na=False, dtype={"value": float})
+    return read_printed("mnist_iou", keep_default_na=False, dtype={"value": float})
 
 
 def printed_values() -> dict[str, float]:

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from pruncam._core import paths
+from pruncam.published import read_printed
 from pruncam.studies.pe_score.config import FASTER, WEIGHT
 
 _DATASET = "CIFAR-10"  # of the cited networks
@@ -16,7 +16,7 @@ def cited() -> pd.DataFrame:
 
     The first row is the unpruned network with its parameters and FLOPs. NaN: not printed.
     """
-    return pd.read_csv(paths.package_folder() / "published" / "pe_score_cited.csv")
+    return read_printed("pe_score_cited")
 
 
 def cited_beside_ours(costs: pd.DataFrame, models: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from pruncam._core import paths
+from pruncam.published import read_printed
 from pruncam.studies.published_numbers import PublishedNumber, published_table
 
 _SOURCES = {
@@ -22,8 +22,7 @@ def published() -> pd.DataFrame:
 
     Rate 0 is the unpruned network. Accuracies have no CAM method, and of one PE it is not named.
     """
-    file = paths.package_folder() / "published" / "pe_score.csv"
-    return pd.read_csv(file, keep_default_na=False)
+    return read_printed("pe_score", keep_default_na=False)
 
 
 def numbers_beside_ours(curves: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from pruncam._core import paths
+from pruncam.published import read_printed
 from pruncam.studies.paired_scores import Model, PairedScores
 from pruncam.studies.published_numbers import PublishedNumber, published_table
 from pruncam.studies.sp2ps.judged_models import accuracy_drop
@@ -30,12 +30,12 @@ _COLUMNS = [
 
 def drops() -> pd.DataFrame:
     """Return Tables 1 to 3 as printed: CAM method, place, and the two drops of both scores."""
-    return pd.read_csv(paths.package_folder() / "published" / "sp2ps.csv")
+    return read_printed("sp2ps")
 
 
 def accuracies() -> pd.DataFrame:
     """Return the printed accuracies of the unpruned networks, in %; two papers differ."""
-    return pd.read_csv(paths.package_folder() / "published" / "sp2ps_accuracies.csv")
+    return read_printed("sp2ps_accuracies")
 
 
 def accuracy_of(dataset: str) -> tuple[list[float], list[float]]:

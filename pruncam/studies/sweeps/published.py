@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from pruncam._core import paths
+from pruncam.published import read_printed
 from pruncam.studies.original_data import original_datasets
 from pruncam.studies.published_numbers import PublishedNumber, published_table
 
@@ -16,8 +16,7 @@ def published() -> pd.DataFrame:
     Quantities are "accuracy", "change" of accuracy and "csg", of the training set. A flag marks a
     cell that does not fit the others, or is printed differently elsewhere.
     """
-    file = paths.package_folder() / "published" / "sweeps.csv"
-    return pd.read_csv(file, keep_default_na=False)
+    return read_printed("sweeps", keep_default_na=False)
 
 
 def sweep() -> pd.DataFrame:

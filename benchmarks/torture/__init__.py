@@ -1,0 +1,1 @@
+"""What pruncam survives: killed runs, many processes, damaged files, full disks, bad calls."""
