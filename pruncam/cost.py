@@ -72,7 +72,12 @@ def _is_shape(shape: object) -> bool:
 
 def _rows(model: nn.Module, input_shape: Sequence[int]) -> Iterator[dict[str, Any]]:
     """Iterate over the layer calls with a cost, then over the layers that were not called."""
-    images = torch.zeros(2, *input_shape)  # two: a BatchNorm may need more than one
+    try:
+        images = torch.zeros(2, *input_shape)  # two: a BatchNorm may need more than one
+    except (RuntimeError, TypeError) as error:  # TypeError: beyond 64 bits
+        raise ValueError(
+            f"input_shape {short_repr(input_shape)} is too large for the memory"
+        ) from error
     counted: set[int] = set()
     calls = profile_forward(model, images).calls
     for name, module in model.named_modules():

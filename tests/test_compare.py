@@ -600,7 +600,7 @@ REJECTED = {
     "a list": ({"custom_scores": [max]}, "custom_scores must be a dict of functions by name"),
     "no function": (
         {"custom_scores": {"s": 3}},
-        "custom_scores: 's' must be a function, got int",
+        "custom_scores: 's' must be a function of .*, got int",
     ),
 }
 

@@ -526,7 +526,7 @@ def test_a_rounding_outside_0_1_is_no_error_and_stays_no_error():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"window": "hamming"}, "unknown SSIM window 'hamming': choose uniform or gaussian"),
+        ({"window": "hamming"}, "unknown SSIM window 'hamming': choose one of uniform, gaussian"),
         ({"size": 4}, "must be odd and at least 3, got 4"),
         ({"size": 1}, "must be odd and at least 3, got 1"),
         ({"window": "gaussian", "size": 7}, "gaussian window is 11 pixels wide"),
@@ -540,7 +540,7 @@ def test_a_window_that_does_not_fit_is_refused(options, message):
 
 def test_an_unknown_reading_of_spectral_angle_is_refused():
     with pytest.raises(
-        ValueError, match="unknown reading of SAM 'bands': choose image, pixel or band"
+        ValueError, match="unknown reading of SAM 'bands': choose one of image, pixel, band"
     ):
         metrics.spectral_angle(GOOD, GOOD, over="bands")
 

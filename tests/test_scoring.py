@@ -828,7 +828,7 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path):
         DataError, match=r"a.0.png cannot be read as an image .*: repair, replace or remove it"
     ):
         scoring.score(NET, SAME, tmp_path, **CAM)
-    with pytest.raises(DataError, match="path of the image folder is empty"):
+    with pytest.raises(DataError, match="must be a path, got an empty one"):
         scoring.score(NET, SAME, "", **CAM)
 
 

@@ -20,10 +20,10 @@ from pruncam.statistics import (
     percentile_intervals,
     proportion_interval,
     rank_correlation,
-    resampled_sums,
     simultaneous_intervals,
     t_interval,
 )
+from pruncam.statistics.bootstrap import resampled_sums
 
 REFERENCES = {"pearson": stats.pearsonr, "spearman": stats.spearmanr, "kendall": stats.kendalltau}
 

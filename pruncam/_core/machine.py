@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from pruncam._core.commands import command
-from pruncam._core.validation import DEVICES, check_choice, check_number
+from pruncam._core.validation import DEVICES, check_choice, check_number, check_path
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Machine:
 
     def __post_init__(self) -> None:
         check_choice("device", self.device, DEVICES)
+        if self.data_dir:
+            check_path("data_dir", self.data_dir)
         if self.jobs is not None:
             check_number("jobs", self.jobs, whole=True, at_least=1)
         if not _is_available(self.device):

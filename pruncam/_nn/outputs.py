@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pruncam._core.validation import check_tensor, short_repr
+
 # The part of a model's output that holds the logits: a position, a key or attribute, or a function.
 Output = int | str | Callable[[Any], Tensor]
 
@@ -66,8 +68,8 @@ def select_output(value: Any, output: Output | None) -> Any:
         if isinstance(output, str) and not isinstance(value, Mapping):
             return getattr(value, output)
         return value[output]
-    except (AttributeError, LookupError, TypeError) as error:
-        name = getattr(output, "__name__", repr(output))
+    except Exception as error:  # `output` may be any function of the user
+        name = getattr(output, "__name__", short_repr(output))
         message = f"output={name} does not fit the model, which returns {describe(value)}"
         raise OutputError(message) from error
 
@@ -138,7 +140,7 @@ def two_classes(logit: Tensor) -> Tensor:
     its complement, and the two classes are treated alike. To be passed as `output`. For a model
     that ends in a sigmoid, pass `lambda p: two_classes(p.logit())`.
 
-    Raises ValueError if there is more than one logit per image.
+    Raises ValueError if there is more than one logit per image, TypeError without a tensor.
 
     Examples
     --------
@@ -146,6 +148,7 @@ def two_classes(logit: Tensor) -> Tensor:
     tensor([[-1.,  1.],
             [ 2., -2.]])
     """
+    check_tensor("logit", logit, "a tensor (N,) or (N, 1)")
     if logit.ndim not in (1, 2) or logit.ndim == 2 and logit.shape[1] != 1:
         raise ValueError(
             f"two_classes needs one logit per image, (N,) or (N, 1), got {tuple(logit.shape)}"
@@ -160,7 +163,8 @@ def class_probabilities(outputs: Tensor) -> Tensor:
     They are the softmax of the outputs; the outputs themselves if every row already is a
     distribution (non-negative, with a sum of 1), as those of a model that ends in a softmax.
 
-    Raises ValueError for a single output per image, whose softmax is always 1.
+    Raises ValueError for a single output per image, whose softmax is always 1, and for outputs that
+    give no probabilities, such as NaN; TypeError if they are no tensor.
 
     Examples
     --------
@@ -169,6 +173,12 @@ def class_probabilities(outputs: Tensor) -> Tensor:
     >>> class_probabilities(torch.tensor([[0.9, 0.1]]))
     tensor([[0.9000, 0.1000]])
     """
+    check_tensor("outputs", outputs, "a floating-point tensor (N, classes)")
+    if outputs.ndim != 2 or not outputs.is_floating_point() or outputs.numel() == 0:
+        raise ValueError(
+            "outputs must be a floating-point tensor (N, classes), "
+            f"got {outputs.dtype} {tuple(outputs.shape)}"
+        )
     if outputs.shape[1] == 1:
         raise ValueError(
             "the model has a single logit, which has no class probabilities: "
@@ -180,4 +190,7 @@ def class_probabilities(outputs: Tensor) -> Tensor:
     sums = values.sum(dim=1)
     if bool((values >= 0).all()) and bool(((sums - 1).abs() <= tolerance).all()):
         return values
-    return values.softmax(dim=1)
+    probabilities = values.softmax(dim=1)
+    if bool(probabilities.isnan().any()):
+        raise ValueError("outputs must be numbers, got NaN or infinity: they give no probabilities")
+    return probabilities

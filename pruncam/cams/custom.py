@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pruncam._core.validation import short_repr
+from pruncam._core.validation import check_model, short_repr
 from pruncam._nn.outputs import LogitsOf, Output
 from pruncam._nn.probe import eval_mode, placed_like
 from pruncam._nn.wrappers import run_eagerly, unwrapped
@@ -14,6 +14,7 @@ from pruncam.cams.explanation import explain
 from pruncam.cams.map_layout import Reshape
 from pruncam.cams.model_explainer import Explanation
 from pruncam.cams.target_layer import batch_size_within, find_target_layer
+from pruncam.cams.validation import check_custom_methods, check_images, check_targets
 
 # (model, images (n, C, H, W), target layer, targets (n,) class indices)
 # -> heatmaps (n, H, W) in [0, 1]
@@ -36,16 +37,20 @@ def custom_heatmaps(
     The other arguments are those of `cams.heatmaps`. A method receives the layer as a module and
     the model in eval mode. Gradients and hooks that a method leaves on the model stay there.
 
-    Raises ValueError if a method does not return heatmaps of its images in [0, 1].
+    Raises TypeError or ValueError if an argument is invalid, or a method does not return heatmaps
+    of its images in [0, 1].
     """
+    check_custom_methods("methods", methods)
     if not methods:
         return {}
+    check_model(model)
+    check_images(images)
     parts: dict[str, list[Tensor]] = {name: [] for name in methods}
     model = unwrapped(model)
     with eval_mode(model), run_eagerly():
         layer = find_target_layer(model, images[:1], target_layer, reshape=reshape, output=output)
         classifier = model if output is None else LogitsOf(model, output)
-        targets = targets.to(layer.device)
+        targets = check_targets(targets, len(images), layer.classes).to(layer.device)
         for rows in torch.arange(len(images)).split(batch_size_within(layer, batch_size)):
             batch = placed_like(model, images[rows.to(images.device)])
             classes = targets[rows.to(layer.device)]

@@ -1,6 +1,6 @@
 """ROAD: whether the pixels that a heatmap marks matter to the model (Rong et al. 2022)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -9,7 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from pruncam._core.seeds import generator
-from pruncam._core.validation import check_model, check_number, check_seed, is_number, short_repr
+from pruncam._core.validation import (
+    check_finite,
+    check_model,
+    check_number,
+    check_seed,
+    check_tensor,
+    is_number,
+    short_repr,
+)
 from pruncam._nn.outputs import Output, advice_on_output, check_output, class_probabilities
 from pruncam._nn.probe import eval_mode, first_logits, placed_like
 from pruncam._nn.wrappers import run_eagerly, unwrapped
@@ -99,11 +107,14 @@ def road(
     _check_percentiles(percentiles)
     check_output(output)
     check_number("noise", noise, at_least=0)
+    check_finite("noise", noise)
     seed = check_seed(seed)
     check_number("batch_size", batch_size, whole=True, at_least=1)
     model = unwrapped(model)
+    batch_size = min(int(batch_size), len(images))
+    maps = maps.detach() if maps.dtype.itemsize > 2 else maps.detach().float()
+    imputer = _Imputer(images, float(noise))
     probabilities = partial(_probabilities, model, batch_size=batch_size, output=output)
-    imputer = _Imputer(images, noise)
     with eval_mode(model), run_eagerly(), advice_on_output():
         before = probabilities(images)
         classes = before.argmax(dim=1)
@@ -195,10 +206,11 @@ def _neighbour_equations(height: int, width: int) -> Any:
     return (weights - sparse.diags_array(weights.sum(axis=1))).tocsr()
 
 
-def _check_maps(maps: object, images: Tensor) -> None:
+def _check_maps(maps: Tensor, images: Tensor) -> None:
     """Raise TypeError or ValueError unless `maps` are heatmaps of the images in [0, 1]."""
-    if not isinstance(maps, Tensor):
-        raise TypeError(f"maps must be a tensor of heatmaps (N, H, W), got {short_repr(maps)}")
+    check_tensor("maps", maps, "a tensor of heatmaps (N, H, W)")
+    if not maps.is_floating_point():
+        raise TypeError(f"maps must be a tensor of heatmaps (N, H, W), got {maps.dtype}")
     expected = (len(images), *images.shape[2:])
     if tuple(maps.shape) != expected:
         raise ValueError(
@@ -211,7 +223,8 @@ def _check_maps(maps: object, images: Tensor) -> None:
 
 def _check_percentiles(percentiles: Sequence[float]) -> None:
     """Raise ValueError unless there are percentiles, each between 0 and 100."""
-    are_inside = [is_number(value) and 0 < value < 100 for value in percentiles]
+    values = percentiles if isinstance(percentiles, Iterable) else ()
+    are_inside = [is_number(value) and 0 < value < 100 for value in values]
     if not are_inside or not all(are_inside):
         got = short_repr(percentiles)
         raise ValueError(f"percentiles must be one or more numbers between 0 and 100, got {got}")

@@ -1,5 +1,6 @@
 """Weights of the methods that need the gradients at the target layer."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -8,6 +9,7 @@ from pruncam.cams.layer_pass import LayerPass
 # pytorch-grad-cam's constant. It is not negligible: it exceeds a tenth of 2 g^2 for some gradients
 # of the papers' networks.
 _EPSILON = 1e-6
+_HUGE = 1e30  # sums of activations that may overflow when multiplied by a cube
 
 
 def grad_cam_weights(layer: LayerPass) -> Tensor:
@@ -26,8 +28,18 @@ def grad_cam_plusplus_weights(layer: LayerPass) -> Tensor:
     denominator can nearly vanish: there, the maps of two equally accurate float32 computations
     differ by about 1e-4.
     """
-    activation_sum = _channel_sums(layer.activations)
-    positive = layer.gradients.relu()  # negative gradients do not count, nor divide by zero
+    activations, gradients = layer.activations, layer.gradients
+    sums = _channel_sums(activations)
+    weights = _plusplus(sums, gradients)
+    if sums.abs().amax() < _HUGE and weights.isfinite().all():
+        return weights
+    # Products beyond the range of float32: on the CPU, since not every device has float64.
+    sums = activations.cpu().double().sum(dim=(2, 3), keepdim=True)
+    return _plusplus(sums, gradients.cpu().double()).to(activations.device, torch.float32)
+
+
+def _plusplus(activation_sum: Tensor, gradients: Tensor) -> Tensor:
+    positive = gradients.relu()  # negative gradients do not count, nor divide by zero
     square = positive * positive
     cube = square * positive
     # alpha g = g^3 / (2 g^2 + sum(A) g^3 + 1e-6), in the library's order: the sum may cancel.
@@ -55,4 +67,5 @@ def _channel_sums(activations: Tensor) -> Tensor:
     if activations.device.type != "cpu":
         return activations.sum(dim=(2, 3), keepdim=True)
     # NumPy sums in the order of the library; a vanishing denominator magnifies the last bit.
-    return torch.from_numpy(activations.numpy().sum(axis=(2, 3), keepdims=True))
+    with np.errstate(over="ignore"):
+        return torch.from_numpy(activations.numpy().sum(axis=(2, 3), keepdims=True))

@@ -11,6 +11,7 @@ from pruncam._nn.operations import (
     ZERO_PRESERVING_ACTIVATIONS,
 )
 from pruncam._nn.probe import ForwardProfile, profile_forward
+from pruncam.cams.validation import check_images
 
 # Kinds of layers that follow a convolution, in the order in which they are looked for.
 _FOLLOWERS: tuple[tuple[str, tuple[type[nn.Module], ...]], ...] = (
@@ -45,7 +46,7 @@ def readings(model: nn.Module, image: Tensor) -> dict[str, str]:
     Raises
     ------
     TypeError, ValueError
-        If the model cannot process the image.
+        If the model or the image is invalid, or they do not fit each other.
 
     Examples
     --------
@@ -57,6 +58,7 @@ def readings(model: nn.Module, image: Tensor) -> dict[str, str]:
     >>> names["convolution before, 26x26"]
     'conv1'
     """
+    check_images(image)
     profile = profile_forward(model, image)
     names: dict[str, str] = {}
     for title, position in _last_two_convolutions(profile):

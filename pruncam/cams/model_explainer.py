@@ -68,7 +68,7 @@ class ModelExplainer:
     ) -> None:
         check_methods(methods)
         check_engine(engine)
-        check_images(images[:1] if isinstance(images, Tensor) and images.ndim else images)
+        check_images(images[:1] if _can_be_cut(images) else images)
         check_model(model)
         self._model = model = unwrapped(model)
         self._shape = images.shape[1:]
@@ -106,6 +106,11 @@ class ModelExplainer:
             explanation = _in_batches(explain_rows, len(images), self._batch_size)
         check_logits(explanation.logits)
         return explanation
+
+
+def _can_be_cut(images: object) -> bool:
+    """Return whether the first of the images can be taken."""
+    return isinstance(images, Tensor) and images.ndim > 0 and images.layout is torch.strided
 
 
 class _FastEngine:

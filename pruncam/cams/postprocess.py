@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from pruncam._core.validation import check_tensor
+
 _EPSILON = 1e-7  # pytorch-grad-cam's constant: a constant map becomes 0, not 0/0
 
 
@@ -14,24 +16,35 @@ def to_heatmaps(activations: Tensor, weights: Tensor, size: tuple[int, int]) -> 
     """
     # Autocast of the caller would round the maps.
     with torch.autocast(activations.device.type, enabled=False):
-        if weights.ndim == 2:
-            maps = torch.einsum("nk,nkhw->nhw", weights, activations)
-        else:
-            maps = (weights * activations).sum(dim=1)
-        small = _min_max(maps.relu()).float()
+        maps = _weighted_sum(activations, weights)
+        if maps.isfinite().all():
+            small = _min_max(maps.relu()).float()
+        else:  # sums beyond the range of the type; on the CPU, since not every device has float64
+            maps = _weighted_sum(activations.cpu().double(), weights.cpu().double())
+            small = _min_max(maps.relu()).float().to(activations.device)
         return _min_max(_resize(small, size))
+
+
+def _weighted_sum(activations: Tensor, weights: Tensor) -> Tensor:
+    """Return the sum over channels of weights times activations, (N, h, w)."""
+    if weights.ndim == 2:
+        return torch.einsum("nk,nkhw->nhw", weights, activations)
+    return (weights * activations).sum(dim=1)
 
 
 def is_empty(maps: Tensor) -> Tensor:
     """Return which heatmaps (N, H, W) are constant, such as all zero, and so explain nothing.
 
-    The result is a bool tensor of shape (N,).
+    The result is a bool tensor of shape (N,). Raises TypeError or ValueError for anything else.
 
     Examples
     --------
     >>> is_empty(torch.tensor([[[0.0, 0.0]], [[0.5, 0.5]], [[0.0, 1.0]]]))
     tensor([ True,  True, False])
     """
+    check_tensor("maps", maps, "a tensor of heatmaps (N, H, W)")
+    if maps.ndim != 3 or maps.is_complex() or maps[:1].numel() == 0 < len(maps):
+        raise ValueError(f"maps must be real heatmaps (N, H, W), got {tuple(maps.shape)}")
     return maps.amax(dim=(1, 2)) == maps.amin(dim=(1, 2))
 
 

@@ -14,6 +14,7 @@ from pruncam._nn.probe import ForwardProfile, LayerCall, profile_forward
 from pruncam._nn.wrappers import COMPILED, unwrapped
 from pruncam.cams.layer_choice import LayerChoice
 from pruncam.cams.map_layout import LayoutReader, MapLayout, Reshape, custom_layout
+from pruncam.cams.validation import check_images
 
 # Fewest cells of the default target layer in height and in width.
 MIN_CELLS = 4
@@ -148,6 +149,7 @@ def default_layer(model: nn.Module, image: Tensor, *, min_cells: int = MIN_CELLS
     'features.19'
     """
     check_model(model)
+    check_images(image)
     check_number("min_cells", min_cells, whole=True, at_least=1)
     model = unwrapped(model)
     profile = _profile(model, image, LayerRequest())

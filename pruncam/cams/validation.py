@@ -1,11 +1,11 @@
 """Validation of the arguments of `heatmaps` and `explain`."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from pruncam._core.validation import check_choice, short_repr
+from pruncam._core.validation import check_choice, check_functions, check_tensor, short_repr
 from pruncam.cams.registry import METHODS
 
 ENGINES = ("fast", "grad-cam")
@@ -22,6 +22,13 @@ def check_methods(methods: Collection[str]) -> None:
         check_choice("CAM method", method, METHODS)
 
 
+def check_custom_methods(
+    name: str, methods: Mapping[str, object], reserved: Container[str] = ()
+) -> None:
+    """Raise TypeError or ValueError unless `methods` are CAM methods of the user by name."""
+    check_functions(name, methods, ["model", "images", "target layer", "targets"], reserved)
+
+
 def check_engine(engine: str) -> None:
     """Raise ValueError unless `engine` exists."""
     check_choice("engine", engine, ENGINES)
@@ -29,9 +36,7 @@ def check_engine(engine: str) -> None:
 
 def check_images(images: Tensor) -> None:
     """Raise TypeError or ValueError unless `images` is a finite float tensor (N, C, H, W)."""
-    if not isinstance(images, Tensor):
-        kind = type(images).__name__
-        raise TypeError(f"images must be a tensor of shape (N, C, H, W), got {kind}")
+    check_tensor("images", images, "a tensor of shape (N, C, H, W)")
     shape = tuple(images.shape)
     if images.ndim != 4:
         raise ValueError(f"images must have the shape (N, C, H, W), got {shape}")
@@ -58,6 +63,7 @@ def check_targets(targets: Tensor | Sequence[int], images: int, classes: int) ->
         raise TypeError(
             f"targets must be integer class indices, one per image, got {short_repr(targets)}"
         ) from None
+    check_tensor("targets", targets, "integer class indices")
     if targets.shape != (images,):
         raise ValueError(
             f"targets must be one class index per image, shape ({images},), "

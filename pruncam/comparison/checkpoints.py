@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from pruncam._core.text import printable
+from pruncam._core.validation import check_path
 from pruncam.comparison import checkpoint_files
 
 _DEPTH = 12  # of nested dicts; one that contains itself has no end
@@ -39,6 +40,7 @@ def read(path: str | os.PathLike) -> Checkpoint:
     Raises ValueError or OSError if the file is missing, damaged, holds a whole model instead of
     weights, or no tensors.
     """
+    check_path("the checkpoint", path)
     path = Path(path).expanduser()
     sha256, verified = checkpoint_files.verify(path)
     content = checkpoint_files.load(path)

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from pruncam._core.machine import Machine
+from pruncam._core.validation import check_functions, check_model, check_record
 from pruncam._nn.outputs import Output
 from pruncam.cams import CustomMethod
 from pruncam.cams.map_layout import Reshape
+from pruncam.cams.validation import check_custom_methods
 from pruncam.comparison.assembling import report_of
 from pruncam.comparison.image_ranges import shard_ranges
 from pruncam.comparison.measuring import Comparison
@@ -21,6 +23,7 @@ from pruncam.datasets.image_folder import LabelledImages
 from pruncam.datasets.object_masks import ObjectMasks
 from pruncam.datasets.streamed_images import StreamedImages
 from pruncam.scoring import CustomScore
+from pruncam.scoring.options import MAPS_OF_PAIR
 
 Images = ImageSet | StreamedImages | LabelledImages
 
@@ -73,6 +76,7 @@ def compare(
     ValueError, TypeError
         If the arguments do not fit each other.
     """
+    _check_options(settings, machine, custom_methods, custom_scores)
     comparison = Comparison(
         pair=_as_pair(baseline, pruned, images, train_images, output, reshape, masks),
         settings=settings or Settings(),
@@ -114,6 +118,8 @@ def compare_shard(
         As `compare` does, and if there is no such shard or there are too few images.
     """
     number, count = parse_shard(shard)
+    check_record("pair", pair, Pair)
+    _check_options(settings, machine, custom_methods, custom_scores)
     images = pair.images
     numbers = shard_ranges(len(images), images.batch_length, count)[number - 1]
     comparison = Comparison(
@@ -126,6 +132,19 @@ def compare_shard(
     )
     measured = comparison.measure(numbers)
     return Shard(number, count, job_of(comparison, count), measured)
+
+
+def _check_options(
+    settings: object,
+    machine: object,
+    custom_methods: Mapping[str, CustomMethod] | None,
+    custom_scores: Mapping[str, CustomScore] | None,
+) -> None:
+    """Raise TypeError or ValueError if an option of a comparison is of another type."""
+    check_record("settings", settings, Settings | None)
+    check_record("machine", machine, Machine | None)
+    check_custom_methods("custom_methods", {} if custom_methods is None else custom_methods)
+    check_functions("custom_scores", {} if custom_scores is None else custom_scores, MAPS_OF_PAIR)
 
 
 def _as_pair(
@@ -142,6 +161,7 @@ def _as_pair(
         if any(argument is not None for argument in others):
             raise TypeError("pass either a Pair, or two networks and images")
         return baseline
+    check_model(baseline, "baseline")
     if pruned is None or images is None:
         raise TypeError("pass a Pair, or a baseline, a pruned network and images")
     files = images.files if isinstance(images, LabelledImages) else None

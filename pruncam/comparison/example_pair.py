@@ -55,11 +55,11 @@ def files_or_example(
 
     Raises ValueError if only some of `baseline`, `pruned` and `data` are given.
     """
-    if not (baseline or pruned or data or train):
+    required = {"baseline": baseline, "pruned": pruned, "data": data}
+    missing = [name for name, path in required.items() if path is None]
+    if len(missing) == len(required) and train is None:
         return example_files()
-    if not (baseline and pruned and data):
-        required = {"baseline": baseline, "pruned": pruned, "data": data}
-        missing = [name for name, path in required.items() if not path]
+    if missing:
         raise ValueError(
             f"{', '.join(missing)} is None: pass baseline, pruned and data, "
             "or leave all files at None for the built-in example"

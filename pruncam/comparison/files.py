@@ -10,6 +10,7 @@ from typing import Any
 
 from pruncam._core.machine import Machine
 from pruncam._core.text import printable
+from pruncam._core.validation import check_number, check_path, short_repr
 from pruncam._nn.outputs import Output
 from pruncam.comparison import checkpoints, model_spec
 from pruncam.comparison.checkpoints import Checkpoint
@@ -40,6 +41,8 @@ class Files:
     `reshape` are those of `cams.heatmaps`, functions by their names. `masks` is a folder, zip or
     tar with the masks of objects in the images, or a CSV file of boxes, see `datasets.object_masks`
     and `datasets.object_boxes`.
+
+    Raises TypeError or ValueError if a path is empty or no path, or a number is below 1.
     """
 
     baseline: str | os.PathLike = field(
@@ -119,6 +122,24 @@ class Files:
         "folder, zip or tar, or boxes as a CSV file (file,left,top,right,bottom in pixels): how "
         "much of the heatmaps is on the object",
     )
+
+    def __post_init__(self) -> None:
+        for name in ("baseline", "pruned", "data"):
+            check_path(name, getattr(self, name))
+        for name in ("train", "class_map", "masks"):
+            if getattr(self, name) is not None:
+                check_path(name, getattr(self, name))
+        for name in ("also_pruned", "also_baseline"):
+            paths = getattr(self, name)
+            if not isinstance(paths, tuple | list):
+                raise TypeError(f"{name} must be a tuple of paths, got {short_repr(paths)}")
+            for path in paths:
+                check_path(name, path)
+        if not isinstance(self.model, str):
+            raise TypeError(f"model must be the name of a network, got {short_repr(self.model)}")
+        for name in ("size", "images", "resize"):
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name), whole=True, at_least=1)
 
 
 def load(files: Files, *, machine: Machine | None = None, progress: bool = False) -> Pair:

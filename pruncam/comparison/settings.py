@@ -13,6 +13,9 @@ from pruncam.cams.validation import check_methods
 from pruncam.comparison.preprocessing import Preprocessing
 from pruncam.training import Recipe
 
+_MOST = 1e6  # of mean and deviation of pixels, whatever the unit
+_LEAST_DEVIATION = 1e-6
+
 
 def option(default: Any, **metadata: str) -> Any:
     """Return a dataclass field that the command line offers as an option.
@@ -81,6 +84,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_methods(self.methods)
+        if not isinstance(self.target_layer, str | None):
+            kind = type(self.target_layer).__name__
+            raise TypeError(f"target_layer must be a dotted name or None, got {kind}")
         self._check_normalisation()
         check_number("faithfulness_images", self.faithfulness_images, whole=True, at_least=0)
         check_number("layer_images", self.layer_images, whole=True, at_least=0)
@@ -96,12 +102,18 @@ class Settings:
         if self.mean is None or self.std is None:
             return
         for name, values in (("mean", self.mean), ("std", self.std)):
-            if not values or not all(is_number(value) for value in values):
+            is_list = isinstance(values, Sequence) and not isinstance(values, str | bytes)
+            if not is_list or not values or not all(is_number(value) for value in values):
                 raise TypeError(
-                    f"{name} must be one number, or one per channel, got {short_repr(values)}"
+                    f"{name} must be one number, or one per channel, in a tuple, "
+                    f"got {short_repr(values)}"
                 )
+            if not all(abs(value) <= _MOST for value in values):  # NaN fails, too
+                raise ValueError(f"{name} must be finite, got {short_repr(values)}")
         if min(self.std) <= 0:
             raise ValueError(f"std must be above 0, got {min(self.std)}")
+        if min(self.std) < _LEAST_DEVIATION:
+            raise ValueError(f"std must be at least {_LEAST_DEVIATION:g}, got {min(self.std):g}")
 
     @property
     def recipe(self) -> Recipe:

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pruncam._core.validation import short_repr
+
 FUNCTION_SPECS = "package.module:function or FILE.py:function"
 
 
@@ -30,9 +32,9 @@ def load_function(spec: str, kind: str) -> Callable[..., Any]:
 
 def split_spec(spec: str, kind: str, expected: str) -> tuple[str, str]:
     """Return the parts of `spec` before and after its last colon."""
-    before, _, name = str(spec).rpartition(":")
+    before, _, name = spec.rpartition(":") if isinstance(spec, str) else ("", "", "")
     if not (before and name):
-        raise ValueError(f"{kind} must be {expected}, got {spec!r}")
+        raise ValueError(f"{kind} must be {expected}, got {short_repr(spec)}")
     return before, name
 
 

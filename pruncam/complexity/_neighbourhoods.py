@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from pruncam._core.validation import check_number
+from pruncam._core.validation import check_function, check_number
 from pruncam.complexity._csg import CSG, csg_of_places, draw_samples, members_of
 from pruncam.complexity._neighbours import Neighbours, join, search
 from pruncam.complexity._places import fill_places
@@ -111,6 +111,7 @@ def neighbourhoods(
     >>> [neighbours.csg(k=k).value for k in (2, 4)]
     [0.333..., 1.0]
     """
+    check_function("after_rows", after_rows, ["a number of points"])
     points = as_points(features)
     classes, codes = as_classes(labels)
     check_set(points, classes, codes, k)

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from pruncam._core.validation import check_number, check_seed, short_repr
+from pruncam._core.validation import check_number, check_seed, check_tensor, short_repr
 
 VOLUME_DIMENSIONS = 3
 
@@ -18,6 +18,8 @@ def as_points(features: Tensor | ArrayLike) -> Tensor:
     """
     if not isinstance(features, Tensor):
         features = _as_tensor(features)
+    else:
+        check_tensor("features", features, "numbers of shape (N, ...)")
     features = features.detach()
     shape = tuple(features.shape)
     if features.is_complex():
@@ -42,9 +44,12 @@ def as_classes(labels: Tensor | ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 
     Raises TypeError or ValueError if the labels have no single order, a wrong shape, or NaN.
     """
-    if isinstance(labels, Tensor):
-        labels = labels.detach().cpu().numpy()
-    array = np.asarray(labels)
+    try:
+        if isinstance(labels, Tensor):
+            labels = labels.detach().cpu().numpy()
+        array = np.asarray(labels)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"labels must be one per point, got {short_repr(labels)}") from None
     if array.ndim != 1:
         raise ValueError(f"labels must be one per point, shape (N,), got {array.shape}")
     try:
@@ -98,7 +103,10 @@ def check_volume(dimensions: int) -> None:
 
 
 def _as_tensor(features: ArrayLike) -> Tensor:
-    array = np.asarray(features)
+    try:
+        array = np.asarray(features)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"features must be numbers, got {short_repr(features)}") from None
     kind = array.dtype.kind
     if kind not in "biuf":
         raise TypeError(f"features must be numbers, got an array of {array.dtype}")

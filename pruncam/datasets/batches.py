@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pruncam._core.validation import short_repr
+from pruncam._core.validation import check_tensor, short_repr
 from pruncam.datasets import decoding, image_folder
-from pruncam.datasets.images import DataError, ImageSet, images_in_batch
+from pruncam.datasets.images import ImageSet, images_in_batch
 from pruncam.datasets.streamed_images import StreamedImages
 
 Images = Tensor | ImageSet | str | os.PathLike | Iterable
@@ -57,11 +57,12 @@ class Batches:
         self._source: Callable[[], Iterable]
         self.total: int | None
         if isinstance(images, Tensor):
+            check_tensor("images", images, "a tensor (N, C, H, W)")
             self.total = len(images) if images.ndim else 0
             checked = None if labels is None else _check_labels(labels, self.total)
             self._source = partial(_slices, images, checked)
         elif isinstance(images, str | os.PathLike):
-            self.total = _count_images(images)
+            self.total = image_folder.count_images(images)
             self._source = partial(_folder_batches, images)
         elif isinstance(images, Iterable) and not hasattr(images, "__array__"):
             self.total = _loader_length(images)
@@ -106,12 +107,6 @@ def _slices(images: Tensor, labels: Tensor | None) -> Iterator[tuple[Tensor, Ten
     for start in range(0, len(images), rows):
         stop = start + rows
         yield images[start:stop], None if labels is None else labels[start:stop]
-
-
-def _count_images(path: str | os.PathLike) -> int:
-    if not os.fspath(path):
-        raise DataError("the path of the image folder is empty")
-    return image_folder.count_images(path)
 
 
 def _folder_batches(path: str | os.PathLike) -> Iterator[tuple[Tensor, Tensor]]:
@@ -159,7 +154,10 @@ def _check_labels(labels: object, count: int) -> Tensor:
         values = torch.as_tensor(labels)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"labels must be class indices, got {short_repr(labels)}") from None
-    is_integer = not values.is_floating_point() and values.dtype != torch.bool
+    check_tensor("labels", values, "class indices")
+    is_integer = not (
+        values.is_floating_point() or values.is_complex() or values.dtype == torch.bool
+    )
     if not is_integer or values.shape != (count,):
         raise ValueError(
             f"labels must be one class index for each of {count} images, "

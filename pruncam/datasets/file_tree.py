@@ -6,6 +6,7 @@ import tarfile
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from pathlib import Path, PureWindowsPath
 from typing import IO, cast
 
 from pruncam._core.text import printable
+from pruncam._core.validation import check_path
 from pruncam.datasets.images import DataError
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -88,7 +90,7 @@ def open_tree(path: str | os.PathLike) -> Iterator[FileTree]:
 
     Raises DataError if there is no such folder or archive, if a folder cannot be read or contains a
     link to itself, or if an archive is damaged or holds a link or another special file, a member
-    outside its root, or a member of more than 256 MiB.
+    outside its root, two members of one name, or a member of more than 256 MiB.
     """
     with ExitStack() as stack:
         yield _open(path, stack)
@@ -108,11 +110,17 @@ def keep_open(path: str | os.PathLike) -> FileTree:
 
 
 def _open(path: str | os.PathLike, stack: ExitStack) -> FileTree:
+    try:
+        check_path("the folder, zip or tar of images", path)
+    except ValueError as error:
+        raise DataError(str(error)) from None
     source = Path(path).expanduser()
     if source.is_dir():
         return _folder_tree(source)
     if source.is_file():
-        return _archive_tree(source, stack)
+        tree = _archive_tree(source, stack)
+        _reject_doubled(tree)
+        return tree
     fault = "is no regular file" if source.exists() else "does not exist"
     raise DataError(f"{source} {fault}: give a folder, zip or tar of images")
 
@@ -197,6 +205,15 @@ def _archive_tree(source: Path, stack: ExitStack) -> FileTree:
         return _tar_tree(source, stack.enter_context(tarfile.open(source)))
     except _DAMAGED_ARCHIVE as error:
         raise DataError(f"{source} cannot be read ({error}): pack or download it again") from error
+
+
+def _reject_doubled(tree: FileTree) -> None:
+    """Raise DataError if an archive holds two files of one name, of which unpacking keeps one."""
+    counts = Counter(file.path for file in tree.files)
+    doubled = [path for path, count in counts.items() if count > 1]
+    if doubled:
+        name = "/".join(doubled[0])
+        raise DataError(f"{tree.source} holds {name!r} more than once: pack the images anew")
 
 
 def _zip_tree(source: Path, archive: zipfile.ZipFile) -> FileTree:

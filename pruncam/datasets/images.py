@@ -5,10 +5,13 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from pruncam._core.validation import check_flag, check_tensor, short_repr
 
 _BATCH_VALUES = 2**22  # in a batch of images
 
@@ -39,7 +42,7 @@ class ImageSet:
     objects : bool tensor (N, H, W), or None
         The pixels of the object that the label names, where they are known.
 
-    Raises ValueError if the parts do not fit together.
+    Raises TypeError or ValueError if a part is of another type, or the parts do not fit together.
     """
 
     name: str
@@ -55,16 +58,25 @@ class ImageSet:
 
     def __post_init__(self) -> None:
         images, labels, objects = self.images, self.labels, self.objects
+        _check_texts("name, split and provenance", (self.name, self.split, self.provenance))
+        check_flag("showable", self.showable)
+        check_flag("original", self.original)
+        check_tensor("images", images, "a uint8 tensor of shape (N, C, H, W)")
         fits = images.dtype == torch.uint8 and images.ndim == 4
         _check_tensor("images", images, "a uint8 tensor of shape (N, C, H, W)", fits)
         count, _, height, width = images.shape
+        check_tensor("labels", labels, "an int64 tensor, one for each image")
         fits = labels.dtype == torch.int64 and labels.shape == (count,)
         expected = f"an int64 tensor of shape ({count},), one for each image"
         _check_tensor("labels", labels, expected, fits)
         if objects is not None:
             shape = (count, height, width)
+            check_tensor("objects", objects, f"a bool tensor of shape {shape}")
             fits = objects.dtype == torch.bool and objects.shape == shape
             _check_tensor("objects", objects, f"a bool tensor of shape {shape}", fits)
+        _check_texts("classes", self.classes)
+        if self.credits is not None:
+            _check_texts("credits", self.credits)
         if self.credits is not None and len(self.credits) != count:
             raise ValueError(
                 f"credits must be one for each of the {count} images, got {len(self.credits)}"
@@ -224,6 +236,12 @@ def first_images_text(n: int, total: int, split: str) -> str:
 def _check_tensor(name: str, value: Tensor, expected: str, fits: bool) -> None:
     if not fits:
         raise ValueError(f"{name} must be {expected}, got {value.dtype} {tuple(value.shape)}")
+
+
+def _check_texts(name: str, values: object) -> None:
+    is_list = isinstance(values, Sequence) and not isinstance(values, str)
+    if not is_list or not all(isinstance(value, str) for value in cast(Sequence, values)):
+        raise TypeError(f"{name} must be a tuple of texts, got {short_repr(values)}")
 
 
 def _resize_masks(masks: Tensor, side: int) -> Tensor:

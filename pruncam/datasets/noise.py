@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from pruncam._core.validation import check_number
+from pruncam._core.validation import check_number, check_seed, check_tensor
 
 GOLDEN = 0x9E3779B97F4A7C15
 MULTIPLIERS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
@@ -44,6 +44,9 @@ def background(images: Tensor, indices: Tensor, *, key: int, level: int) -> Tens
         number of pixels, or do not have one index each.
     """
     check_number("noise level", level, whole=True)
+    key = check_seed(key, "key")
+    check_tensor("images", images, "a uint8 tensor (N, 1, H, W)")
+    check_tensor("indices", indices, "an int64 tensor (N,)")
     if not 0 <= level <= 255:
         raise ValueError(f"noise level must be a grey level from 0 to 255, got {level}")
     if level == 0:
@@ -54,10 +57,10 @@ def background(images: Tensor, indices: Tensor, *, key: int, level: int) -> Tens
             "noise needs uint8 images with an even number of pixels, "
             f"got {images.dtype}, {images.shape}"
         )
-    if indices.shape != images.shape[:1]:
+    if indices.dtype not in (torch.int64, torch.int32) or indices.shape != images.shape[:1]:
         raise ValueError(
             "noise needs one index for each image, "
-            f"got {tuple(indices.shape)} for {len(images)} images"
+            f"got {indices.dtype} {tuple(indices.shape)} for images {tuple(images.shape)}"
         )
     pairs = torch.arange(1, pixels // 2 + 1, device=images.device) * _signed(GOLDEN)
     streams = _mix(indices.to(images.device) * _signed(GOLDEN) + _signed(key))

@@ -6,7 +6,7 @@ from torch import Tensor
 from pruncam.metrics._iou import iou
 from pruncam.metrics._sam import spectral_angle
 from pruncam.metrics._ssim import ssim
-from pruncam.metrics._validation import check_per_image
+from pruncam.metrics._validation import check_counts, check_labels, check_per_image
 
 _EPSILON = 1e-13  # PE-score, Eq. 5
 
@@ -100,12 +100,12 @@ def pe_score(x: Tensor, y: Tensor, c_x: Tensor, c_y: Tensor) -> Tensor:
     tensor([1.])
     """
     variation = confidence_variation(c_x, c_y)
+    overlap = iou(x, y)
     if len(x) != len(c_x):
         raise ValueError(
             f"each map needs its confidence, got {len(x)} maps and {len(c_x)} confidences"
         )
-    structure, overlap = ssim(x, y), iou(x, y)
-    return combine_pe(structure, overlap, variation.to(x))
+    return combine_pe(ssim(x, y), overlap, variation.to(x))
 
 
 def combine_pe(
@@ -141,11 +141,7 @@ def class_weights(counts: Tensor) -> Tensor:
     >>> class_weights(torch.tensor([100, 50, 50]))
     tensor([0.5000, 0.2500, 0.2500], dtype=torch.float64)
     """
-    is_vector = counts.ndim == 1 and not counts.is_complex()
-    if not is_vector or (counts < 0).any() or not 0 < counts.sum() < torch.inf:
-        raise ValueError(
-            "counts must be the number of images of each class, shape (classes,), not all of them 0"
-        )
+    check_counts(counts)
     return counts / counts.sum().double()
 
 
@@ -185,7 +181,10 @@ def class_weighted_mean(
     tensor(0.7500)
     """
     check_per_image("values", values, low=-1)
-    _check_labels(labels, values)
+    check_labels(labels, values.shape)
+    labels = labels.long()
+    if counts is not None:
+        check_counts(counts)
     classes = 0 if counts is None else len(counts)
     scored = torch.bincount(labels, minlength=classes)
     weights = class_weights(scored if counts is None else counts.to(scored.device))
@@ -195,12 +194,3 @@ def class_weighted_mean(
     sums.index_add_(0, labels, values)
     contributions = weights.to(values) * sums / scored.clamp(min=1)
     return contributions.sum()
-
-
-def _check_labels(labels: Tensor, values: Tensor) -> None:
-    is_integer = not labels.is_floating_point() and labels.dtype != torch.bool
-    if labels.shape != values.shape or not is_integer or (labels < 0).any():
-        raise ValueError(
-            f"labels must be class indices from 0, shape {tuple(values.shape)}, "
-            f"got {tuple(labels.shape)}"
-        )

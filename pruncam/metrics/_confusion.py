@@ -44,7 +44,10 @@ def f1_score(tp: float, fp: float, fn: float) -> float:
 def _check_counts(**counts: float) -> None:
     for name, value in counts.items():
         check_number(name, value, at_least=0)
-    total = sum(counts.values())
+    try:
+        total = sum(counts.values())
+    except OverflowError:  # a number and another that no float holds
+        total = float("inf")
     if not 0 < total < float("inf"):
         names = ", ".join(counts)
         raise ValueError(f"{names} must be finite and not all of them 0, got a sum of {total}")

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from pruncam._core.validation import check_tensor
 from pruncam.metrics._validation import check_maps
 
 
@@ -33,9 +34,9 @@ def energy_on(maps: Tensor, pixels: Tensor) -> Tensor:
     tensor([0.7500,    nan])
     """
     check_maps(maps)
-    if not isinstance(pixels, Tensor) or pixels.dtype != torch.bool:
-        kind = pixels.dtype if isinstance(pixels, Tensor) else type(pixels).__name__
-        raise TypeError(f"pixels must be a bool tensor, got {kind}")
+    check_tensor("pixels", pixels, "a bool tensor")
+    if pixels.dtype != torch.bool:
+        raise TypeError(f"pixels must be a bool tensor, got {pixels.dtype}")
     if pixels.shape not in (maps.shape, maps.shape[1:]):
         raise ValueError(
             f"pixels must have shape {tuple(maps.shape)} or {tuple(maps.shape[1:])}, "

@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from pruncam.metrics._validation import check_pair
+from pruncam._core.validation import check_choice
+from pruncam.metrics._validation import check_maps, check_pair
 
 
 def spectral_angle(x: Tensor, y: Tensor, over: str = "image") -> Tensor:
@@ -45,21 +46,21 @@ def spectral_angle(x: Tensor, y: Tensor, over: str = "image") -> Tensor:
     tensor([0.0000, 0.5000])
     """
     check_pair(x, y)
+    check_choice("reading of SAM", over, ("image", "pixel", "band"))
     if over == "image":
         return _similarity(x.flatten(1), y.flatten(1))
     if over == "pixel":
-        by_pixel = _similarity(jet(x), jet(y))
+        by_pixel = _similarity(_jet(x), _jet(y))
         return by_pixel.mean(dim=(1, 2))
-    if over == "band":
-        by_band = _similarity(_bands(x), _bands(y))
-        return by_band.mean(dim=1)
-    raise ValueError(f"unknown reading of SAM {over!r}: choose image, pixel or band")
+    by_band = _similarity(_bands(x), _bands(y))
+    return by_band.mean(dim=1)
 
 
 def jet(maps: Tensor) -> Tensor:
     """Colour heatmaps with OpenCV's jet colour map, from blue to red.
 
-    Takes a tensor of shape (N, H, W) in [0, 1], and returns RGB of shape (N, H, W, 3) in [0, 1].
+    Takes a float32 or float64 tensor of shape (N, H, W) in [0, 1], and returns RGB of shape
+    (N, H, W, 3) in [0, 1]. Raises TypeError or ValueError for other values.
 
     Examples
     --------
@@ -68,6 +69,11 @@ def jet(maps: Tensor) -> Tensor:
               [0.5000, 1.0000, 0.5000],
               [0.5000, 0.0000, 0.0000]]]])
     """
+    check_maps(maps)
+    return _jet(maps)
+
+
+def _jet(maps: Tensor) -> Tensor:
     centres = maps.new_tensor([3.0, 2.0, 1.0])  # of red, green and blue
     distances = (4 * maps[..., None] - centres).abs()
     return (1.5 - distances).clamp(0, 1)
@@ -75,7 +81,7 @@ def jet(maps: Tensor) -> Tensor:
 
 def _bands(maps: Tensor) -> Tensor:
     """Return the bands of the coloured maps as vectors, (N, 3, H * W)."""
-    return jet(maps).flatten(1, 2).transpose(1, 2)
+    return _jet(maps).flatten(1, 2).transpose(1, 2)
 
 
 def _similarity(a: Tensor, b: Tensor) -> Tensor:

@@ -6,13 +6,14 @@ import torch
 from torch import Tensor
 
 from pruncam._core.extras import can_import
+from pruncam._core.validation import check_choice, check_flag, check_number, short_repr
 from pruncam.metrics._validation import check_pair
 
 # (K1 L)^2 and (K2 L)^2 of Wang et al. 2004 with a data range L of 1
 _C1 = 0.01**2
 _C2 = 0.03**2
 _SIGMA = 1.5
-_GAUSSIAN_SIZE = 11
+_WIDTHS = {"uniform": 7, "gaussian": 11}  # pixels
 
 _CHUNK = 2**20  # pixels per step, so that memory does not grow with the number of pairs
 
@@ -60,8 +61,8 @@ def ssim(
     (tensor([1.]), tensor([-0.2968]))
     """
     check_pair(x, y)
-    weights = _window_weights(window, size)
-    width = len(weights)
+    check_flag("sample_covariance", sample_covariance)
+    width = _window_width(window, size)
     if min(x.shape[1:]) < width:
         raise ValueError(
             f"the SSIM window is {width} wide, larger than maps of {x.shape[1]}x{x.shape[2]} pixels"
@@ -71,7 +72,7 @@ def ssim(
     if window == "uniform" and x.device.type == "cpu" and can_import("numba"):
         values = _uniform_ssim(x, y, width, correction)
     else:
-        values = _batched_ssim(x, y, weights, correction)
+        values = _batched_ssim(x, y, _window_weights(window, width), correction)
     return values.to(x.dtype).clamp(-1, 1)
 
 
@@ -117,24 +118,31 @@ def _mean_ssim(
     return (numerator / denominator).mean(dim=(1, 2))
 
 
-def _window_weights(window: str, size: int | None) -> list[float]:
+def _window_width(window: str, size: int | None) -> int:
+    """Return the width of a window; raise TypeError or ValueError if it is unknown or unfit."""
+    check_choice("SSIM window", window, _WIDTHS)
+    if size is None:
+        return _WIDTHS[window]
+    check_number("size", size, whole=True)
+    if window == "gaussian" and size != _WIDTHS[window]:
+        raise ValueError(
+            f"the gaussian window is {_WIDTHS[window]} pixels wide (sigma {_SIGMA}), "
+            f"got size {short_repr(size)}"
+        )
+    if size < 3 or size % 2 == 0:
+        raise ValueError(
+            f"the uniform window's size must be odd and at least 3, got {short_repr(size)}"
+        )
+    return int(size)
+
+
+def _window_weights(window: str, width: int) -> list[float]:
     """Return the window's weights along one axis."""
     if window == "uniform":
-        size = 7 if size is None else size
-        if size < 3 or size % 2 == 0:
-            raise ValueError(f"the uniform window's size must be odd and at least 3, got {size}")
-        return [1 / size] * size
-    if window == "gaussian":
-        if size not in (None, _GAUSSIAN_SIZE):
-            raise ValueError(
-                f"the gaussian window is {_GAUSSIAN_SIZE} pixels wide (sigma {_SIGMA}), "
-                f"got size {size}"
-            )
-        radius = _GAUSSIAN_SIZE // 2
-        offsets = range(-radius, radius + 1)
-        weights = [math.exp(-0.5 * (offset / _SIGMA) ** 2) for offset in offsets]
-        return [weight / sum(weights) for weight in weights]
-    raise ValueError(f"unknown SSIM window {window!r}: choose uniform or gaussian")
+        return [1 / width] * width
+    offsets = range(-(width // 2), width // 2 + 1)
+    weights = [math.exp(-0.5 * (offset / _SIGMA) ** 2) for offset in offsets]
+    return [weight / sum(weights) for weight in weights]
 
 
 def _average(values: Tensor, weights: list[float], dim: int) -> Tensor:

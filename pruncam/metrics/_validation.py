@@ -5,6 +5,9 @@ import math
 import torch
 from torch import Tensor
 
+from pruncam._core.validation import check_tensor
+
+_MOST_CLASSES = 2**24  # larger labels are no class indices
 _TOLERANCE = 1e-6  # a bilinear resize in float32 may leave [0, 1] by rounding
 
 
@@ -43,8 +46,7 @@ def check_per_image(name: str, *values: Tensor, low: float = 0) -> None:
 def check_floating(name: str, *values: Tensor) -> None:
     """Raise TypeError unless all `values` are float32 or float64 tensors of one type and device."""
     for value in values:
-        if not isinstance(value, Tensor):
-            raise TypeError(f"{name} must be tensors, got {type(value).__name__}")
+        check_tensor(name, value, "tensors")
         if value.dtype not in (torch.float32, torch.float64):
             raise TypeError(
                 f"{name} must be float32 or float64, got {value.dtype}: convert them first"
@@ -67,6 +69,28 @@ def check_range(name: str, *values: Tensor, low: float = 0) -> None:
             raise ValueError(
                 f"{name} must lie in [{low:g}, 1], got [{lowest:g}, {highest:g}]{hint}"
             )
+
+
+def check_counts(counts: Tensor) -> None:
+    """Raise unless `counts` are numbers of images (classes,), not all of them 0."""
+    expected = "the number of images of each class, shape (classes,), not all of them 0"
+    check_tensor("counts", counts, f"a tensor of {expected}")
+    is_vector = counts.ndim == 1 and not counts.is_complex()
+    if not is_vector or (counts < 0).any() or not 0 < counts.sum() < torch.inf:
+        raise ValueError(f"counts must be {expected}")
+
+
+def check_labels(labels: Tensor, shape: torch.Size) -> None:
+    """Raise unless `labels` are class indices from 0, of this shape."""
+    check_tensor("labels", labels, "a tensor of class indices")
+    is_integer = not (labels.is_floating_point() or labels.is_complex())
+    if labels.shape != shape or not is_integer or labels.dtype == torch.bool:
+        raise ValueError(
+            f"labels must be class indices from 0, shape {tuple(shape)}, got {tuple(labels.shape)}"
+        )
+    low, high = labels.aminmax()
+    if low < 0 or high >= _MOST_CLASSES:
+        raise ValueError(f"labels must be class indices from 0, got {int(low)} to {int(high)}")
 
 
 def _check_not_empty(maps: Tensor) -> None:

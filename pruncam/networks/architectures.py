@@ -4,7 +4,9 @@ from collections import OrderedDict
 
 from torch import nn
 
-from pruncam._core.validation import check_number
+from pruncam._core.validation import check_flag, check_number, short_repr
+
+_MOST_FILTERS = 2**16  # of a layer: more are a mistake
 
 
 def mnist_net() -> nn.Sequential:
@@ -34,6 +36,7 @@ def cifar_net(classes: int = 10, *, width: int = 128) -> nn.Sequential:
     (Sp2PS, Figure 3a). The first convolution has `width` filters; with 128 the network has 9.3
     million parameters. Raises TypeError or ValueError if a number is not whole or too small.
     """
+    _check_sizes(classes=classes, width=width)
     blocks = [
         [width, width],
         [2 * width, 2 * width],
@@ -49,6 +52,7 @@ def stl_net(classes: int = 10, *, width: int = 32) -> nn.Sequential:
     padding (Sp2PS, Figure 3b). The first convolution has `width` filters. Raises TypeError or
     ValueError if a number is not whole or too small.
     """
+    _check_sizes(classes=classes, width=width)
     blocks = [
         [width],
         [2 * width],
@@ -58,14 +62,20 @@ def stl_net(classes: int = 10, *, width: int = 32) -> nn.Sequential:
     return _batch_norm_net(blocks, [8 * width, 8 * width], classes)
 
 
+def _check_sizes(**sizes: int) -> None:
+    """Raise TypeError or ValueError unless all sizes are whole numbers of layers that can be."""
+    for name, size in sizes.items():
+        check_number(name, size, whole=True, at_least=1)
+        if size > _MOST_FILTERS:
+            raise ValueError(f"{name} must be at most {_MOST_FILTERS:,}, got {short_repr(size)}")
+
+
 def _batch_norm_net(
     padded_blocks: list[list[int]],
     last_block: list[int],
     classes: int,
 ) -> nn.Sequential:
     """Build a network from the filters of each block; every block ends in 2x2 max pooling."""
-    check_number("classes", classes, whole=True, at_least=1)
-    check_number("width", padded_blocks[0][0], whole=True, at_least=1)
     layers: list[nn.Module] = []
     channels = 3
     for block in (*padded_blocks, last_block):
@@ -108,11 +118,11 @@ def vgg11(
     Raises TypeError or ValueError if a number is not whole or too small (`image_size` must be at
     least 32), or if `dropout` is outside [0, 1).
     """
-    check_number("classes", classes, whole=True, at_least=1)
-    check_number("width", width, whole=True, at_least=1)
-    check_number("classifier_width", classifier_width, whole=True, at_least=1)
-    check_number("in_channels", in_channels, whole=True, at_least=1)
+    _check_sizes(
+        classes=classes, width=width, classifier_width=classifier_width, in_channels=in_channels
+    )
     check_number("image_size", image_size, whole=True, at_least=32)
+    check_flag("batch_norm", batch_norm)
     check_number("dropout", dropout)
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must be in [0, 1), got {dropout}")

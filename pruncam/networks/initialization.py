@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from pruncam._core.validation import check_choice, check_model, check_seed
 from pruncam.pruning import drop_masks
@@ -33,6 +34,8 @@ def initialize(model: nn.Module, method: str, seed: int) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
     draw = partial(_draw, generator=generator)
     layers = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    if any(map(is_lazy, model.parameters())):
+        raise ValueError("the model has lazy layers, whose sizes are unknown: run it on an image")
     for layer in layers:  # as `reset_parameters` does
         draw(layer.weight, nn.init.kaiming_uniform_, a=math.sqrt(5))
         if layer.bias is not None:

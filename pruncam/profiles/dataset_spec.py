@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
+from pruncam._core.validation import check_number, short_repr
+
 
 @dataclass(frozen=True)
 class DatasetSpec:
     """A data set of a paper, and the images and network used for it.
 
-    Raises ValueError if a number is out of range.
+    Raises TypeError or ValueError if a name is no text, or a number out of range.
     """
 
     paper: (
@@ -21,10 +23,15 @@ class DatasetSpec:
     target_layer: str | None = None  # dotted name of the layer whose maps are read; None: default
 
     def __post_init__(self):
-        if self.size is not None and self.size < 1:
-            raise ValueError(f"{self.paper}: size must be at least 1 pixel, got {self.size}")
-        if self.width is not None and self.width < 1:
-            raise ValueError(f"{self.paper}: width must be at least 1 filter, got {self.width}")
+        for name in ("paper", "source"):
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} must be a name, got {short_repr(getattr(self, name))}")
+        for name, value, unit in (("size", self.size, "pixel"), ("width", self.width, "filter")):
+            if value is not None:
+                check_number(f"{self.paper}: {name}", value, whole=True)
+            if value is not None and value < 1:
+                raise ValueError(f"{self.paper}: {name} must be at least 1 {unit}, got {value}")
+        check_number(f"{self.paper}: min_accuracy", self.min_accuracy)
         if not 0 <= self.min_accuracy <= 100:
             raise ValueError(
                 f"{self.paper}: min_accuracy is a percentage from 0 to 100, got {self.min_accuracy}"

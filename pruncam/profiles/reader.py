@@ -3,11 +3,12 @@
 import dataclasses
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pruncam._core import paths
 from pruncam._core.text_files import INSTALL_AGAIN, read_yaml
-from pruncam._core.validation import PROFILES, check_choice
+from pruncam._core.validation import PROFILES, check_choice, short_repr
 
 ConfigType = TypeVar("ConfigType")
 
@@ -24,8 +25,14 @@ def read_config(
     Raises ValueError for an unknown profile or field, a missing field, or a value of the wrong type
     (YAML reads 1e-3 as text: write 0.001).
     """
+    if not dataclasses.is_dataclass(config_class) or not isinstance(config_class, type):
+        raise TypeError(f"config_class must be a dataclass, got {short_repr(config_class)}")
+    if not isinstance(overrides, Mapping) or not all(isinstance(key, str) for key in overrides):
+        raise TypeError(f"overrides must be a dict of values by name, got {short_repr(overrides)}")
     check_choice("profile", profile, PROFILES)
-    file = paths.package_folder() / "profiles" / profile / f"{study}.yaml"
+    folder = paths.package_folder() / "profiles" / profile
+    check_choice("study", study, sorted(path.stem for path in folder.glob("*.yaml")))
+    file = folder / f"{study}.yaml"
     values = {"profile": "custom" if overrides else profile}
     values |= read_yaml(file, INSTALL_AGAIN) | overrides
     try:
@@ -56,7 +63,7 @@ def _convert(name: str, value: Any, hint: Any) -> Any:
     """Return `value` as the type that `hint` names; raise _Misfit if it does not fit."""
     converted = _frozen(name, value, hint)
     if not _fits(converted, hint):
-        raise _Misfit(f"{name} must be {_type_name(hint)}, got {value!r}")
+        raise _Misfit(f"{name} must be {_type_name(hint)}, got {short_repr(value)}")
     return converted
 
 
@@ -75,7 +82,12 @@ def _frozen(name: str, value: Any, hint: Any) -> Any:
         item = hints[0] if hints and dataclasses.is_dataclass(hints[0]) else None
         return tuple(_frozen(name, entry, item) for entry in value)
     is_whole = isinstance(value, int) and not isinstance(value, bool)
-    return float(value) if hint is float and is_whole else value
+    if hint is not float or not is_whole:
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        raise _Misfit(f"{name} must be {_type_name(hint)}, got {short_repr(value)}") from None
 
 
 def _record_class(hint: Any) -> type | None:

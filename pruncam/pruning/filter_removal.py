@@ -8,7 +8,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from pruncam._core.validation import check_choice, check_model, check_number, check_seed, short_repr
+from pruncam._core.validation import (
+    check_choice,
+    check_function,
+    check_model,
+    check_names,
+    check_number,
+    check_seed,
+    check_tensor,
+    short_repr,
+)
 from pruncam._nn.operations import WeightLayer
 from pruncam._nn.probe import check_fit, eval_mode, first_logits, placed_like
 from pruncam.pruning.coupling import Coupling, Group
@@ -51,7 +60,7 @@ class _Request:
     example_input: Tensor
     batch: Batch | None
     layers: tuple[str, ...]
-    ignored_layers: tuple[str, ...]
+    ignored_layers: Sequence[str]
     seed: int
 
     def count(self, group: Group) -> int:
@@ -115,7 +124,7 @@ def remove_filters(
     Linear(in_features=216, out_features=2, bias=True)
     """
     request = _Request(
-        rate, importance, example_input, batch, layers, tuple(ignored_layers), check_seed(seed)
+        rate, importance, example_input, batch, layers, ignored_layers, check_seed(seed)
     )
     original = _checked_copy(model, request)
     pruned, _ = _cut_copy(original, request)
@@ -140,7 +149,7 @@ def importances(
     a layer depend on what was removed before it, and so on `rate`.
     """
     request = _Request(
-        rate, importance, example_input, batch, layers, tuple(ignored_layers), check_seed(seed)
+        rate, importance, example_input, batch, layers, ignored_layers, check_seed(seed)
     )
     original = _checked_copy(model, request)
     _, values = _cut_copy(original, request)
@@ -157,7 +166,9 @@ def _checked_copy(model: nn.Module, request: _Request) -> nn.Module:
             "rate is the fraction of every layer's filters to remove, in [0, 1), "
             f"got {request.rate}"
         )
-    if not callable(request.importance):
+    if callable(request.importance):
+        check_function("importance", request.importance, ["the name of a layer", "the layer"])
+    else:
         check_choice("importance", request.importance, IMPORTANCES)
     unmasked = drop_masks(model)
     all_layers = prunable(unmasked)
@@ -167,17 +178,18 @@ def _checked_copy(model: nn.Module, request: _Request) -> nn.Module:
         )
     prunable(unmasked, request.layers)
     _check_names(request.ignored_layers, all_layers)
-    if not isinstance(request.example_input, Tensor) or (
-        not request.example_input.is_floating_point()
-    ):
-        raise TypeError(
-            "example_input must be images as a floating-point tensor, "
-            f"got {short_repr(request.example_input)}"
-        )
+    expected = "images as a floating-point tensor"
+    check_tensor("example_input", request.example_input, expected)
+    if not request.example_input.is_floating_point():
+        raise TypeError(f"example_input must be {expected}, got {request.example_input.dtype}")
+    if request.example_input.numel() == 0:
+        shape = tuple(request.example_input.shape)
+        raise ValueError(f"example_input must hold an image, got shape {shape}")
     return unmasked
 
 
 def _check_names(ignored_layers: Sequence[str], layers: Mapping[str, WeightLayer]) -> None:
+    check_names("ignored_layers", ignored_layers)
     for name in ignored_layers:
         if name not in layers:
             similar = difflib.get_close_matches(str(name), list(layers), n=3, cutoff=0.3)

@@ -14,8 +14,9 @@ import copy
 from collections.abc import Mapping
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from pruncam._core.validation import check_model
+from pruncam._core.validation import check_model, check_names, check_tensor
 from pruncam._nn.operations import CONVOLUTIONS, WeightLayer
 from pruncam.pruning.mask_hooks import keep_pruned, release, zero_pruned
 
@@ -31,13 +32,18 @@ def prunable(
     layer.
     """
     check_model(model)
-    if not layers or not set(layers) <= LAYERS.keys():
-        raise ValueError(f"layers must be taken from {', '.join(LAYERS)}, got {layers!r}")
+    check_names("layers", layers, LAYERS)
+    if not layers:
+        raise ValueError(f"layers must be taken from {', '.join(LAYERS)}, got none")
     types = tuple(layer_type for name in layers for layer_type in LAYERS[name])
     modules = {name: module for name, module in model.named_modules() if isinstance(module, types)}
     if not modules:
         raise ValueError(
             f"nothing to prune: {type(model).__name__} has no {' or '.join(layers)} layer"
+        )
+    if any(is_lazy(module.weight) for module in modules.values()):
+        raise ValueError(
+            "the model has lazy layers, whose weights are not there yet: run it on an image first"
         )
     return modules
 
@@ -81,10 +87,7 @@ def _check_mask(
             f"the model has no weight named {name!r}: "
             "masks must be those of a network of the same layers"
         )
-    if not isinstance(mask, Tensor):
-        raise TypeError(
-            f"the mask of {name} must be a tensor of 0 and 1, got {type(mask).__name__}"
-        )
+    check_tensor(f"the mask of {name}", mask, "a tensor of 0 and 1")
     if mask.shape != weight.shape or not ((mask == 0) | (mask == 1)).all():
         raise ValueError(
             f"the mask of {name} must hold 0 and 1 in shape {tuple(weight.shape)}, "

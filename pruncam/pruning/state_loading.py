@@ -45,6 +45,8 @@ def load_state(
         raise TypeError(
             f"state must be a dict as model.state_dict() returns it, got {type(state).__name__}"
         )
+    if not all(isinstance(name, str) for name in state):
+        raise TypeError("state must be a dict of tensors by name, got names that are no text")
     check_model(model)
     if example_input is not None and _misshapen(model, state):
         _check_logits(model, state, example_input, output)

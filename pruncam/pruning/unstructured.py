@@ -114,6 +114,7 @@ def rewind(pruned: nn.Module, origin: nn.Module) -> nn.Module:
     """
     check_model(pruned, "pruned")
     check_model(origin, "origin")
+    reject_torch_prune(origin)
     copied_masks = {name: mask.clone() for name, mask in masks(pruned).items()}
     return attach_masks(copy.deepcopy(origin), copied_masks)
 

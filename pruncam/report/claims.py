@@ -10,6 +10,7 @@ import pandas as pd
 
 from pruncam._core import paths
 from pruncam._core.text_files import INSTALL_AGAIN, read_yaml
+from pruncam._core.validation import check_choice
 from pruncam.statistics import Interval
 
 VERDICTS = (
@@ -136,8 +137,13 @@ class Claim:
 
 
 def read_statements(study: str) -> dict[str, Statement]:
-    """Return the statements of a study's paper by claim, from `published/claims/<study>.yaml`."""
-    file = paths.package_folder() / "published" / "claims" / f"{study}.yaml"
+    """Return the statements of a study's paper by claim, from `published/claims/<study>.yaml`.
+
+    Raises ValueError if there is no such study.
+    """
+    folder = paths.package_folder() / "published" / "claims"
+    check_choice("study", study, sorted(path.stem for path in folder.glob("*.yaml")))
+    file = folder / f"{study}.yaml"
     entries = read_yaml(file, INSTALL_AGAIN)
     return {claim: _statement(claim, entry) for claim, entry in entries.items()}
 

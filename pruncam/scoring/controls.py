@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pruncam import networks
 from pruncam._core.seeds import derive
-from pruncam._core.validation import check_model, check_seed, check_seeds
+from pruncam._core.validation import check_function, check_model, check_seed, check_seeds
 from pruncam.datasets.batches import Images
 from pruncam.pruning.masking import reject_torch_prune
 from pruncam.scoring.comparison import Comparison
@@ -63,9 +63,7 @@ def noise_floor(
     TypeError, ValueError
         As `score_many` does, before anything is trained, and if `finetune` or `seeds` is invalid.
     """
-    if not callable(finetune):
-        kind = type(finetune).__name__
-        raise TypeError(f"finetune must be a function of a model and a seed, got {kind}")
+    _check_finetune(finetune)
     check_model(baseline, "baseline")
     checked_batches(images, labels, options)  # before anything is trained
     models = fine_tuned_controls(baseline, finetune, seeds)
@@ -130,6 +128,8 @@ def fine_tuned_controls(
 
     Raises ValueError if `seeds` are invalid or torch.nn.utils.prune holds weights of the baseline.
     """
+    _check_finetune(finetune)
+    check_model(baseline, "baseline")
     seeds = check_seeds(seeds)
     reject_torch_prune(baseline)
     names = [f"{FLOOR} {seed}" for seed in seeds]
@@ -153,6 +153,10 @@ def random_control(baseline: nn.Module, seed: int) -> nn.Module:
     """
     model = networks.randomized(baseline, derive(check_seed(seed), "chance"))
     return model.eval()
+
+
+def _check_finetune(finetune: object) -> None:
+    check_function("finetune", finetune, ["a model", "a seed"])
 
 
 def _fine_tuned_copy(

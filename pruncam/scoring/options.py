@@ -1,20 +1,21 @@
 """Options of a comparison, their defaults and their validation."""
 
-from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Any, TypedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypedDict
 
 from torch import Tensor, nn
 
 from pruncam import cams, metrics
-from pruncam._core.validation import check_choice, check_model, short_repr
+from pruncam._core.validation import check_choice, check_functions, check_model, short_repr
 from pruncam._nn.outputs import Output, check_output
 from pruncam._nn.wrappers import unwrapped
 from pruncam.cams.map_layout import Reshape
-from pruncam.cams.validation import check_methods
+from pruncam.cams.validation import check_custom_methods, check_methods
 
 # Heatmaps of the same images by two models, (n, H, W) each -> (n,)
 CustomScore = Callable[[Tensor, Tensor], Tensor]
 
+MAPS_OF_PAIR = ("the maps of the baseline", "the maps of the pruned model")
 CLASS_SOURCES = ("own", "baseline", "label")
 
 # A custom score needs a name that is not among these columns of the rows.
@@ -110,8 +111,8 @@ def _check_options(options: Options) -> None:
     check_methods(methods)
     if len(set(methods)) < len(methods):
         raise ValueError(f"methods must be different, got {short_repr(methods)}")
-    _check_functions("custom_methods", options["custom_methods"], cams.METHODS)
-    _check_functions("custom_scores", options["custom_scores"], COLUMNS)
+    check_custom_methods("custom_methods", options["custom_methods"], cams.METHODS)
+    check_functions("custom_scores", options["custom_scores"], MAPS_OF_PAIR, COLUMNS)
     if not isinstance(options["target_layer"], str | None):
         kind = type(options["target_layer"]).__name__
         raise TypeError(f"target_layer must be a dotted name or None, got {kind}")
@@ -123,22 +124,3 @@ def _check_options(options: Options) -> None:
     check_output(options["output"])
     check_choice("target class", options["target_class"], CLASS_SOURCES)
     check_choice("confidence class", options["confidence_class"], CLASS_SOURCES)
-
-
-def _check_functions(
-    option: str,
-    functions: Mapping[str, Any],
-    reserved: Container[str],
-) -> None:
-    """Raise unless `functions` is a dict of functions whose names are not reserved."""
-    is_dict = isinstance(functions, Mapping)
-    if not is_dict or not all(isinstance(name, str) and name for name in functions):
-        raise TypeError(
-            f"{option} must be a dict of functions by name, got {short_repr(functions)}"
-        )
-    for name, function in functions.items():
-        if name in reserved:
-            raise ValueError(f"{option}: the name {name!r} is taken, choose another")
-        if not callable(function):
-            kind = type(function).__name__
-            raise TypeError(f"{option}: {name!r} must be a function, got {kind}")

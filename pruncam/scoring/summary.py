@@ -8,14 +8,16 @@ import pandas as pd
 import torch
 
 from pruncam import metrics
-from pruncam._core.validation import check_seed, short_repr
+from pruncam._core.validation import check_names, check_seed, short_repr
 from pruncam.datasets.batches import UNKNOWN
-from pruncam.statistics import Interval, bootstrap_means
+from pruncam.statistics import Interval, as_numbers, bootstrap_means
 
 # Columns of the rows that say which heatmaps are empty.
 EMPTY_COLUMNS = ("baseline_empty", "pruned_empty")
 # A comparison with a larger share of empty maps says so before anything else.
 MANY_EMPTY = 0.1
+_LARGEST = 1e300  # of custom scores, so that sums of them stay finite
+_TOLERANCE = 1e-6
 
 
 def summarize(
@@ -139,11 +141,12 @@ def _weighted_mean(values: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
 
 def _class_weights(labels: np.ndarray, counts: Sequence[int] | None) -> np.ndarray:
     """Return the share of each class; raise ValueError if the counts do not fit the labels."""
-    numbers = np.bincount(labels) if counts is None else np.asarray(counts)
-    if numbers.dtype.kind not in "iuf" or numbers.ndim != 1:
+    try:
+        numbers = np.bincount(labels) if counts is None else as_numbers("counts", counts)
+    except TypeError:
         raise ValueError(
-            f"counts must be the number of images of each class, got {short_repr(numbers)}"
-        )
+            f"counts must be the number of images of each class, got {short_repr(counts)}"
+        ) from None
     weights = metrics.class_weights(torch.as_tensor(numbers)).numpy()
     counted = np.flatnonzero(weights > 0)
     if not np.array_equal(counted, np.unique(labels)):
@@ -158,25 +161,56 @@ def _check_rows(rows: pd.DataFrame, scores: Sequence[str]) -> None:
     if not isinstance(rows, pd.DataFrame):
         kind = type(rows).__name__
         raise TypeError(f"summarize needs the rows from `score`, a DataFrame, got {kind}")
-    if isinstance(scores, str) or not scores:
-        raise ValueError(
-            f"scores must be a list of one or more columns of the rows, got {short_repr(scores)}"
-        )
+    check_names("scores", scores)
+    if not scores:
+        raise ValueError("scores must be a list of one or more columns of the rows, got none")
     needed = {"method", "label", "pruned_prediction", *EMPTY_COLUMNS, *scores}
     missing = sorted(needed - set(rows.columns))
     if missing or rows.empty:
         fault = f"no column {', '.join(missing)}" if missing else "no row"
         raise ValueError(f"summarize needs the rows from `score`: these have {fault}")
+    _check_identities(rows)
     labels = rows["label"].to_numpy()
     if labels.dtype.kind not in "iu" or labels.min() < UNKNOWN:
         raise ValueError(
             f"summarize needs whole labels, from 0 or -1 where unknown, got {labels.dtype}"
         )
+    for column in ("pruned_prediction", *EMPTY_COLUMNS):
+        if rows[column].dtype.kind not in "biuf" or rows[column].isna().any():
+            raise ValueError(f"summarize needs the rows from `score`: {column} has other values")
+    not_numbers = [name for name in scores if rows[name].dtype.kind not in "biuf"]
+    if not_numbers:
+        raise ValueError(
+            f"scores must be columns of numbers, got {', '.join(not_numbers)} of other values"
+        )
     values = rows[list(scores)].astype(float)
-    is_finite = np.isfinite(values).all()
+    is_finite = (values.abs() < _LARGEST).all()  # NaN fails, too
     infinite = is_finite.index[~is_finite]
     if len(infinite):
         raise ValueError(
             f"summarize needs finite scores: {', '.join(infinite)} has NaN or infinite rows, "
             "leave them out"
+        )
+    known = values[[name for name in scores if name in metrics.SCORES]]
+    outside = known.columns[(known.abs() > 1 + _TOLERANCE).any()]
+    if len(outside):
+        raise ValueError(
+            f"summarize needs scores in [-1, 1]: {', '.join(outside)} has others, "
+            "divide a percentage by 100"
+        )
+
+
+def _check_identities(rows: pd.DataFrame) -> None:
+    """Raise ValueError if a column or the row of an image comes twice, or a row has no name."""
+    if not rows.columns.is_unique:
+        twice = rows.columns[rows.columns.duplicated()][0]
+        raise ValueError(f"summarize needs rows with different columns: {twice!r} comes twice")
+    keys = [name for name in ("model", "method", "image") if name in rows]
+    if rows[keys].isna().any(axis=None):
+        raise ValueError(f"summarize needs rows with {', '.join(keys)}: some are missing")
+    if "image" in rows and rows.duplicated(keys).any():
+        first = rows.loc[rows.duplicated(keys)].iloc[0]
+        raise ValueError(
+            f"summarize needs one row for each image, model and method: image {first['image']} "
+            "comes twice, drop the duplicates or tell the rows apart in a column 'model'"
         )

@@ -1,12 +1,12 @@
 """Correlations, and confidence intervals by formula and by resampling."""
 
+from pruncam.statistics._checks import as_numbers
 from pruncam.statistics.bootstrap import (
     bootstrap_mean,
     bootstrap_means,
     crossed_means,
     extreme,
     percentile_intervals,
-    resampled_sums,
     simultaneous_intervals,
 )
 from pruncam.statistics.correlations import (
@@ -30,6 +30,7 @@ __all__ = [
     "Correlation",
     "Interval",
     "accuracy_interval",
+    "as_numbers",
     "bootstrap_mean",
     "bootstrap_means",
     "correlation",
@@ -41,7 +42,6 @@ __all__ = [
     "percentile_intervals",
     "proportion_interval",
     "rank_correlation",
-    "resampled_sums",
     "simultaneous_intervals",
     "t_interval",
 ]

@@ -6,11 +6,16 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pruncam._core.validation import check_number, check_seed
-from pruncam.statistics._checks import all_finite, check_confidence, finite_values
+from pruncam._core.validation import check_number, check_seed, short_repr
+from pruncam.statistics._checks import (
+    as_numbers,
+    check_confidence,
+    finite_values,
+    within_range,
+)
 from pruncam.statistics.intervals import Interval
 
-_MIN_SAMPLES = 100  # of a bootstrap
+_MIN_SAMPLES, _MAX_SAMPLES = 100, 10**7  # of a bootstrap
 _CHUNK = 2**15  # row indices drawn at a time: they stay in the CPU cache
 
 
@@ -77,8 +82,8 @@ def bootstrap_means(
 
 def _finite_array(values: ArrayLike, shape: str) -> np.ndarray:
     """Return finite values as an array of as many axes as `shape` names, none of them empty."""
-    array = np.asarray(values, dtype=float)
-    if array.ndim != len(shape.split(",")) or array.size == 0 or not all_finite(array):
+    array = as_numbers("values", values)
+    if array.ndim != len(shape.split(",")) or array.size == 0 or not within_range(array):
         raise ValueError(
             f"bootstrap means need finite values {shape}, no axis empty, got {array.shape}"
         )
@@ -154,8 +159,9 @@ def percentile_intervals(
     """
     check_confidence(confidence)
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    lows, highs = np.quantile(np.asarray(resampled, dtype=float), tails, axis=0)
-    columns = zip(np.asarray(estimates).tolist(), lows.tolist(), highs.tolist(), strict=True)
+    estimates, resampled = _resampled_columns(estimates, resampled)
+    lows, highs = np.quantile(resampled, tails, axis=0)
+    columns = zip(estimates.tolist(), lows.tolist(), highs.tolist(), strict=True)
     return [Interval(value, low, high) for value, low, high in columns]
 
 
@@ -173,8 +179,8 @@ def simultaneous_intervals(
     Raises ValueError if `confidence` is not in (0, 1).
     """
     check_confidence(confidence)
-    estimates = np.asarray(estimates, dtype=float)
-    deviations = np.asarray(resampled, dtype=float) - estimates
+    estimates, resampled = _resampled_columns(estimates, resampled)
+    deviations = resampled - estimates
     errors = deviations.std(axis=0, ddof=1)
     varies = errors > 0
     reach = 0.0
@@ -199,7 +205,11 @@ def extreme(
     >>> extreme([Interval(2.0, 1.0, 3.0), Interval(2.5, 0.5, 4.5)], min)
     Interval(value=2.0, low=0.5, high=3.0)
     """
-    bounds = list(intervals)
+    if select is not min and select is not max:
+        raise ValueError(f"select must be min or max, got {short_repr(select)}")
+    bounds = list(intervals) if isinstance(intervals, Iterable) else []
+    if not bounds or not all(isinstance(bound, Interval) for bound in bounds):
+        raise TypeError(f"intervals must be one or more of Interval, got {short_repr(intervals)}")
     return Interval(
         select(bound.value for bound in bounds),
         select(bound.low for bound in bounds),
@@ -213,6 +223,24 @@ def _check_samples(samples: int) -> None:
         raise ValueError(
             f"a bootstrap interval needs at least {_MIN_SAMPLES} samples, got {samples}"
         )
+    if samples > _MAX_SAMPLES:
+        raise ValueError(f"samples must be at most {_MAX_SAMPLES:,}, got {short_repr(samples)}")
+
+
+def _resampled_columns(estimates: ArrayLike, resampled: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return estimates (columns,) and their samples (samples, columns) as arrays.
+
+    Raises TypeError or ValueError if they are not numbers of these shapes.
+    """
+    columns = as_numbers("estimates", estimates)
+    samples = as_numbers("resampled", resampled)
+    is_fit = columns.ndim == 1 and samples.ndim == 2 and samples.shape[1:] == columns.shape
+    if not is_fit or samples.size == 0:
+        raise ValueError(
+            "estimates (columns,) need resampled values (samples, columns), "
+            f"got {columns.shape} and {samples.shape}"
+        )
+    return columns, samples
 
 
 def _strata(
@@ -225,10 +253,10 @@ def _strata(
         return [np.arange(n)], np.ones(1)
     if strata is None or weights is None:
         raise ValueError("strata and weights go together: give both or neither")
-    strata = np.asarray(strata)
-    weights = np.asarray(weights, dtype=float)
-    is_integer = strata.dtype.kind in "iu"
-    if strata.shape != (n,) or not is_integer or strata.min() < 0:
+    strata = as_numbers("strata", strata)
+    weights = as_numbers("weights", weights)
+    is_index = (strata >= 0) & (strata == np.floor(strata))
+    if strata.shape != (n,) or not is_index.all():
         raise ValueError(
             f"strata must be one index from 0 for each of {n} rows, got {strata.shape}"
         )
@@ -238,7 +266,7 @@ def _strata(
     if strata.max() >= len(weights):
         raise ValueError(
             f"every stratum needs a weight: there are {len(weights)} weights, "
-            f"and a row of stratum {strata.max()}"
+            f"and a row of stratum {strata.max():g}"
         )
     groups = [np.flatnonzero(strata == k) for k in range(len(weights))]
     sizes = np.array([len(group) for group in groups])

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from pruncam._core.validation import check_choice
-from pruncam.statistics._checks import all_finite
+from pruncam._core.validation import check_choice, check_number
+from pruncam.statistics._checks import all_finite, as_numbers
 
 METHODS = ("pearson", "spearman", "kendall")
 _ROUNDING = 1e-12  # of a squared correlation
@@ -56,9 +56,9 @@ def correlation(
     ValueError
         If the method is unknown, the lengths differ, n < 5, or a value is not finite.
     """
-    x = np.asarray(x, dtype=float)
-    y = np.asarray(y, dtype=float)
     check_choice("correlation", method, METHODS)
+    x = as_numbers("x", x)
+    y = as_numbers("y", y)
     if x.shape != y.shape or x.ndim != 1 or len(x) < 5:
         raise ValueError(
             "a correlation needs two series of the same length, 5 or more, "
@@ -117,8 +117,9 @@ def rank_correlation(
     >>> rank_correlation([1, 2, 5], [[10, 20, 30], [3, 2, 1], [4, 4, 4]])
     array([ 1., -1., nan])
     """
-    x = np.asarray(x, dtype=float)
-    rows = np.asarray(rows, dtype=float)
+    check_number("undefined", undefined)
+    x = as_numbers("x", x)
+    rows = as_numbers("rows", rows)
     is_series = x.ndim == 1 and len(x) >= 2
     if not is_series or rows.ndim != 2 or rows.shape[1] != len(x):
         raise ValueError(
@@ -158,7 +159,7 @@ def partial_rank_correlation(x: ArrayLike, y: ArrayLike, control: ArrayLike) -> 
     >>> round(partial_rank_correlation([1, 2, 3, 4], [1, 3, 2, 4], [2, 1, 3, 4]), 3)
     0.873
     """
-    series = [np.asarray(values, dtype=float) for values in (x, y, control)]
+    series = [as_numbers("x, y and control", values) for values in (x, y, control)]
     shapes = {values.shape for values in series}
     if len(shapes) > 1 or series[0].ndim != 1 or len(series[0]) < 3:
         raise ValueError(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from pruncam._core.validation import check_number
+from pruncam._core.validation import check_number, short_repr
 from pruncam.statistics._checks import check_confidence, finite_values
 
 
@@ -51,6 +51,9 @@ def distance_from(interval: Interval, value: float) -> Interval:
     >>> distance_from(Interval(2.0, 1.5, 3.0), 2.5)
     Interval(value=0.5, low=0.0, high=1.0)
     """
+    if not isinstance(interval, Interval):
+        raise TypeError(f"interval must be an Interval, got {short_repr(interval)}")
+    check_number("value", value)
     low = interval.low - value
     high = interval.high - value
     nearest, farthest = sorted((abs(low), abs(high)))
@@ -110,6 +113,8 @@ def proportion_interval(successes: int, trials: int, *, confidence: float = 0.95
     '0.800 [0.490, 0.943]'
     """
     check_number("trials", trials, whole=True, at_least=1)
+    if trials >= 2**63:
+        raise ValueError(f"trials must be below 2**63, got {short_repr(trials)}")
     check_number("successes", successes, whole=True, at_least=0)
     check_confidence(confidence)
     if successes > trials:

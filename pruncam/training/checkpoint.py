@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pruncam._core.store import read_sealed, write_sealed
-from pruncam._core.validation import check_number
+from pruncam._core.validation import check_number, check_path
 
 _IDENTITY = {"step": "checkpoint"}
 
@@ -27,6 +27,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: str | os.PathLike, pause: float = 10.0) -> None:
+        check_path("path", path)
         check_number("pause", pause, at_least=0)
         self.path = Path(path)
         self.pause = pause

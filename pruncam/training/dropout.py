@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from pruncam._core.validation import check_model
+
 _DROPOUTS = (
     nn.Dropout,
     nn.Dropout1d,
@@ -18,6 +20,7 @@ _DROPOUTS = (
 
 def has_dropout(model: nn.Module) -> bool:
     """Return whether the model drops units at random while it is trained."""
+    check_model(model)
     return any(isinstance(module, _DROPOUTS) and module.p > 0 for module in model.modules())
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pruncam import pruning
-from pruncam._core.validation import check_choice
+from pruncam._core.validation import check_choice, check_model
 from pruncam.training.augmentation import Augmentation
 from pruncam.training.compiled import trainer
 from pruncam.training.optimizers import SGD, Adam
@@ -50,6 +50,9 @@ def resolve_engine(
     Raises ValueError if engine or precision is unknown, or the engine cannot train this model by
     this recipe.
     """
+    check_model(model)
+    if not isinstance(recipe, Recipe):
+        raise TypeError(f"recipe must be a training.Recipe, got {type(recipe).__name__}")
     check_choice("engine", engine, ENGINES)
     check_choice("precision", precision, PRECISIONS)
     is_plain = _is_plain_sgd(recipe) and precision != "bfloat16"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pruncam import pruning
 from pruncam._core.seeds import derive, generator
-from pruncam._core.validation import check_model, check_seed
+from pruncam._core.validation import check_function, check_model, check_seed, check_tensor
 from pruncam._nn.operations import BATCH_NORMS
 from pruncam._nn.probe import LayerCall, check_fit, profile_forward
 from pruncam.training.augmentation import draw_augmentation
@@ -82,7 +82,7 @@ def fit(
         If an argument has the wrong type.
     """
     _check_data(model, images, labels)
-    _check_settings(recipe, inputs, checkpoint, after_epoch)
+    _check_settings(inputs, checkpoint, after_epoch)
     seed = check_seed(seed)
     engine = resolve_engine(model, engine, recipe, precision)
     precision = "float32" if engine == "fused" else resolve_precision(precision, images.device)
@@ -214,20 +214,16 @@ def _check_finite(model: nn.Module, moment: str) -> None:
 
 
 def _check_settings(
-    recipe: Recipe,
     inputs: Inputs,
     checkpoint: object,
     after_epoch: object,
 ) -> None:
-    if not isinstance(recipe, Recipe):
-        raise TypeError(f"recipe must be a training.Recipe, got {type(recipe).__name__}")
     if not isinstance(inputs, Inputs):
         raise TypeError(f"inputs must be a training.Inputs, got {type(inputs).__name__}")
     if not isinstance(checkpoint, Checkpoint | None):
         kind = type(checkpoint).__name__
         raise TypeError(f"checkpoint must be a training.Checkpoint or None, got {kind}")
-    if not callable(after_epoch):
-        raise TypeError(f"after_epoch must be a function, got {type(after_epoch).__name__}")
+    check_function("after_epoch", after_epoch, [])
 
 
 def _check_data(
@@ -242,6 +238,8 @@ def _check_data(
             f"training needs images and labels as tensors, got {types}: "
             "convert them with torch.as_tensor"
         )
+    check_tensor("images", images, "a uint8 tensor (N, C, H, W)")
+    check_tensor("labels", labels, "an int64 tensor (N,)")
     if not _is_uint8_batch(images) or not _is_int64_vector(labels):
         raise ValueError(
             "training needs uint8 images (N, C, H, W) and int64 labels (N,), "

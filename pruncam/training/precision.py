@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from pruncam._core.validation import check_choice
+from pruncam._core.validation import check_choice, short_repr
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -16,12 +16,18 @@ def resolve_precision(precision: str, device: torch.device | str) -> str:
 
     "auto" is bfloat16 on CUDA devices of compute capability 8 or higher and on CPUs with AVX-512
     BF16 or AMX, which multiply in it, and float32 elsewhere: emulated bfloat16 is slower. Raises
-    ValueError if the precision is unknown.
+    ValueError if the precision or the device is unknown.
     """
     check_choice("precision", precision, PRECISIONS)
     if precision != "auto":
         return precision
-    return "bfloat16" if has_bfloat16(torch.device(device)) else "float32"
+    try:
+        device = torch.device(device)
+    except (TypeError, RuntimeError):
+        raise ValueError(
+            f"device must be the name of a device, such as 'cpu', got {short_repr(device)}"
+        ) from None
+    return "bfloat16" if has_bfloat16(device) else "float32"
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -5,13 +5,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from pruncam._core.validation import check_model, check_number
+from pruncam._core.validation import check_function, check_model, check_number, check_tensor
 from pruncam._nn.probe import eval_mode, first_logits
 
 Prepare = Callable[[Tensor], Tensor]
 
 
-@torch.no_grad()
 def predictions(
     model: nn.Module,
     images: Tensor,
@@ -40,20 +39,32 @@ def predictions(
     TypeError
         If an argument has the wrong type.
     """
+    return _predicted(model, images, prepare, batch_size)[0]
+
+
+def _predicted(
+    model: nn.Module, images: Tensor, prepare: Prepare | None, batch_size: int
+) -> tuple[Tensor, int]:
+    """Return the predicted class of every image, and the number of classes."""
     check_model(model)
     check_number("batch_size", batch_size, whole=True, at_least=1)
     _check_images(images, prepare)
     classes = []
-    with eval_mode(model):
-        for position, batch in enumerate(images.split(batch_size)):
+    count = 0
+    with eval_mode(model), torch.no_grad():  # `eval_mode` alone switches gradients on
+        images = images.clone() if images.is_inference() else images
+        for position, batch in enumerate(images.split(min(int(batch_size), len(images)))):
             inputs = batch if prepare is None else prepare(batch)
+            if prepare is not None and not isinstance(inputs, Tensor):
+                kind = type(inputs).__name__
+                raise TypeError(f"prepare must return a tensor of network input, got {kind}")
             if position == 0:
-                first_logits(model, inputs[:1])
+                count = first_logits(model, inputs[:1]).shape[1]
             logits = model(inputs)
             if logits.isnan().any():
                 raise ValueError("the model's logits are NaN: no class can be predicted")
             classes.append(logits.argmax(1))
-    return torch.cat(classes)
+    return torch.cat(classes), count
 
 
 def accuracy(
@@ -71,30 +82,39 @@ def accuracy(
     Raises
     ------
     ValueError
-        If images, labels and model do not fit each other, or a logit is NaN.
+        If images, labels and model do not fit each other, a label is no class of the model, or a
+        logit is NaN.
     TypeError
         If an argument has the wrong type.
     """
     if not (isinstance(images, Tensor) and isinstance(labels, Tensor)):
         types = f"{type(images).__name__} and {type(labels).__name__}"
         raise TypeError(f"accuracy needs images and labels as tensors, got {types}")
-    if len(images) != len(labels):
-        raise ValueError(
-            f"accuracy needs one label per image, got {len(labels)} labels for {len(images)} images"
-        )
-    is_integer = not (labels.is_floating_point() or labels.dtype == torch.bool)
-    if labels.ndim != 1 or not is_integer:
+    is_integer = not (
+        labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool
+    )
+    if labels.ndim != 1 or not is_integer or labels.is_meta:
         raise ValueError(
             f"labels must be class indices (N,), got {labels.dtype} of shape {tuple(labels.shape)}"
         )
-    predicted = predictions(model, images, prepare=prepare, batch_size=batch_size)
+    if images.ndim and len(images) != len(labels):
+        raise ValueError(
+            f"accuracy needs one label per image, got {len(labels)} labels for {len(images)} images"
+        )
+    predicted, classes = _predicted(model, images, prepare, batch_size)
+    lowest, highest = int(labels.min()), int(labels.max())
+    if lowest < 0 or highest >= classes:
+        raise ValueError(
+            f"labels must be classes of the model, 0 to {classes - 1}, got {lowest} to {highest}"
+        )
     correct = predicted == labels.to(predicted.device)
     return int(correct.sum()) / len(labels)
 
 
 def _check_images(images: Tensor, prepare: Prepare | None) -> None:
-    if not isinstance(images, Tensor):
-        raise TypeError(f"images must be a tensor, got {type(images).__name__}")
+    check_tensor("images", images, "a tensor")
+    if prepare is not None:
+        check_function("prepare", prepare, ["a batch of images"])
     if images.ndim == 0 or len(images) == 0:
         raise ValueError(f"at least one image is required, got shape {tuple(images.shape)}")
     if prepare is None and not images.is_floating_point():

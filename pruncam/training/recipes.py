@@ -9,6 +9,7 @@ from torch import Tensor
 from pruncam._core.validation import check_choice, check_number, is_number, short_repr
 from pruncam.datasets import noise
 
+_LEAST_STD, _MOST = 1e-6, 1e6  # of pixels, in whatever unit
 OPTIMIZERS = ("sgd", "nesterov", "adam")
 
 
@@ -181,10 +182,12 @@ class Inputs:
         check_number("mean", self.mean)
         check_number("std", self.std)
         is_grey_level = 0 <= self.noise <= 255
-        if not (is_grey_level and 0 < self.std < math.inf and math.isfinite(self.mean)):
+        is_scale = _LEAST_STD <= self.std <= _MOST and abs(self.mean) <= _MOST
+        if not (is_grey_level and is_scale):
+            got = ", ".join(map(short_repr, (self.noise, self.mean, self.std)))
             raise ValueError(
                 "noise must be a grey level from 0 to 255, mean finite and std positive, "
-                f"got {self.noise}, {self.mean}, {self.std}"
+                f"neither of them huge nor the latter tiny, got {got}"
             )
 
     def add_noise(

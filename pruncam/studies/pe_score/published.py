@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from pruncam._core.validation import short_repr
 from pruncam.published import read_printed
 from pruncam.studies.published_numbers import PublishedNumber, published_table
 
@@ -63,8 +64,11 @@ def printed_by_rate(dataset: str, criterion: str, method: str) -> pd.DataFrame:
     such a table. Accuracies are those of the PE-score paper, PE those of the Sp2PS paper. Rates of
     which one of the two is not printed are left out.
 
-    Raises ValueError if no model has both.
+    Raises ValueError if no model has both, TypeError if an argument is no text.
     """
+    for name, value in (("dataset", dataset), ("criterion", criterion), ("method", method)):
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be a name, got {short_repr(value)}")
     table = published()
     table = table[table["dataset"] == dataset]
     accuracy = table[table["quantity"] == "accuracy"].set_index(["criterion", "rate"])["value"]
@@ -72,8 +76,8 @@ def printed_by_rate(dataset: str, criterion: str, method: str) -> pd.DataFrame:
     pe = pe[pe["criterion"] == criterion].set_index("rate")["value"]
     if method == "" or pe.empty:
         raise ValueError(
-            f"no PE is printed for {dataset}, {criterion} and {method}: choose CIFAR-10, Weight or "
-            "SeNPIS-Faster, and grad-cam, grad-cam++ or ablation-cam"
+            f"no PE is printed for {dataset!r}, {criterion!r} and {method!r}: choose CIFAR-10, "
+            "Weight or SeNPIS-Faster, and grad-cam, grad-cam++ or ablation-cam"
         )
     drops = accuracy["", 0.0] - accuracy[criterion]
     return pd.DataFrame({"acc_drop": drops, "pe": pe}).dropna().rename_axis("rate").reset_index()

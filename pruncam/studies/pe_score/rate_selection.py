@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 
 from pruncam._core.validation import is_number, short_repr
+from pruncam.statistics import as_numbers
 from pruncam.studies.pe_score.config import PeScoreConfig
 
 SIMILAR = 0.9  # PE from which maps count as very similar (PE-score, Section 6: "around 0.9")
 _LISTED_IMAGES = 5  # images to inspect, per rate
+_RATE_COLUMNS = ("rate", "acc_drop", "pe")
 _IMAGE_COLUMNS = ["rate", "image", "label", "pe"]
 _ROUNDING = 1e-9  # points of accuracy
 
@@ -55,8 +57,8 @@ def choose_rate(
     Raises
     ------
     ValueError
-        If a column or all rows are missing, a value is not finite, or a rate is repeated or outside
-        [0, 1).
+        If a column or all rows are missing, a value is not finite or out of its range (a PE in
+        percent, say), a rate is repeated or outside [0, 1), or an image has two rows of one rate.
 
     Examples
     --------
@@ -66,6 +68,8 @@ def choose_rate(
     0.5
     """
     _check(table, max_accuracy_drop, similar)
+    if rows is not None:
+        _check_image_rows(rows)
     table = table[table["rate"] > 0].sort_values("rate", ignore_index=True)
     if table.empty:
         raise ValueError("there is no pruned model in the table: it needs a rate above 0")
@@ -136,19 +140,27 @@ def _check(
     max_accuracy_drop: float,
     similar: float,
 ) -> None:
-    if not isinstance(table, pd.DataFrame) or not {
-        "rate",
-        "acc_drop",
-        "pe",
-    } <= set(table.columns):
+    if not isinstance(table, pd.DataFrame) or not {*_RATE_COLUMNS} <= set(table.columns):
         raise ValueError(
             "choose_rate needs a table with the columns rate, acc_drop and pe, "
             f"got {short_repr(table)}"
         )
-    values = table[["rate", "acc_drop", "pe"]].to_numpy(dtype=float)
-    if not np.isfinite(values).all():
-        raise ValueError("choose_rate needs a number in every cell of rate, acc_drop and pe")
-    rates = values[:, 0]
+    columns = {name: as_numbers(name, table[name]) for name in _RATE_COLUMNS}
+    rates, drops, scores = columns.values()
+    if rates.ndim > 1 or not all(np.isfinite(values).all() for values in columns.values()):
+        raise ValueError(
+            "choose_rate needs a number in every cell of rate, acc_drop and pe, each column once"
+        )
+    if not ((scores >= 0) & (scores <= 1)).all():
+        raise ValueError(
+            f"choose_rate needs pe in [0, 1], got {scores.min():g} to {scores.max():g}: "
+            "divide a percentage by 100"
+        )
+    if not (np.abs(drops) <= 100).all():
+        raise ValueError(
+            "choose_rate needs acc_drop in points of accuracy, from -100 to 100, "
+            f"got {drops.min():g} to {drops.max():g}"
+        )
     if len(set(rates)) < len(rates) or not ((rates >= 0) & (rates < 1)).all():
         raise ValueError(
             "choose_rate needs different rates in [0, 1), of one criterion and CAM method, "
@@ -160,6 +172,24 @@ def _check(
     }.items():
         if not is_number(value) or not 0 <= value <= 1:
             raise ValueError(f"{name} must be a fraction in [0, 1], got {short_repr(value)}")
+
+
+def _check_image_rows(rows: pd.DataFrame) -> None:
+    """Raise TypeError or ValueError unless there is one row for each rate and image."""
+    if not isinstance(rows, pd.DataFrame) or not {*_IMAGE_COLUMNS} <= set(rows.columns):
+        raise TypeError(
+            f"rows must be a DataFrame with the columns {', '.join(_IMAGE_COLUMNS)}, "
+            f"got {short_repr(rows)}"
+        )
+    if not rows.columns.is_unique:
+        raise ValueError("rows must have different columns, one of them comes twice")
+    for name in ("rate", "pe"):
+        as_numbers(f"rows: {name}", rows[name])
+    if rows.duplicated(["rate", "image"]).any():
+        raise ValueError(
+            "rows must be of one criterion and CAM method, with one row for each rate and image: "
+            "some come twice"
+        )
 
 
 def rate_choices(

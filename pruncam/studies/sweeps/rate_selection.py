@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from pruncam._core.validation import is_number, short_repr
+from pruncam._core.validation import check_number, is_number, short_repr
+from pruncam.statistics import as_numbers
 
 _MIN_DATASETS = 4  # for an interval
 _TAIL = 0.025  # share of the data sets that an interval may miss on either side
@@ -136,7 +137,8 @@ def safe_rate(
     (0.3, '2 data sets allow a line but no interval: 4 are needed for one')
     """
     _check(table, max_loss)
-    if not is_number(csg) or not 0 < csg < math.inf:
+    check_number("csg", csg)
+    if not 0 < csg < math.inf:
         raise ValueError(f"csg must be a number above 0, got {short_repr(csg)}")
     points = largest_rates(table, max_loss)
     if points["csg"].nunique() < 2:
@@ -161,7 +163,7 @@ def _notes(points: pd.DataFrame, csg: float) -> list[str]:
     """Return reservations about the line at this CSG, in words."""
     notes = []
     if not points["lost"].all():
-        names = ", ".join(points.loc[~points["lost"], "dataset"])
+        names = ", ".join(map(str, points.loc[~points["lost"], "dataset"]))
         notes.append(f"{names} never lost as much: the largest measured rate is used")
     x = np.log(points["csg"])
     if not x.min() <= math.log(csg) <= x.max():
@@ -236,10 +238,11 @@ def _check(table: pd.DataFrame, max_loss: float) -> None:
             f"a sweep is a table with the columns {', '.join(columns)} and at least one row, "
             f"got {short_repr(table)}"
         )
-    values = table[["csg", "rate", "acc_drop"]].to_numpy(dtype=float)
-    csg = values[:, 0]
-    rates = values[:, 1]
-    if not np.isfinite(values).all() or (csg <= 0).any():
+    if not table.columns.is_unique:
+        raise ValueError(f"a sweep is a table in which {', '.join(columns)} come once each")
+    numbers = [as_numbers(name, table[name]) for name in columns[1:]]
+    csg, rates, drops = numbers
+    if not all(np.isfinite(values).all() for values in numbers) or (csg <= 0).any():
         raise ValueError(
             "a sweep needs a number in every cell of csg, rate and acc_drop, and a csg above 0"
         )
@@ -247,6 +250,11 @@ def _check(table: pd.DataFrame, max_loss: float) -> None:
     if not in_range or table.duplicated(["dataset", "rate"]).any():
         raise ValueError(
             "the rates of a sweep lie in (0, 1), each once for a data set: choose one rule"
+        )
+    if not (np.abs(drops) <= 100).all():
+        raise ValueError(
+            "a sweep needs acc_drop in points of accuracy, from -100 to 100, "
+            f"got {drops.min():g} to {drops.max():g}"
         )
     if len(table[["dataset", "csg"]].drop_duplicates()) > table["dataset"].nunique():
         raise ValueError("a data set has one csg, this table has several for one: average them")
