@@ -35,7 +35,7 @@ def grad_cam_plusplus_weights(layer: LayerPass) -> Tensor:
         return weights
     # Products beyond the range of float32: on the CPU, since not every device has float64.
     sums = activations.cpu().double().sum(dim=(2, 3), keepdim=True)
-    return _plusplus(sums, gradients.cpu().double()).to(activations.device, torch.float32)
+    return _plusplus(sums, gradients.cpu().double()).float().to(activations.device)
 
 
 def _plusplus(activation_sum: Tensor, gradients: Tensor) -> Tensor:

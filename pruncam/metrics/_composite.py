@@ -142,6 +142,10 @@ def class_weights(counts: Tensor) -> Tensor:
     tensor([0.5000, 0.2500, 0.2500], dtype=torch.float64)
     """
     check_counts(counts)
+    return _shares(counts)
+
+
+def _shares(counts: Tensor) -> Tensor:
     return counts / counts.sum().double()
 
 
@@ -187,7 +191,7 @@ def class_weighted_mean(
         check_counts(counts)
     classes = 0 if counts is None else len(counts)
     scored = torch.bincount(labels, minlength=classes)
-    weights = class_weights(scored if counts is None else counts.to(scored.device))
+    weights = _shares(scored if counts is None else counts.to(scored.device))
     if len(scored) > len(weights) or (scored[weights > 0] == 0).any():
         raise ValueError("every class with a count needs a value, and every label a count")
     sums = values.new_zeros(len(scored))
