@@ -751,7 +751,13 @@ BROKEN[3, 1] = np.nan
             ValueError,
             "must be a whole number of at least 1, got 0.5",
         ),
-        (FEATURES, LABELS, {"seed": None}, TypeError, "seed must be a whole number, got None"),
+        (
+            FEATURES,
+            LABELS,
+            {"seed": None},
+            TypeError,
+            "seed must be a whole number from 0 to .*, got None",
+        ),
         (
             FEATURES,
             LABELS,

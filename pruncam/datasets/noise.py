@@ -57,10 +57,12 @@ def background(images: Tensor, indices: Tensor, *, key: int, level: int) -> Tens
             "noise needs uint8 images with an even number of pixels, "
             f"got {images.dtype}, {images.shape}"
         )
-    if indices.dtype not in (torch.int64, torch.int32) or indices.shape != images.shape[:1]:
+    if indices.dtype not in (torch.int64, torch.int32):
+        raise TypeError(f"indices must be an int64 tensor (N,), got {indices.dtype}")
+    if indices.shape != images.shape[:1]:
         raise ValueError(
             "noise needs one index for each image, "
-            f"got {indices.dtype} {tuple(indices.shape)} for images {tuple(images.shape)}"
+            f"got {tuple(indices.shape)} for {len(images)} images"
         )
     pairs = torch.arange(1, pixels // 2 + 1, device=images.device) * _signed(GOLDEN)
     streams = _mix(indices.to(images.device) * _signed(GOLDEN) + _signed(key))
