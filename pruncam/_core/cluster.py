@@ -1,0 +1,274 @@
+"""A cluster of dask workers: units of work go to it, their steps come back through the store.
+
+dask.distributed is the extra `cluster`, imported when a cluster is used.
+"""
+
+import hashlib
+import logging
+import os
+import platform
+import re
+import socket
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from pruncam import __version__
+from pruncam._core import paths
+from pruncam._core.progress import Interrupted, Progress
+
+_ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9a-fA-F:]+\]|[^\s/:\[\]]+):\d{1,5}")
+_PATIENCE = 15  # seconds to wait for the scheduler
+_RETRIES = 2  # of a unit that raises an error, on any worker
+_CODE = (".py", ".yaml", ".csv")  # files of the package that results depend on
+
+Unit = TypeVar("Unit")
+Result = TypeVar("Result")
+
+
+def check_address(address: str) -> None:
+    """Raise ValueError unless the address of a scheduler is tcp://host:port or tls://host:port."""
+    if not _ADDRESS.fullmatch(address):
+        raise ValueError(
+            f"the cluster must be tcp://host:port or tls://host:port, got {address!r}: the "
+            "scheduler prints its address when it starts"
+        )
+
+
+class Cluster:
+    """The workers of a dask scheduler, which share the cache folder with this process.
+
+    A context: entering it connects and checks every worker. Raises ValueError in one sentence if
+    dask.distributed is missing, no scheduler answers, or a worker does not fit.
+    """
+
+    def __init__(self, address: str) -> None:
+        check_address(address)
+        self.address = address
+        self.workers = 0
+        self._resources: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        self._client = _connect(self.address)
+        self._needs = _Needs.of_this_process()
+        try:
+            self._needs.token.parent.mkdir(parents=True, exist_ok=True)
+            self._needs.token.touch()
+            self._check_workers()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._needs.token.unlink(missing_ok=True)
+        self._client.close()
+
+    def run(
+        self, work: Callable[[Unit], Result], units: Sequence[Unit], progress: Progress
+    ) -> list[Result]:
+        """Return `work(unit)` for every unit, in order, computed by the workers.
+
+        `work` is a function of a module, and units are plain values, since both are sent. A unit
+        whose worker dies is sent to another one. After an error or Ctrl-C the other units are
+        cancelled; those that run stop at their next `UnitProgress.check`.
+        """
+        from distributed import as_completed
+
+        run = uuid.uuid4().hex[:8]
+        futures = self._client.map(
+            partial(_run_unit, self._needs, work),
+            units,
+            key=[f"pruncam-{run}-{number}" for number in range(len(units))],
+            retries=_RETRIES,
+            resources=self._resources,
+            pure=False,
+        )
+        try:
+            for future in as_completed(futures, loop=self._client.loop):
+                future.result()
+                progress.advance()
+            return [future.result() for future in futures]
+        except Exception as error:
+            raise self._explained(error) from error
+        finally:
+            self._client.cancel(futures, force=True)
+
+    def _check_workers(self) -> None:
+        try:
+            described = self._client.run(_describe, self._needs)
+        except Exception as error:
+            raise self._explained(error) from error
+        if not described:
+            raise ValueError(
+                f"the scheduler at {self.address} has no workers: start some with "
+                f"`dask worker {self.address} --nthreads 1`"
+            )
+        self.workers = len(described)
+        if any("GPU" in resources for resources in described.values()):
+            self._resources = {"GPU": 1}
+
+    def _explained(self, error: Exception) -> Exception:
+        """Return an error of dask as a sentence; any other one as it is."""
+        from distributed import KilledWorker
+        from distributed.client import FutureCancelledError
+        from distributed.comm import CommClosedError
+
+        if isinstance(error, ModuleNotFoundError) or "deserializ" in str(error):
+            return ValueError(
+                f"a worker or the scheduler at {self.address} cannot import pruncam ({error}): "
+                "start both from the environment of this process"
+            )
+        if isinstance(error, KilledWorker):
+            return ValueError(
+                "a unit ended every worker that it was sent to, as too little memory does: give "
+                "the workers more memory or fewer processes; finished steps are kept"
+            )
+        if isinstance(error, FutureCancelledError | CommClosedError | TimeoutError):
+            return ValueError(
+                f"the connection to the scheduler at {self.address} was lost: start it again and "
+                "run the same command; finished steps are kept"
+            )
+        return error
+
+
+class UnitProgress(Progress):
+    """The progress of a unit on a worker: shows nothing, and stops the unit once it is cancelled.
+
+    A unit is cancelled when the process that sent it is interrupted or gone.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("unit", "step", show=False)
+        self._file = None
+
+    def check(self) -> None:
+        """Raise Interrupted if nobody waits for the unit any more."""
+        task = _worker().state.tasks.get(_running.key)
+        if task is None or task.state == "cancelled":
+            raise Interrupted
+
+
+def _connect(address: str) -> Any:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ValueError(
+            "a cluster needs the package distributed: install it with "
+            "pip install 'pruncam[cluster]'"
+        ) from error
+    # What goes wrong is said in one sentence, not by dask too.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    try:
+        return Client(address, timeout=_PATIENCE, set_as_default=False)
+    except Exception as error:  # sockets, certificates and dask raise any kind of error
+        raise ValueError(
+            f"no scheduler answers at {address}: start one with `dask scheduler`, or correct host "
+            f"and port ({_reason(error)})"
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    first_line = str(error).splitlines()[:1]
+    return first_line[0] if first_line else type(error).__name__
+
+
+# ---------------------------------------------------------------- on a worker
+
+
+@dataclass(frozen=True)
+class _Needs:
+    """What a worker needs to have in common with the process that sends units."""
+
+    versions: tuple[tuple[str, str], ...]
+    folders: tuple[tuple[str, str], ...]  # the environment variables that name them
+    token: Path  # a file in the cache folder
+
+    @classmethod
+    def of_this_process(cls) -> Self:
+        cache_folder = paths.cache_folder().resolve()
+        folders = {"PRUNCAM_CACHE": str(cache_folder)}
+        if os.environ.get("PRUNCAM_DATA"):
+            folders["PRUNCAM_DATA"] = str(paths.data_folders()[0].resolve())
+        token = cache_folder / f".cluster-{uuid.uuid4().hex}"
+        return cls(tuple(_versions().items()), tuple(folders.items()), token)
+
+
+class _Running:
+    """The unit that this process runs."""
+
+    key: Any = None
+
+
+_running = _Running()
+
+
+def _run_unit(needs: _Needs, work: Callable[[Unit], Result], unit: Unit) -> Result:
+    """Run one unit in the folders of the process that sent it."""
+    worker = _worker()
+    _check(needs, worker)
+    os.environ.update(needs.folders)
+    _running.key = worker.get_current_task()
+    return work(unit)
+
+
+def _describe(needs: _Needs, dask_worker: Any = None) -> dict[str, float]:
+    """Return the resources of a worker, which `Client.run` passes; ValueError if it does not fit."""
+    _check(needs, dask_worker)
+    return dask_worker.state.total_resources
+
+
+@cache
+def _check(needs: _Needs, worker: Any) -> None:
+    """Raise ValueError unless this worker has the same code and cache, and runs a unit at a time.
+
+    Once per process, so that workers which join later are checked too.
+    """
+    name = f"the worker {worker.address} on {socket.gethostname()}"
+    here = _versions()
+    for package, version in needs.versions:
+        if here[package] != version:
+            raise ValueError(
+                f"{name} has {package} {here[package]}, this process {version}: start the worker "
+                "again, from the same environment"
+            )
+    if worker.state.nthreads != 1:
+        raise ValueError(
+            f"{name} runs {worker.state.nthreads} units at a time in one process, which would "
+            "disturb each other: start it with --nthreads 1, and more of them with --nworkers"
+        )
+    if not needs.token.is_file():
+        raise ValueError(
+            f"{name} does not see the cache folder {needs.token.parent}: set PRUNCAM_CACHE to a "
+            "folder that all machines share under the same path"
+        )
+
+
+def _worker() -> Any:
+    from distributed import get_worker
+
+    return get_worker()
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Return the versions of what results depend on; that of pruncam names its code as well."""
+    digest = hashlib.sha256()
+    for path in sorted(paths.package_folder().rglob("*")):
+        if path.suffix in _CODE:
+            digest.update(path.read_bytes())
+    return {
+        "Python": ".".join(platform.python_version_tuple()[:2]),
+        "PyTorch": metadata.version("torch"),
+        "pruncam": f"{__version__} (code {digest.hexdigest()[:8]})",
+    }
