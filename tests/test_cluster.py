@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 from functools import partial
@@ -11,11 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pruncam._core import cluster as cluster_module
-from pruncam._core.cluster import Cluster, UnitProgress
-from pruncam._core.executor import run_tasks
 from pruncam._core.machine import Machine
-from pruncam._core.progress import Interrupted, Progress
 from pruncam.studies import mnist_iou, sp2ps
 
 distributed = pytest.importorskip("distributed", reason="pip install 'pruncam[cluster]'")

@@ -7,7 +7,6 @@ import hashlib
 import logging
 import os
 import platform
-import re
 import socket
 import uuid
 from collections.abc import Callable, Sequence
@@ -21,23 +20,14 @@ from typing import Any, Self, TypeVar
 from pruncam import __version__
 from pruncam._core import paths
 from pruncam._core.progress import Interrupted, Progress
+from pruncam._core.validation import check_cluster
 
-_ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9a-fA-F:]+\]|[^\s/:\[\]]+):\d{1,5}")
 _PATIENCE = 15  # seconds to wait for the scheduler
 _RETRIES = 2  # of a unit that raises an error, on any worker
 _CODE = (".py", ".yaml", ".csv")  # files of the package that results depend on
 
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
-
-
-def check_address(address: str) -> None:
-    """Raise ValueError unless the address of a scheduler is tcp://host:port or tls://host:port."""
-    if not _ADDRESS.fullmatch(address):
-        raise ValueError(
-            f"the cluster must be tcp://host:port or tls://host:port, got {address!r}: the "
-            "scheduler prints its address when it starts"
-        )
 
 
 class Cluster:
@@ -48,7 +38,7 @@ class Cluster:
     """
 
     def __init__(self, address: str) -> None:
-        check_address(address)
+        check_cluster(address)
         self.address = address
         self.workers = 0
         self._resources: dict[str, float] = {}
@@ -223,7 +213,10 @@ def _run_unit(needs: _Needs, work: Callable[[Unit], Result], unit: Unit) -> Resu
 
 
 def _describe(needs: _Needs, dask_worker: Any = None) -> dict[str, float]:
-    """Return the resources of a worker, which `Client.run` passes; ValueError if it does not fit."""
+    """Return the resources of a worker; raise ValueError if it does not fit.
+
+    `Client.run` passes the worker.
+    """
     _check(needs, dask_worker)
     return dask_worker.state.total_resources
 

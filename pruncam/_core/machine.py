@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from pruncam._core.cluster import check_address
-from pruncam._core.validation import DEVICES, check_choice, check_number
+from pruncam._core.validation import DEVICES, check_choice, check_cluster, check_number
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Machine:
         if self.jobs is not None:
             check_number("jobs", self.jobs, whole=True, at_least=1)
         if self.cluster_address is not None:
-            check_address(self.cluster_address)
+            check_cluster(self.cluster_address)
         if not _is_available(self.device):
             raise ValueError(
                 f"device {self.device!r} is not available here: use 'auto' or 'cpu' "

@@ -1,12 +1,14 @@
 """Argument validation."""
 
 import numbers
+import re
 import reprlib
 from collections.abc import Iterable
 from typing import TypeGuard
 
 PROFILES = ("quick", "overnight", "paper")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+_SCHEDULER = re.compile(r"(tcp|tls)://(\[[0-9a-fA-F:]+\]|[^\s/:\[\]]+):\d{1,5}")
 
 
 def check_choice(name: str, value: object, options: Iterable[str]) -> None:
@@ -14,6 +16,15 @@ def check_choice(name: str, value: object, options: Iterable[str]) -> None:
     options = tuple(options)
     if value not in options:
         raise ValueError(f"unknown {name} {value!r}: choose one of {', '.join(options)}")
+
+
+def check_cluster(address: object) -> None:
+    """Raise ValueError unless `address` is that of a dask scheduler, such as tcp://host:port."""
+    if not isinstance(address, str) or not _SCHEDULER.fullmatch(address):
+        raise ValueError(
+            f"the cluster must be tcp://host:port or tls://host:port, got {address!r}: the "
+            "scheduler prints its address when it starts"
+        )
 
 
 def check_number(
