@@ -182,6 +182,7 @@ class _Needs:
 
     versions: tuple[tuple[str, str], ...]
     folders: tuple[tuple[str, str], ...]  # the environment variables that name them
+    working_folder: str  # where relative paths begin
     token: Path  # a file in the cache folder
 
     @classmethod
@@ -191,7 +192,7 @@ class _Needs:
         if os.environ.get("PRUNCAM_DATA"):
             folders["PRUNCAM_DATA"] = str(paths.data_folders()[0].resolve())
         token = cache_folder / f".cluster-{uuid.uuid4().hex}"
-        return cls(tuple(_versions().items()), tuple(folders.items()), token)
+        return cls(tuple(_versions().items()), tuple(folders.items()), os.getcwd(), token)
 
 
 class _Running:
@@ -208,6 +209,8 @@ def _run_unit(needs: _Needs, work: Callable[[Unit], Result], unit: Unit) -> Resu
     worker = _worker()
     _check(needs, worker)
     os.environ.update(needs.folders)
+    if Path(needs.working_folder).is_dir():
+        os.chdir(needs.working_folder)
     _running.key = worker.get_current_task()
     return work(unit)
 
