@@ -1,16 +1,27 @@
 """Studies and comparisons on a local cluster of two worker processes."""
 
+import dataclasses
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
+from pruncam import comparison, pruning
+from pruncam._core import cluster
+from pruncam._core.cluster import Cluster, UnitProgress
+from pruncam._core.executor import run_tasks
 from pruncam._core.machine import Machine
+from pruncam._core.progress import Interrupted, Progress
+from pruncam.cli import main
+from pruncam.comparison.user_code import load_function
+from pruncam.datasets import images
 from pruncam.studies import mnist_iou, sp2ps
 
 distributed = pytest.importorskip("distributed", reason="pip install 'pruncam[cluster]'")
@@ -121,3 +132,216 @@ def test_a_worker_that_is_killed_loses_nothing(workers, address, tmp_path):
     assert_equal(result, serial)
     assert result.manifest["steps"] == result.manifest["steps_from_cache"]
     assert killed and not Path(f"/proc/{killed[0]}").exists()
+
+
+# ---------------------------------------------------------------- a comparison
+
+
+NETWORK = """
+from torch import nn
+
+def network(num_classes=2):
+    layers = nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    return nn.Sequential(*layers, nn.Linear(6, num_classes))
+
+def brightness(baseline, pruned):
+    return pruned.mean((1, 2)) - baseline.mean((1, 2))
+"""
+BATCH = 3 * 12 * 12  # values in a batch of one image, so that six images have as many shards
+
+
+def set_batch(values):
+    images._BATCH_VALUES = values
+
+
+@pytest.fixture
+def batches_of_one_image(workers):
+    before = images._BATCH_VALUES
+    with distributed.Client(workers, set_as_default=False) as client:
+        for run in (client.run, lambda function, *arguments: function(*arguments)):
+            run(set_batch, BATCH)
+        yield
+        for run in (client.run, lambda function, *arguments: function(*arguments)):
+            run(set_batch, before)
+
+
+def test_a_comparison_is_that_of_one_process(
+    address, batches_of_one_image, tmp_path, ants_and_bees, monkeypatch
+):
+    (tmp_path / "mine.py").write_text(NETWORK)
+    torch.manual_seed(3)
+    network = load_function(f"{tmp_path}/mine.py:network", "model")()
+    torch.save(network.state_dict(), tmp_path / "a.pt")
+    torch.save(pruning.global_unstructured(network, 0.5).state_dict(), tmp_path / "b.pt")
+    monkeypatch.chdir(tmp_path)  # relative paths hold on the workers too
+    files = comparison.Files("a.pt", "b.pt", "mine.py:network", ants_and_bees, train=ants_and_bees)
+    settings = comparison.Settings(
+        methods=("grad-cam",), mean=(0.5,), std=(0.25,), seeds=(1,), bootstrap=100
+    )
+    options = comparison.CommandOptions("one", custom_score=("mine.py:brightness",), device="cpu")
+    one = comparison.command(files, settings, options).report
+    on_cluster = dataclasses.replace(options, out="many", cluster=address)
+    many = comparison.command(files, settings, on_cluster).report
+    assert len(many.manifest["shards"]) == 6
+    assert many.manifest["command"] == one.manifest["command"].replace("one", "many")
+    assert many.summary == one.summary
+    assert many.tables.keys() == one.tables.keys()
+    for name, table in many.tables.items():
+        assert table.equals(one.tables[name]), name
+    files_of_shards = list((tmp_path / "cache" / "compared-shards").rglob("*"))
+    before = {file: file.stat().st_mtime_ns for file in files_of_shards}
+    again = dataclasses.replace(on_cluster, out="again")
+    assert comparison.command(files, settings, again).report.summary == one.summary
+    assert {file: file.stat().st_mtime_ns for file in files_of_shards} == before
+
+
+# ---------------------------------------------------------------- stopping
+
+
+def note_and_wait(folder, number):
+    """Return at once for unit 0; the others note that they started, and when they are stopped."""
+    if number == 0:
+        while not list(Path(folder).glob("started *")):
+            time.sleep(0.01)
+        return
+    progress = UnitProgress()
+    (Path(folder) / f"started {number}").touch()
+    try:
+        while True:
+            progress.check()
+            time.sleep(0.01)
+    except Interrupted:
+        (Path(folder) / f"stopped {number}").touch()
+        raise
+
+
+class InterruptedBar(Progress):
+    """A bar at which the user presses Ctrl-C when the first unit is done."""
+
+    def advance(self, units=1):
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_stops_the_units_that_run_and_drops_the_others(address, tmp_path):
+    with Cluster(address) as workers:
+        with pytest.raises(KeyboardInterrupt):
+            work = partial(note_and_wait, str(tmp_path))
+            run_tasks(work, [0, 1, 2, 3], workers, InterruptedBar("", "", False))
+        patience = time.monotonic() + 20
+        while not list(tmp_path.glob("stopped *")) and time.monotonic() < patience:
+            time.sleep(0.01)
+    started = {path.name.split()[1] for path in tmp_path.glob("started *")}
+    assert started and started == {path.name.split()[1] for path in tmp_path.glob("stopped *")}
+    assert "3" not in started
+
+
+def raise_zero_division(number):
+    raise ZeroDivisionError(f"of unit {number}")
+
+
+def test_the_error_of_a_unit_is_raised(address):
+    with Cluster(address) as workers, pytest.raises(ZeroDivisionError, match="of unit 7"):
+        run_tasks(raise_zero_division, [7], workers, Progress("", "", False))
+
+
+# ---------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize("address", ["local", "127.0.0.1:8786", "http://host:1", "tcp://host", 3])
+def test_what_is_no_address_is_refused(address):
+    with pytest.raises(ValueError, match="the cluster must be tcp://host:port or tls://host:port"):
+        Machine("cpu", cluster=address)
+
+
+def test_without_the_extra_one_sentence_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    arguments = ["reproduce", "--study", "mnist_iou", "--cluster", "tcp://127.0.0.1:1"]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error == (
+        "pruncam: a cluster needs the package distributed: install it with "
+        "pip install 'pruncam[cluster]'\n"
+    )
+
+
+def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
+    monkeypatch.setattr(cluster, "_PATIENCE", 0.2)
+    message = "no scheduler answers at tcp://127.0.0.1:1: start one with `dask scheduler`"
+    with pytest.raises(ValueError, match=message), Cluster("tcp://127.0.0.1:1"):
+        pass
+
+
+def test_a_scheduler_without_workers_is_refused():
+    options = {"processes": False, "host": "127.0.0.1", "dashboard_address": None}
+    with distributed.LocalCluster(n_workers=0, **options) as local:
+        address = local.scheduler_address
+        message = f"the scheduler at {address} has no workers: start some with `dask worker"
+        with pytest.raises(ValueError, match=message), Cluster(address):
+            pass
+
+
+def test_a_worker_that_runs_several_units_at_a_time_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("PRUNCAM_CACHE", str(tmp_path))
+    options = {"processes": False, "host": "127.0.0.1", "dashboard_address": None}
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=2, **options) as local:
+        message = "runs 2 units at a time in one process.*start it with --nthreads 1"
+        with pytest.raises(ValueError, match=message), Cluster(local.scheduler_address):
+            pass
+
+
+@pytest.mark.parametrize("package", ["PyTorch", "pruncam"])
+def test_a_worker_of_another_version_is_refused(address, package, monkeypatch):
+    ours = cluster._versions() | {package: "0.0.7"}
+    monkeypatch.setattr(cluster, "_versions", lambda: ours)
+    message = f"the worker tcp://.* has {package} .*, this process 0.0.7: start the worker again"
+    with pytest.raises(ValueError, match=message), Cluster(address):
+        pass
+
+
+def test_a_worker_that_does_not_see_the_cache_is_refused(address, tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "touch", lambda *_, **__: None)  # nothing appears on its side
+    message = f"does not see the cache folder {tmp_path}/cache: set PRUNCAM_CACHE to a folder"
+    with pytest.raises(ValueError, match=message), Cluster(address):
+        pass
+
+
+def hide_pruncam():
+    hidden = {name: module for name, module in sys.modules.items() if "pruncam" in name}
+    sys.modules.update(dict.fromkeys(hidden))
+    sys.hidden_for_a_test = hidden
+
+
+def show_pruncam():
+    sys.modules.update(sys.hidden_for_a_test)
+
+
+def test_a_worker_without_pruncam_is_refused(workers, address):
+    message = "cannot import pruncam .*: start both from the environment of this process"
+    with distributed.Client(workers, set_as_default=False) as client:
+        client.run(hide_pruncam)
+        try:
+            with pytest.raises(ValueError, match=message), Cluster(address):
+                pass
+        finally:
+            client.run(show_pruncam)
+
+
+def name_of_worker(number):
+    time.sleep(0.05)  # or the first worker would be done with all
+    return distributed.get_worker().name
+
+
+@pytest.mark.parametrize(("resources", "expected"), [({"GPU": 1}, {1}), ({}, {0, 1})])
+def test_units_go_to_the_workers_with_a_gpu_if_there_are_any(
+    resources, expected, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PRUNCAM_CACHE", str(tmp_path))
+    options = {"nthreads": 1}, {"nthreads": 1, "resources": resources}
+    scheduler = {"cls": distributed.Scheduler, "options": {"host": "127.0.0.1", "dashboard": False}}
+    specs = {n: {"cls": distributed.Worker, "options": these} for n, these in enumerate(options)}
+    with (
+        distributed.SpecCluster(specs, scheduler) as local,
+        Cluster(local.scheduler_address) as workers,
+    ):
+        names = run_tasks(name_of_worker, range(6), workers, Progress("", "", False))
+    assert set(names) == expected

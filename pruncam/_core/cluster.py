@@ -10,12 +10,13 @@ import platform
 import socket
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
 from pruncam import __version__
 from pruncam._core import paths
@@ -77,7 +78,7 @@ class Cluster:
 
         run = uuid.uuid4().hex[:8]
         futures = self._client.map(
-            partial(_run_unit, self._needs, work),
+            self.call(work),
             units,
             key=[f"pruncam-{run}-{number}" for number in range(len(units))],
             retries=_RETRIES,
@@ -90,15 +91,20 @@ class Cluster:
                 progress.advance()
             return [future.result() for future in futures]
         except Exception as error:
-            raise self._explained(error) from error
+            self._raise(error)
         finally:
-            self._client.cancel(futures, force=True)
+            with suppress(Exception):  # the scheduler may be gone
+                self._client.cancel(futures, force=True)
+
+    def call(self, work: Callable[[Unit], Result]) -> Callable[[Unit], Result]:
+        """Return the function that is sent to run `work`: in the folders of this process."""
+        return partial(_run_unit, self._needs, work)
 
     def _check_workers(self) -> None:
         try:
             described = self._client.run(_describe, self._needs)
         except Exception as error:
-            raise self._explained(error) from error
+            self._raise(error)
         if not described:
             raise ValueError(
                 f"the scheduler at {self.address} has no workers: start some with "
@@ -108,28 +114,30 @@ class Cluster:
         if any("GPU" in resources for resources in described.values()):
             self._resources = {"GPU": 1}
 
-    def _explained(self, error: Exception) -> Exception:
-        """Return an error of dask as a sentence; any other one as it is."""
+    def _raise(self, error: Exception) -> NoReturn:
+        """Raise an error of dask as a sentence, any other one as it is."""
         from distributed import KilledWorker
         from distributed.client import FutureCancelledError
         from distributed.comm import CommClosedError
 
         if isinstance(error, ModuleNotFoundError) or "deserializ" in str(error):
-            return ValueError(
-                f"a worker or the scheduler at {self.address} cannot import pruncam ({error}): "
-                "start both from the environment of this process"
+            sentence = (
+                f"a worker or the scheduler at {self.address} cannot import pruncam "
+                f"({_reason(error)}): start both from the environment of this process"
             )
-        if isinstance(error, KilledWorker):
-            return ValueError(
+        elif isinstance(error, KilledWorker):
+            sentence = (
                 "a unit ended every worker that it was sent to, as too little memory does: give "
                 "the workers more memory or fewer processes; finished steps are kept"
             )
-        if isinstance(error, FutureCancelledError | CommClosedError | TimeoutError):
-            return ValueError(
+        elif isinstance(error, FutureCancelledError | CommClosedError | TimeoutError):
+            sentence = (
                 f"the connection to the scheduler at {self.address} was lost: start it again and "
                 "run the same command; finished steps are kept"
             )
-        return error
+        else:
+            raise error
+        raise ValueError(sentence) from error
 
 
 class UnitProgress(Progress):
