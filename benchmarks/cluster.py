@@ -72,7 +72,7 @@ def _workers(count: int) -> Iterator[str]:
     """Provide the address of a cluster of processes that have imported pruncam."""
     from distributed import LocalCluster
 
-    local = {"host": "127.0.0.1", "dashboard_address": None}
+    local = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     with LocalCluster(n_workers=count, threads_per_worker=1, processes=True, **local) as cluster:
         with cluster.get_client() as client:
             client.run(importlib.import_module, "pruncam.studies.mnist_iou")

@@ -20,6 +20,8 @@ from pruncam._core.executor import run_tasks
 from pruncam._core.machine import Machine
 from pruncam._core.progress import Interrupted, Progress
 from pruncam.cli import main
+from pruncam.comparison.cluster_shards import report_on_cluster
+from pruncam.comparison.command_options import run_of
 from pruncam.comparison.user_code import load_function
 from pruncam.datasets import images
 from pruncam.studies import mnist_iou, sp2ps
@@ -62,12 +64,14 @@ def workers():
     first.start()
     first.join()
     settings = {"distributed.worker.multiprocessing-method": "forkserver"}
-    options = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
+    options = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
     with (
         dask.config.set(settings),
         distributed.LocalCluster(n_workers=2, processes=True, **options) as local,
     ):
         yield local
+        with distributed.Client(local, set_as_default=False) as client:
+            print("WORKER CPU", client.run(time.process_time), time.process_time())
 
 
 @pytest.fixture
@@ -178,21 +182,24 @@ def test_a_comparison_is_that_of_one_process(
     settings = comparison.Settings(
         methods=("grad-cam",), mean=(0.5,), std=(0.25,), seeds=(1,), bootstrap=100
     )
-    options = comparison.CommandOptions("one", custom_score=("mine.py:brightness",), device="cpu")
-    one = comparison.command(files, settings, options).report
-    on_cluster = dataclasses.replace(options, out="many", cluster=address)
-    many = comparison.command(files, settings, on_cluster).report
+    options = comparison.CommandOptions(
+        "report", custom_score=("mine.py:brightness",), device="cpu"
+    )
+    run = run_of(options)
+    one = comparison.compare(comparison.load(files), settings=settings, progress=False, **vars(run))
+    on_cluster = dataclasses.replace(options, cluster=address)
+    many = report_on_cluster(files, settings, on_cluster, run)
     assert len(many.manifest["shards"]) == 6
-    assert many.manifest["command"] == one.manifest["command"].replace("one", "many")
+    assert address not in str(many.manifest)
     assert many.summary == one.summary
     assert many.tables.keys() == one.tables.keys()
     for name, table in many.tables.items():
         assert table.equals(one.tables[name]), name
-    files_of_shards = list((tmp_path / "cache" / "compared-shards").rglob("*"))
-    before = {file: file.stat().st_mtime_ns for file in files_of_shards}
-    again = dataclasses.replace(on_cluster, out="again")
-    assert comparison.command(files, settings, again).report.summary == one.summary
-    assert {file: file.stat().st_mtime_ns for file in files_of_shards} == before
+    shards = list((tmp_path / "cache" / "compared-shards").glob("*/*/*"))
+    before = [shard.stat().st_mtime_ns for shard in shards]
+    again = report_on_cluster(files, settings, on_cluster, run)
+    assert again.summary == one.summary
+    assert [shard.stat().st_mtime_ns for shard in shards] == before
 
 
 # ---------------------------------------------------------------- stopping
@@ -271,9 +278,16 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
         pass
 
 
+def in_this_process(*workers):
+    """A cluster of threads, with workers of these options."""
+    options = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    scheduler = {"cls": distributed.Scheduler, "options": options}
+    specs = [{"cls": distributed.Worker, "options": options} for options in workers]
+    return distributed.SpecCluster(dict(enumerate(specs)), scheduler)
+
+
 def test_a_scheduler_without_workers_is_refused():
-    options = {"processes": False, "host": "127.0.0.1", "dashboard_address": None}
-    with distributed.LocalCluster(n_workers=0, **options) as local:
+    with in_this_process() as local:
         address = local.scheduler_address
         message = f"the scheduler at {address} has no workers: start some with `dask worker"
         with pytest.raises(ValueError, match=message), Cluster(address):
@@ -282,8 +296,7 @@ def test_a_scheduler_without_workers_is_refused():
 
 def test_a_worker_that_runs_several_units_at_a_time_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("PRUNCAM_CACHE", str(tmp_path))
-    options = {"processes": False, "host": "127.0.0.1", "dashboard_address": None}
-    with distributed.LocalCluster(n_workers=1, threads_per_worker=2, **options) as local:
+    with in_this_process({"nthreads": 1}, {"nthreads": 2}) as local:
         message = "runs 2 units at a time in one process.*start it with --nthreads 1"
         with pytest.raises(ValueError, match=message), Cluster(local.scheduler_address):
             pass
@@ -336,11 +349,8 @@ def test_units_go_to_the_workers_with_a_gpu_if_there_are_any(
     resources, expected, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("PRUNCAM_CACHE", str(tmp_path))
-    options = {"nthreads": 1}, {"nthreads": 1, "resources": resources}
-    scheduler = {"cls": distributed.Scheduler, "options": {"host": "127.0.0.1", "dashboard": False}}
-    specs = {n: {"cls": distributed.Worker, "options": these} for n, these in enumerate(options)}
     with (
-        distributed.SpecCluster(specs, scheduler) as local,
+        in_this_process({"nthreads": 1}, {"nthreads": 1, "resources": resources}) as local,
         Cluster(local.scheduler_address) as workers,
     ):
         names = run_tasks(name_of_worker, range(6), workers, Progress("", "", False))

@@ -120,7 +120,9 @@ class Cluster:
         from distributed.client import FutureCancelledError
         from distributed.comm import CommClosedError
 
-        if isinstance(error, ModuleNotFoundError) or "deserializ" in str(error):
+        text = str(error)
+        # dask passes on an error of unpickling as the text of one.
+        if "deserialization" in text or text.startswith("ModuleNotFoundError("):
             sentence = (
                 f"a worker or the scheduler at {self.address} cannot import pruncam "
                 f"({_reason(error)}): start both from the environment of this process"
@@ -165,8 +167,8 @@ def _connect(address: str) -> Any:
             "a cluster needs the package distributed: install it with "
             "pip install 'pruncam[cluster]'"
         ) from error
-    # What goes wrong is said in one sentence, not by dask too.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in ("distributed", "distributed.client"):  # or dask too would say what goes wrong
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         return Client(address, timeout=_PATIENCE, set_as_default=False)
     except Exception as error:  # sockets, certificates and dask raise any kind of error
