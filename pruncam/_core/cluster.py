@@ -3,6 +3,7 @@
 dask.distributed is the extra `cluster`, imported when a cluster is used.
 """
 
+import asyncio
 import hashlib
 import logging
 import os
@@ -10,6 +11,7 @@ import platform
 import socket
 import uuid
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
@@ -170,12 +172,24 @@ def _connect(address: str) -> Any:
     for name in ("distributed", "distributed.client"):  # or dask too would say what goes wrong
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
+        with ThreadPoolExecutor(1) as pool:  # a notebook's own thread runs an event loop already
+            pool.submit(asyncio.run, _open_and_close(address)).result()
         return Client(address, timeout=_PATIENCE, set_as_default=False)
     except Exception as error:  # sockets, certificates and dask raise any kind of error
         raise ValueError(
             f"no scheduler answers at {address}: start one with `dask scheduler`, or correct host "
             f"and port ({_reason(error)})"
         ) from error
+
+
+async def _open_and_close(address: str) -> None:
+    """Open a connection, which raises what is wrong; a `Client` that fails would hang at exit."""
+    from distributed.comm import connect
+    from distributed.security import Security
+
+    arguments = Security().get_connection_args("client")
+    connection = await connect(address, timeout=_PATIENCE, **arguments)
+    await connection.close()
 
 
 def _reason(error: BaseException) -> str:
