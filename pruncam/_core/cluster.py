@@ -212,9 +212,8 @@ class _Needs:
     @classmethod
     def of_this_process(cls) -> Self:
         cache_folder = paths.cache_folder().resolve()
-        folders = {"PRUNCAM_CACHE": str(cache_folder)}
-        if os.environ.get("PRUNCAM_DATA"):
-            folders["PRUNCAM_DATA"] = str(paths.data_folders()[0].resolve())
+        data_folder = paths.data_folders()[0].resolve()
+        folders = {"PRUNCAM_CACHE": str(cache_folder), "PRUNCAM_DATA": str(data_folder)}
         token = cache_folder / f".cluster-{uuid.uuid4().hex}"
         return cls(tuple(_versions().items()), tuple(folders.items()), os.getcwd(), token)
 
