@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce download weights test check lint doctor lab book bench lock notebooks expected clean FORCE
+.PHONY: help setup reproduce plan verify download weights test check lint doctor lab book bench lock notebooks expected clean FORCE
 
 # quick: no download, two cores; overnight: real data, no GPU; paper: the papers' data and protocol
 PROFILE ?= quick
@@ -13,12 +13,17 @@ DATA ?=
 CLUSTER ?=
 # the data set of make download, the reference network of make weights (empty: all of them)
 NAME ?=
+# of make verify: one study (empty: all that are committed); a folder in which an interrupted run is
+# kept, to continue; 1 to record the versions with which all holds
+VERIFY ?=
+KEEP ?=
+RECORD ?=
 # number of parallel test processes
 JOBS ?= 2
 PYTHON ?= python3
 
 # A misspelt variable would do nothing: `make reproduce profile=paper` would run quick.
-VARIABLES := PROFILE STUDY DEVICE DATA CLUSTER NAME JOBS PYTHON
+VARIABLES := PROFILE STUDY DEVICE DATA CLUSTER NAME VERIFY KEEP RECORD JOBS PYTHON
 UNKNOWN := $(filter-out $(VARIABLES) SHELL VENV MAKE% PRUNCAM_% OMP_% CUDA_%, \
   $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word))))))
 ifneq ($(strip $(UNKNOWN)),)
@@ -39,6 +44,8 @@ FAST_TESTS = $(addprefix tests/test_,$(addsuffix .py,architecture bad_input clai
   cross_study gallery metrics noise notebooks readme rendering statistics tracing))
 RUN_OPTIONS = --profile "$(PROFILE)" $(if $(STUDY),--study "$(STUDY)") --device "$(DEVICE)" $(if $(DATA),--data "$(DATA)") \
   $(if $(CLUSTER),--cluster "$(CLUSTER)")
+VERIFY_OPTIONS = --profile "$(PROFILE)" $(if $(or $(VERIFY),$(STUDY)),--study "$(or $(VERIFY),$(STUDY))") \
+  --device "$(DEVICE)" $(if $(DATA),--data "$(DATA)") $(if $(KEEP),--keep "$(KEEP)") $(if $(RECORD),--record)
 
 help:  ## show this list
 	@echo 'make TARGET [PROFILE=quick|overnight|paper] [STUDY=name] [DEVICE=auto|cpu|cuda|mps] [DATA=folder] [CLUSTER=tcp://host:port]'
@@ -49,6 +56,12 @@ setup: .venv/.ready  ## the virtual environment in .venv, from requirements.lock
 
 reproduce: .venv/.ready  ## every notebook, table, figure and claim of PROFILE (quick), or of one STUDY
 	@$(VENV) -m pruncam reproduce $(RUN_OPTIONS)
+
+plan: .venv/.ready  ## what make reproduce would run: steps in the cache, time here, memory, disk, missing data
+	@$(VENV) -m pruncam reproduce --plan $(RUN_OPTIONS)
+
+verify: .venv/.ready  ## committed results of PROFILE, or of VERIFY=study, run anew: does every table still hold?
+	@$(VENV) -m pruncam verify $(VERIFY_OPTIONS)
 
 download: .venv/.ready  ## fetch a data set into data/ (or DATA): NAME=mnist, fashion-mnist, cifar10, cifar100 or stl10
 	@$(VENV) -m pruncam download $(if $(DATA),--data "$(DATA)") "$(NAME)"

@@ -76,7 +76,15 @@ def _parser(arguments: Sequence[str]) -> Parser:
         return command
 
     summary = "run the notebooks: every table, figure and claim"
-    add_dataclass_options(add("reproduce", _reproduce, summary), RunOptions)
+    reproduce = add("reproduce", _reproduce, summary)
+    add_dataclass_options(reproduce, RunOptions)
+    plan_help = "only print what would be run, what the cache holds, and how long the rest takes"
+    reproduce.add_argument("--plan", action="store_true", help=plan_help)
+
+    summary = "run committed studies anew and hold every table against the committed one"
+    verify = add("verify", _verify, summary)
+    if arguments[:1] == ["verify"]:  # its options import torch
+        _add_verify_options(verify)
 
     summary = "compare two checkpoints on a folder of images: tables, figures and one page"
     compare = add("compare", _compare, summary)
@@ -106,9 +114,35 @@ def _parser(arguments: Sequence[str]) -> Parser:
 
 
 def _reproduce(options: dict[str, Any]) -> int:
+    run_options = make_record(RunOptions, options)
+    if options["plan"]:
+        from pruncam.reproduce import plan
+
+        plan.print_plan(run_options)
+        return 0
     from pruncam.reproduce import runner
 
-    return runner.reproduce(make_record(RunOptions, options))
+    return runner.reproduce(run_options)
+
+
+def _add_verify_options(parser: Parser) -> None:
+    from pruncam.reproduce.verify import VerifyOptions
+
+    add_dataclass_options(parser, VerifyOptions)
+
+
+def _verify(options: dict[str, Any]) -> int:
+    from pruncam.reproduce import verify
+
+    verify_options = make_record(verify.VerifyOptions, options)
+    try:
+        return verify.verify(verify_options)
+    except KeyboardInterrupt:
+        if verify_options.keep:
+            raise
+        message = "interrupted, nothing is kept: --keep names a folder to continue from"
+        print(f"pruncam: {message}", file=sys.stderr)
+        return 130
 
 
 def _add_compare_options(parser: Parser) -> None:

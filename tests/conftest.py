@@ -144,6 +144,27 @@ def run_study(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def planned_epochs():
+    """A function that holds a study's list of steps against a finished run of the same study.
+
+    It returns the number of epochs in the list.
+    """
+    from pruncam._core.store import Store
+
+    def check(study, result, cache):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PRUNCAM_CACHE", str(cache))
+            study.load()
+        works, store = study.work(), Store(cache)
+        assert len(works) == result.manifest["steps"]
+        assert all(store.path(work.step).is_file() for work in works)
+        assert all(work.amount > 0 for work in works)
+        return sum(work.epochs for work in works)
+
+    return check
+
+
+@pytest.fixture(scope="session")
 def quick(run_study):
     """The whole quick profile: half a minute on two cores.
 

@@ -5,6 +5,7 @@ import copy
 import dataclasses
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -717,6 +718,28 @@ def test_a_users_hook_is_honoured_by_ablation_cam(networks, place):
     library = cams.heatmaps(model, images, method="ablation-cam", engine="grad-cam")
     assert (ours - library).abs().max() < TOLERANCE
     assert (ours - without).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("method", ["grad-cam", "grad-cam++", "ablation-cam"])
+def test_threads_that_share_a_model_do_not_disturb_one_another(networks, method):
+    model, images = networks["small_vgg"]
+    parts = [images[start : start + 3] for start in (0, 4, 8, 12)]
+    layers = ["0.8", "0.9", "0.10", "0.4"]
+    tasks = [(part, layer) for part in parts for layer in layers] * 4
+
+    def explain(task):
+        part, layer = task
+        return cams.heatmaps(model, part, method=method, target_layer=layer)
+
+    alone = [explain(task) for task in tasks]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            together = list(pool.map(explain, tasks))
+    finally:
+        sys.setswitchinterval(interval)
+    assert all(torch.equal(x, y) for x, y in zip(alone, together, strict=True))
 
 
 # ----------------------------------------------------------------------------------- batches, types

@@ -180,6 +180,11 @@ def test_a_run_returns_every_table_figure_and_claim(small, tmp_path, coarse_figu
     assert len(list(folder.glob("figure_*.png"))) == len(small.drawings)
 
 
+def test_the_steps_of_a_run_are_known_before_it(small, cache, planned_epochs):
+    study = CsgStudy(small.config, machine=Machine("cpu"), progress=False)
+    assert planned_epochs(study, small, cache) == 0  # its progress counts images
+
+
 def test_a_second_run_searches_and_trains_nothing(small, cache, monkeypatch):
     def fail(*_, **__):
         pytest.fail("something was measured again")

@@ -424,7 +424,7 @@ def test_a_change_that_affects_training_trains_again(tiny, run_study, monkeypatc
         run_study(dataclasses.replace(tiny.result.config, **change), tiny.cache)
 
 
-def test_every_option_of_the_study_runs(run_study):
+def test_every_option_of_the_study_runs(run_study, planned_epochs):
     """Run variants, more seeds, one seed, few levels and other readings, in seconds."""
     values = TINY | {
         "train_images": 60,
@@ -436,7 +436,9 @@ def test_every_option_of_the_study_runs(run_study):
     }
     values |= {"method": "grad-cam", "target_layer": "pool1", "level_zero": "pretrained"}
     values |= {"variants": list(mnist_iou.VARIANTS), "variant_seeds": 1}
-    result = run_study(mnist_iou.configure("quick", **values)).result
+    result, cache, progress = run_study(mnist_iou.configure("quick", **values))
+    epochs = planned_epochs(MnistIouStudy(result.config, progress=False), result, cache)
+    assert progress == f"mnist_iou: {epochs}/{epochs} epochs"
     assert result.tables["sensitivity"]["choice"].tolist()[-3:] == list(mnist_iou.VARIANTS)
     assert result.tables["seeds"]["in_thesis"].tolist() == [True, False]
     # A main configuration of two seeds and two levels decides nothing.

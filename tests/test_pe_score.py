@@ -81,6 +81,12 @@ def cifar(cache, small):
 # ---------------------------------------------------------------- a run
 
 
+def test_the_steps_of_a_run_are_known_before_it(small, cache, planned_epochs):
+    study = PeScoreStudy(small.config, machine=Machine("cpu"), progress=False)
+    # Both data sets: two epochs of the baseline; two criteria at two rates, and fine-tuning alone.
+    assert planned_epochs(study, small, cache) == 2 * (2 + 2 * 2 + 1)
+
+
 def test_a_run_gives_every_table_figure_and_claim(small, tmp_path, coarse_figures):
     assert list(small.drawings) == [str(number) for number in range(1, 10)]
     assert set(small.tables) == {

@@ -77,6 +77,13 @@ def trainer_in(folder):
 # ---------------------------------------------------------------- a run
 
 
+def test_the_steps_of_a_run_are_known_before_it(small, cache, planned_epochs):
+    study = Sp2psStudy(small.config, machine=Machine("cpu"), progress=False)
+    # Both data sets: two epochs of the baseline; four L1 and eight random models, and fine-tuning
+    # alone. Then two epochs each of the shortcut and its control.
+    assert planned_epochs(study, small, cache) == 2 * (2 + 12 + 1) + 2 * 2
+
+
 def test_a_run_gives_every_table_figure_and_claim(small):
     numbered = [str(number) for number in range(1, 14)]
     assert list(small.drawings) == [*numbered, "shortcut"]

@@ -95,6 +95,12 @@ def cifar(small, cache):
 # ---------------------------------------------------------------- a run
 
 
+def test_the_steps_of_a_run_are_known_before_it(small, cache, planned_epochs):
+    study = SweepsStudy(small.config, machine=Machine("cpu"), progress=False)
+    # Three data sets: two epochs of the baseline; two ways at five rates, and fine-tuning alone.
+    assert planned_epochs(study, small, cache) == 3 * (2 + 2 * 5 + 1)
+
+
 def test_models_that_are_fine_tuned_are_copies_of_the_one_that_is_only_pruned(cifar, tmp_path):
     for rate in (0.3, 0.9):
         variants = {rule: Variant(rule, rate, cifar.config.seed) for rule in (L1, DROPPED, KEPT)}

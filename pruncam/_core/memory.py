@@ -1,6 +1,7 @@
 """The memory that this process may still use."""
 
 import os
+import sys
 from pathlib import Path
 
 _MEMINFO = Path("/proc/meminfo")
@@ -13,6 +14,16 @@ def available_memory() -> int | None:
         amount for amount in (_free_memory(), _left_in_control_group()) if amount is not None
     ]
     return min(amounts, default=None)
+
+
+def peak_memory() -> int:
+    """Return the largest number of bytes that this process has held so far; 0: unknown."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def gibibytes(amount: float) -> str:

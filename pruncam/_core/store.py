@@ -63,6 +63,16 @@ class Store:
         """Return the file of the step's result, whether or not it exists."""
         return self.folder / step.name / f"{step.key}.pt"
 
+    def seconds(self, step: Step) -> float | None:
+        """Return how long a stored step took, None if it is not stored or cannot be read."""
+        path = self.path(step)
+        if not path.is_file():
+            return None
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)["seconds"]
+        except Exception:  # the unpickler raises any kind of error on a damaged file
+            return None
+
     def get(self, step: Step, make: Callable[[], Any]) -> StoredResult:
         """Return the stored result of `step`, or compute it with `make()` and store it.
 

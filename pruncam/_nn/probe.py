@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from pruncam._core.validation import check_model
+from pruncam._nn.hooks import add_thread_hook
 from pruncam._nn.logits_graph import LogitsGraph
 from pruncam._nn.outputs import Output, check_logits_shape, select_output
 from pruncam._nn.wrappers import run_eagerly, unwrapped
@@ -142,7 +143,7 @@ class _Recorder:
     @contextmanager
     def recording(self) -> Iterator[None]:
         """Record the calls inside the context."""
-        handles = [module.register_forward_hook(self._record) for module in self._names]
+        handles = [add_thread_hook(module, self._record) for module in self._names]
         try:
             yield
         finally:

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from pruncam._nn.hooks import has_hooks
+
 COMPILED = "_orig_mod"  # the name under which a compiled module holds the original one
 
 
@@ -24,11 +26,6 @@ def unwrapped(model: nn.Module) -> nn.Module:
         else:
             break
     return model
-
-
-def has_hooks(module: nn.Module) -> bool:
-    """Return whether a module has hooks on its forward pass."""
-    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 class _EagerMode:

@@ -1,5 +1,6 @@
 """A model split at one layer into a stem, which runs once, and a head, which can run again."""
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +9,11 @@ import torch
 from torch import Tensor, fx, nn
 
 from pruncam._nn.fx_tracer import Tracer, subgraph
+from pruncam._nn.hooks import add_thread_hook, has_hooks
 from pruncam.cams.closed_form import ChannelwiseHead, recognize
+
+# Threads may split one model at a time, on which torch.fx leaves attributes for a while.
+_tracing = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class HookedModel:
             uses += 1
             return replace(output) if uses == 1 else None  # the map is that of the first use
 
-        handle = self._layer.register_forward_hook(hook)
+        handle = add_thread_hook(self._layer, hook)
         try:
             with torch.no_grad():
                 return self._model(images)
@@ -112,7 +117,7 @@ def split_model(model: nn.Module, layer: nn.Module, image: Tensor) -> TracedMode
     used.
     """
     hooked = HookedModel(model, layer)
-    if _has_hooks(model):
+    if has_hooks(model):
         return hooked
     try:
         stem, head = _trace(model, layer)
@@ -135,14 +140,15 @@ def split_model(model: nn.Module, layer: nn.Module, image: Tensor) -> TracedMode
 
 def _trace(model: nn.Module, layer: nn.Module) -> tuple[fx.GraphModule, fx.GraphModule]:
     """Return the graphs of stem and head."""
-    attributes = set(vars(model))
-    try:
-        tracer = _LayerTracer(layer)
-        graph = tracer.trace(model)
-        return _stem_and_head(model, graph, tracer.output.node)
-    finally:
-        for name in set(vars(model)) - attributes:
-            delattr(model, name)  # torch.fx leaves constants of the forward pass on the model
+    with _tracing:
+        attributes = set(vars(model))
+        try:
+            tracer = _LayerTracer(layer)
+            graph = tracer.trace(model)
+            return _stem_and_head(model, graph, tracer.output.node)
+        finally:
+            for name in set(vars(model)) - attributes:
+                delattr(model, name)  # torch.fx leaves constants of the forward pass on the model
 
 
 class _LayerTracer(Tracer):
@@ -155,17 +161,13 @@ class _LayerTracer(Tracer):
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         # Tracing enters only the forward of a module, so a module with hooks must stay whole.
-        return super().is_leaf_module(module, name) or _has_hooks(module)
+        return super().is_leaf_module(module, name) or has_hooks(module)
 
     def call_module(self, m: nn.Module, forward: Callable, args: tuple, kwargs: dict) -> Any:
         output = super().call_module(m, forward, args, kwargs)
         if m is self._layer and self.output is None and self.in_traced_thread:
             self.output = output
         return output
-
-
-def _has_hooks(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def _stem_and_head(

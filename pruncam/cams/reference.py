@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pruncam._nn.hooks import add_thread_hook
 from pruncam.cams.layer_pass import at_least_float32
 from pruncam.cams.map_layout import CHANNELS_FIRST, MapLayout
 
@@ -97,7 +98,7 @@ def library_maps(
         cam = method(layout, model=model, target_layers=[layer], reshape_transform=reshape)
         # The library keeps an alias of the activations on a CPU and a copy from a GPU. Passing on
         # a clone makes both the output of the layer itself, whatever in-place layer follows.
-        shield = layer.register_forward_hook(lambda module, inputs, output: output.clone())
+        shield = add_thread_hook(layer, lambda module, inputs, output: output.clone())
         try:
             maps = cam(input_tensor=images.clone().requires_grad_(), targets=categories)
         finally:

@@ -14,6 +14,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from pruncam._nn.fx_tracer import Tracer
+from pruncam._nn.hooks import has_hooks
 from pruncam._nn.memory import rows_within
 from pruncam._nn.operations import (
     ADAPTIVE_POOLS,
@@ -86,7 +87,7 @@ def as_chain(model: nn.Module, images: Tensor) -> list[Step] | None:
     Returns None if the network is not a chain of known layers. `images` (N, C, H, W) are those the
     chain is tried on.
     """
-    if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
+    if any(has_hooks(module) for module in model.modules()):
         return None
     try:
         # A copy, since tracing leaves constants on the model; nodes know their modules by name.

@@ -32,6 +32,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pruncam._nn.hooks import add_thread_hook
 from pruncam._nn.memory import rows_within
 from pruncam._nn.operations import WeightLayer
 from pruncam.metrics import ssim
@@ -101,8 +102,8 @@ class SeNPIS:
         Runs one forward pass per filter.
         """
         outputs = []
-        handle = group.first.register_forward_hook(
-            lambda module, inputs, output: outputs.append(output.clone())
+        handle = add_thread_hook(
+            group.first, lambda module, inputs, output: outputs.append(output.clone())
         )
         try:
             loss = self._full_loss()

@@ -32,18 +32,19 @@ def describe(
     """Return the manifest of a result as plain values; `facts` are added to it."""
     return {
         "config": dataclasses.asdict(config),
-        "data": [_image_set(images) for images in image_sets],
+        "data": [image_set(images) for images in image_sets],
         "device": _device_name(machine.torch_device),
         "threads_per_chain": 1,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "packages": {name: _version(name) for name in _PACKAGES},
-        "git": _revision(),
+        "git": revision(),
         **facts,
     }
 
 
-def _image_set(images: ImageSet) -> dict[str, Any]:
+def image_set(images: ImageSet) -> dict[str, Any]:
+    """Return the facts about an image set; the checksum is that of its pixels."""
     return {
         "name": images.name,
         "split": images.split,
@@ -68,7 +69,7 @@ def _device_name(device: torch.device) -> str:
     return device.type
 
 
-def _revision() -> str | None:
+def revision() -> str | None:
     """Return the commit, with "-dirty" if code or settings differ from it; None without git."""
     results = [":!figures", ":!README.md"]  # a run writes these itself
     try:

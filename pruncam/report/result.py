@@ -23,7 +23,7 @@ from pruncam.report.alt_text import describe
 
 _MANIFEST = "manifest.json"
 _RESULT_FILE = re.compile(
-    r"table_.+\.csv|figure_.+\.(png|svg)|claims\.csv|(captions|alt_texts|manifest)\.json"
+    r"table_.+\.csv|figure_.+\.(png|svg)|claims\.csv|(captions|alt_texts|manifest|verified)\.json"
 )
 
 

@@ -96,6 +96,7 @@ def _section(root: Path, folder: Path) -> Iterator[str]:
     """Iterate over the lines of one study's results."""
     yield f"## {folder.name}, profile {folder.parent.name}\n"
     yield from _facts(_read_json(folder / "manifest.json"))
+    yield from _verified(_read_json(folder / "verified.json"))
     yield from _scale(folder / "table_scale.csv")
     yield from _claims(folder / "claims.csv")
     yield from _published(folder / "table_published.csv")
@@ -119,6 +120,20 @@ def _facts(manifest: Mapping[str, Any]) -> Iterator[str]:
         facts = f"{images['name']}, {images['split']}, {count}: {images['provenance']}"
         yield _one_line(f"- data: {facts}")
     yield "\n</details>\n"
+
+
+def _verified(record: Mapping[str, Any]) -> Iterator[str]:
+    """Iterate over the one line on the last verification of a result, if there was one."""
+    if not record:
+        return
+    packages = ", ".join(f"{name} {version}" for name, version in record["packages"].items())
+    moved = f"{100 * record['largest_movement']:.3g} %"
+    yield _one_line(
+        f"Verified by a new run on {record['date']} ({record['device']}, {record['system']}; "
+        f"Python {record['python']}, {packages}): of {record['numbers']:,} measured numbers, none "
+        f"moved by more than {moved} of what is allowed."
+    )
+    yield ""
 
 
 def _scale(path: Path) -> Iterator[str]:

@@ -56,27 +56,41 @@ def ensure_data(notebooks: Sequence[Path], profile: str, data_dir: str | None) -
     A data set is not downloaded if the profile names a stand-in for it that is there. Raises
     DataError if a download fails.
     """
+    from pruncam.datasets import catalog  # imports torch
+
+    for study in filter(None, (study_of(path.stem) for path in notebooks)):
+        for source in missing_data(study, profile, data_dir):
+            catalog.ensure(source, data_dir)
+
+
+def missing_data(study: str, profile: str, data_dir: str | None) -> list[str]:
+    """Return the data sets of a study, by their name in the catalogue, that are not there.
+
+    One for which the profile names a stand-in that is there does not count.
+    """
     import yaml
 
     from pruncam.datasets import catalog  # imports torch
 
-    folder = paths.package_folder() / "profiles" / profile
-    for study in filter(None, (study_of(path.stem) for path in notebooks)):
-        file = folder / f"{study}.yaml"
-        if not file.is_file():
-            continue
-        settings = yaml.safe_load(file.read_text(encoding="utf-8"))
-        for source, stand_ins in _sources(settings):
-            if not any(catalog.find(stand_in, data_dir) for stand_in in stand_ins):
-                catalog.ensure(source, data_dir)
+    file = paths.package_folder() / "profiles" / profile / f"{study}.yaml"
+    if not file.is_file():
+        return []
+    settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return [
+        source
+        for source, stand_ins in _sources(settings)
+        if not any(catalog.find(name, data_dir) for name in (source, *stand_ins))
+    ]
 
 
 def _sources(settings: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
     """Iterate over the data sets that a profile names, each with its stand-ins."""
     if "dataset" in settings:
-        yield settings["dataset"], []
+        for source in dict.fromkeys([settings["dataset"], *settings.get("more_datasets", [])]):
+            yield source, []
         return
     stand_ins = settings.get("stand_ins", [])
-    for spec in settings["datasets"]:
+    specs = [*settings["datasets"], *filter(None, [settings.get("shortcut")])]
+    for spec in specs:
         others = [other["source"] for other in stand_ins if other["paper"] == spec["paper"]]
         yield spec["source"], others

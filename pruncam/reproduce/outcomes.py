@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from pruncam.reproduce.execution import NotebookFailed
 from pruncam.reproduce.status_line import format_duration
+from pruncam.reproduce.text_table import aligned
 
 HEADINGS = {  # of the table, by verdict
     "reproduced": "reproduced",
@@ -41,19 +42,8 @@ def summary_table(outcomes: Sequence[Outcome]) -> str:
     """Return the table of all notebooks: time, and number of claims by verdict."""
     header = ["notebook", "study", "time", *HEADINGS.values()]
     rows = [header, *(outcome.cells() for outcome in outcomes)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [_aligned(row, widths) for row in rows]
-    lines.insert(1, "-" * max(map(len, lines)))
+    lines = aligned(rows, _TEXT_COLUMNS)
     verdicts = {verdict for outcome in outcomes for verdict in outcome.verdicts}
     unknown = sorted(verdicts - HEADINGS.keys())
     notes = [f"not counted: the unknown verdict {verdict!r}" for verdict in unknown]
     return "\n".join([*lines, "* on stand-in data", *notes])
-
-
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    """Return the cells in one line: text to the left, numbers to the right."""
-    cells = [
-        cell.ljust(width) if column < _TEXT_COLUMNS else cell.rjust(width)
-        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-    ]
-    return "  ".join(cells).rstrip()

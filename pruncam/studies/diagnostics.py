@@ -19,8 +19,8 @@ from pruncam.studies.experiment import Experiment
 
 # Versions of the steps, raised by hand when their code changes the result.
 _TIMES_VERSION, _HITS_VERSION = 3, 1
-_TIMED_PASSES = 5
-_TIMED_IMAGES = 50
+TIMED_PASSES = 5
+TIMED_IMAGES = 50
 
 
 def object_hits(experiment: Experiment) -> pd.DataFrame | None:
@@ -113,16 +113,8 @@ def times(experiment: Experiment, rule: str) -> pd.DataFrame:
     This is the one table that changes when a run is repeated on the same machine.
     """
     models = _models_by_rate(experiment, rule)
-    processor = platform.processor() or platform.machine()
-    threads = torch.get_num_threads()
-    inputs = {
-        "models": [experiment.model_inputs(variant) for variant in experiment.of_rule(rule)],
-        "on": f"{experiment.trainer.device} {processor} {threads} threads",
-        "test": experiment.test.checksum,
-    }
-    step = Step(f"{experiment.study}-times", _TIMES_VERSION, inputs)
     milliseconds = experiment.trainer.cached(
-        step, lambda: _milliseconds(list(models.values()), experiment)
+        times_step(experiment, rule), lambda: _milliseconds(list(models.values()), experiment)
     )
     return pd.DataFrame(
         {
@@ -132,6 +124,18 @@ def times(experiment: Experiment, rule: str) -> pd.DataFrame:
             "milliseconds": milliseconds,
         }
     )
+
+
+def times_step(experiment: Experiment, rule: str) -> Step:
+    """Return the step of the times of a rule's models; they belong to a processor."""
+    processor = platform.processor() or platform.machine()
+    threads = torch.get_num_threads()
+    inputs = {
+        "models": [experiment.model_inputs(variant) for variant in experiment.of_rule(rule)],
+        "on": f"{experiment.trainer.device} {processor} {threads} threads",
+        "test": experiment.test.checksum,
+    }
+    return Step(f"{experiment.study}-times", _TIMES_VERSION, inputs)
 
 
 def _models_by_rate(experiment: Experiment, rule: str) -> dict[float, nn.Module]:
@@ -148,10 +152,10 @@ def _bytes_on_disk(model: nn.Module) -> int:
 
 def _milliseconds(models: list[nn.Module], experiment: Experiment) -> list[float]:
     """Return the median time of each model; models take turns, so that all share busy moments."""
-    images = experiment.test.first(min(_TIMED_IMAGES, len(experiment.test)))
+    images = experiment.test.first(min(TIMED_IMAGES, len(experiment.test)))
     inputs = experiment.network_input(images.images)
     measured: list[list[float]] = [[] for _ in models]
-    for _ in range(_TIMED_PASSES + 1):  # the first pass warms up
+    for _ in range(TIMED_PASSES + 1):  # the first pass warms up
         for model, durations in zip(models, measured, strict=True):
             durations.append(_forward_seconds(model, inputs))
     return [1000 * float(np.median(durations[1:])) / len(images) for durations in measured]

@@ -280,22 +280,26 @@ class Experiment(ABC):
 
     def scoring_tasks(self) -> list[Callable[[], pd.DataFrame]]:
         """Return the tasks that score the models, one for those that are scored in one pass."""
-        return [partial(self._scores_of, group) for group in self._groups()]
+        return [partial(self._scores_of, group) for group in self.groups()]
 
     def shuffled_scores(self) -> pd.DataFrame:
         """Return a row per CAM method and test image: its map against that of another image.
 
         The columns are those of `scores`.
         """
+        rows = self.trainer.cached_rows(self.shuffled_step, self._score_shuffled)
+        return rows.assign(dataset=self.dataset, rule=SHUFFLED, rate=0.0, seed=self.config.seed)
+
+    @property
+    def shuffled_step(self) -> Step:
+        """The step of the scores of shuffled maps."""
         inputs = self.baseline_inputs() | {
             "test": self.test.checksum,
             "methods": list(self.config.methods),
             "target_layer": self.spec.target_layer,
             "seed": self.config.seed,
         }
-        step = Step(f"{self.study}-shuffled-maps", _SHUFFLED_VERSION, inputs)
-        rows = self.trainer.cached_rows(step, self._score_shuffled)
-        return rows.assign(dataset=self.dataset, rule=SHUFFLED, rate=0.0, seed=self.config.seed)
+        return Step(f"{self.study}-shuffled-maps", _SHUFFLED_VERSION, inputs)
 
     def _score_shuffled(self) -> pd.DataFrame:
         return shuffled_level(
@@ -310,9 +314,8 @@ class Experiment(ABC):
 
     def _scores_of(self, group: list[Variant]) -> pd.DataFrame:
         """Return the rows of variants that are scored in one pass."""
-        step = Step(f"{self.study}-scores", self.versions["scores"], self._score_inputs(group))
         rows = self.trainer.scores(
-            step,
+            self.scores_step(group),
             self.baseline,
             {variant.name: partial(self.model, variant) for variant in group},
             self.test,
@@ -327,18 +330,20 @@ class Experiment(ABC):
         rows["seed"] = names.map({variant.name: variant.seed for variant in group})
         return rows
 
-    def _groups(self) -> Iterator[list[Variant]]:
+    def groups(self) -> Iterator[list[Variant]]:
         """Iterate over the variants by rule and seed; the baseline's maps serve a whole group."""
         for key in dict.fromkeys((v.rule, v.seed) for v in self.variants):
             yield [v for v in self.variants if (v.rule, v.seed) == key]
 
-    def _score_inputs(self, group: list[Variant]) -> dict[str, Any]:
-        return {
+    def scores_step(self, group: list[Variant]) -> Step:
+        """Return the step of the scores of variants that are scored in one pass."""
+        inputs = {
             "test": self.test.checksum,
             "methods": list(self.config.methods),
             "target_layer": self.spec.target_layer,
             "variants": [self.model_inputs(variant) for variant in group],
         }
+        return Step(f"{self.study}-scores", self.versions["scores"], inputs)
 
     def _build(self, variant: Variant) -> nn.Module:
         if variant.rule == CHANCE:

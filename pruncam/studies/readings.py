@@ -46,14 +46,8 @@ def scores_by_reading(
 def _rows(experiment: Experiment, variants: Sequence[Variant], layer: str) -> pd.DataFrame:
     """Return the rows of scores of the variants with maps read at a layer."""
     images = experiment.few_test_images()
-    inputs = {
-        "layer": layer,
-        "test": images.checksum,
-        "methods": list(experiment.config.methods),
-        "variants": [experiment.model_inputs(variant) for variant in variants],
-    }
     rows = experiment.trainer.scores(
-        Step(f"{experiment.study}-readings", _VERSION, inputs),
+        step(experiment, variants, layer),
         experiment.baseline,
         {variant.name: partial(experiment.model, variant) for variant in variants},
         images,
@@ -68,6 +62,17 @@ def _rows(experiment: Experiment, variants: Sequence[Variant], layer: str) -> pd
         rate=[variant.rate for variant in of_row],
         seed=[variant.seed for variant in of_row],
     )
+
+
+def step(experiment: Experiment, variants: Sequence[Variant], layer: str) -> Step:
+    """Return the step of the scores of some variants with maps read at a layer."""
+    inputs = {
+        "layer": layer,
+        "test": experiment.few_test_images().checksum,
+        "methods": list(experiment.config.methods),
+        "variants": [experiment.model_inputs(variant) for variant in variants],
+    }
+    return Step(f"{experiment.study}-readings", _VERSION, inputs)
 
 
 def _means(rows: pd.DataFrame, scores: Sequence[str]) -> pd.DataFrame:

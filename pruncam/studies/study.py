@@ -30,6 +30,7 @@ from pruncam.studies.config import PruningConfig
 from pruncam.studies.experiment import Experiment
 from pruncam.studies.original_data import shown_names, stands_in
 from pruncam.studies.paired_scores import CONTROLS, PairedScores
+from pruncam.studies.work import ExperimentWork, Work, of_experiments
 from pruncam.training import resolve_precision
 
 ConfigType = TypeVar("ConfigType")
@@ -37,6 +38,7 @@ PruningConfigType = TypeVar("PruningConfigType", bound=PruningConfig)
 ExperimentType = TypeVar("ExperimentType", bound=Experiment)
 Tables = dict[str, pd.DataFrame]
 Task = Callable[[], Any]
+_MANY = 10_000  # tasks, more than any machine has cores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,7 @@ class StudyResult(Result):
     study: str
     config: Any
     claims: pd.DataFrame
+    judged: list[Claim] = field(default_factory=list)  # the same, with all that was judged
     stable_lines: list[str] = field(default_factory=list)
 
     def stable(self) -> None:
@@ -121,6 +124,7 @@ class Study(ABC, Generic[ConfigType]):
             config=self.config,
             tables=tables,
             claims=claim_report.table(claims),
+            judged=claims,
             drawings=self.figures(tables),
             manifest=self.manifest(time.perf_counter() - started),
             stable_lines=[*self.stable_lines(tables), *_firm_verdicts(claims)],
@@ -177,6 +181,15 @@ class Study(ABC, Generic[ConfigType]):
     @abstractmethod
     def stable_lines(self, tables: Tables) -> list[str]:
         """Return lines of counts that are the same on every machine."""
+
+    @abstractmethod
+    def work(self) -> list[Work]:
+        """Return every step that `run` would compute or take from the store, after `load`."""
+
+    @property
+    def jobs(self) -> int:
+        """The number of tasks that run side by side."""
+        return self.machine.parallel(_MANY)
 
     @property
     def image_sets(self) -> list[ImageSet]:
@@ -328,6 +341,11 @@ class PruningStudy(Study[PruningConfigType], Generic[PruningConfigType, Experime
         """The largest number of models to train at a time; None: as many as there are jobs."""
         return None
 
+    @property
+    def jobs(self) -> int:
+        """The number of tasks that run side by side in training, which takes longest."""
+        return self.training_jobs or super().jobs
+
     def stages(self) -> list[list[Task]]:
         """Return the tasks: baselines, the models made from them, scores, further measurements."""
         return [
@@ -369,6 +387,23 @@ class PruningStudy(Study[PruningConfigType], Generic[PruningConfigType, Experime
         self.measurements: dict[str, Measurement] = dict(zip(names, measurements, strict=True))
         tasks = [experiment.scores for experiment in self.replicates]
         self.replicate_rows: list[pd.DataFrame] = self.run_in_parallel(tasks) if tasks else []
+
+    def work(self) -> list[Work]:
+        """Return the steps of all trainings and measurements."""
+        parts = of_experiments([*self.experiments, *self.replicates])
+        count = len(self.experiments)
+        steps = [step for part in parts for step in part.trainings()]
+        steps += [step for part in parts[:count] for step in self.measuring_work(part)]
+        steps += [step for part in parts[count:] for step in self.replicate_work(part)]
+        return steps
+
+    @abstractmethod
+    def measuring_work(self, part: ExperimentWork) -> list[Work]:
+        """Return the steps of `measure_experiment` and of the tables, for one data set."""
+
+    def replicate_work(self, part: ExperimentWork) -> list[Work]:
+        """Return the steps of the measurements on a further baseline."""
+        return part.scorings()
 
     @abstractmethod
     def measure_experiment(self, experiment: ExperimentType) -> Measurement:

@@ -61,14 +61,14 @@ class Embedder:
     def train_network(self, name: str, repeat: int) -> None:
         """Train the autoencoder or the classifier, unless its weights are in the store."""
         train = partial(self._weights, name, repeat)
-        self.trainer.cached(self._step(name, repeat), train)
+        self.trainer.cached(self.training_step(name, repeat), train)
 
     def network(self, name: str, repeat: int) -> nn.Module:
         """Return the trained autoencoder or classifier."""
         model = self._untrained(name)
         train = partial(self._weights, name, repeat)
         # Not by `trainer.cached`: this runs inside another step, whose seconds include it.
-        stored = self.trainer.store.get(self._step(name, repeat), train)
+        stored = self.trainer.store.get(self.training_step(name, repeat), train)
         model.load_state_dict(stored.value)
         return model.eval()
 
@@ -150,7 +150,8 @@ class Embedder:
         count = min(self.config.training_images, len(self.train))
         return self.train.first(count)
 
-    def _step(self, name: str, repeat: int) -> Step:
+    def training_step(self, name: str, repeat: int) -> Step:
+        """Return the step of the weights of a network."""
         return Step("csg-trained", _TRAINED_VERSION, self._training_inputs(name, repeat))
 
     def _training_inputs(

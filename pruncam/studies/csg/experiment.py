@@ -135,12 +135,19 @@ class CsgExperiment:
         """
         if view not in self._measured:
             searched: list[int] = []
-            step = Step("csg-draws", _DRAWS_VERSION, self._draws_inputs(view))
             draw = partial(self._draw, view, searched.append)
-            stored = self.trainer.cached(step, draw)
+            stored = self.trainer.cached(self.draws_step(view), draw)
             self.trainer.progress.advance(view.images - sum(searched))
             self._measured[view] = {_STORED_NAMES[name]: csg for name, csg in stored.items()}
         return self._measured[view]
+
+    def draws_step(self, view: View) -> Step:
+        """Return the step of the draws of a view."""
+        return Step("csg-draws", _DRAWS_VERSION, self._draws_inputs(view))
+
+    def shuffled_step(self, split: str) -> Step:
+        """Return the step of the draws with shuffled labels."""
+        return Step("csg-shuffled", _SHUFFLED_VERSION, self._draws_inputs(self._raw_view(split)))
 
     def _draws_inputs(self, view: View) -> dict[str, Any]:
         """Return everything the draws of a view depend on."""
@@ -187,10 +194,8 @@ class CsgExperiment:
         Each draw shuffles the labels anew: what CSG is where labels tell nothing.
         """
         if (split, "shuffled") not in self._measured:
-            view = self._raw_view(split)
-            step = Step("csg-shuffled", _SHUFFLED_VERSION, self._draws_inputs(view))
             draw = partial(self._draw_shuffled, split)
-            self._measured[split, "shuffled"] = self.trainer.cached(step, draw)
+            self._measured[split, "shuffled"] = self.trainer.cached(self.shuffled_step(split), draw)
         return self._measured[split, "shuffled"]
 
     def _draw_shuffled(self, split: str) -> Tensor:
@@ -253,22 +258,26 @@ class CsgExperiment:
         """
         if (split, size, labels) not in self._measured:
             config, images = self.config, self.images(split)
-            inputs = {
-                "images": images.checksum,
-                "size": size,
-                "draws": config.pool_draws,
-                "seed": config.seed,
-                "k": config.k,
-                "samples": config.samples_per_class,
-                "labels": labels,
-            }
-            step = Step("csg-pools", _POOLS_VERSION, inputs)
+            step = self.pool_step(split, size, labels=labels)
             check = self.trainer.progress.check
             draw = partial(draw_pools, config, images, size, labels, check)
             self._measured[split, size, labels] = self.trainer.cached(step, draw)
             drawn_images = size * len(images.classes) * config.pool_draws
             self.trainer.progress.advance(drawn_images)
         return self._measured[split, size, labels]
+
+    def pool_step(self, split: str, size: int, *, labels: str = "own") -> Step:
+        """Return the step of the CSG of pools."""
+        inputs = {
+            "images": self.images(split).checksum,
+            "size": size,
+            "draws": self.config.pool_draws,
+            "seed": self.config.seed,
+            "k": self.config.k,
+            "samples": self.config.samples_per_class,
+            "labels": labels,
+        }
+        return Step("csg-pools", _POOLS_VERSION, inputs)
 
 
 def mean_over_draws(csgs: list[CSG], name: str) -> np.ndarray:

@@ -11,7 +11,7 @@ from pruncam.datasets import ImageSet, catalog
 from pruncam.profiles import DatasetSpec
 from pruncam.report.claims import Finding, read_statements
 from pruncam.report.result import Drawing
-from pruncam.studies.csg import analysis, claims, class_tables, pool_tables, published
+from pruncam.studies.csg import analysis, claims, class_tables, pool_tables, published, work
 from pruncam.studies.csg.config import RAW, CsgConfig
 from pruncam.studies.csg.embedder import View
 from pruncam.studies.csg.experiment import SPLITS, CsgExperiment
@@ -21,6 +21,7 @@ from pruncam.studies.csg.ranking import nearest_settings
 from pruncam.studies.csg.raw_draws import RawDraws
 from pruncam.studies.original_data import shown_names
 from pruncam.studies.study import Study, StudyResult, Tables, Task
+from pruncam.studies.work import Work
 
 
 class CsgStudy(Study[CsgConfig]):
@@ -115,6 +116,10 @@ class CsgStudy(Study[CsgConfig]):
         """Return all views in such an order that no core waits for a long one at the end."""
         views = [(experiment, view) for experiment in self.experiments for view in experiment.views]
         return sorted(views, key=_pixels_of, reverse=True)
+
+    def work(self) -> list[Work]:
+        """Return the steps of all trainings, searches and pools."""
+        return work.of_experiments(self.experiments)
 
     def tables(self) -> Tables:
         """Return the tables by name; "complexity_1" and "pe_3" are those of the papers."""

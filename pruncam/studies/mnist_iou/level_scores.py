@@ -36,21 +36,22 @@ class LevelScorer:
         self.run.train_levels()
         levels = []
         for level, model in enumerate(self.run.models):
-            step = Step("mnist-iou-scores", _VERSION, self._inputs(level))
-            scores = self.run.trainer.cached(step, partial(self._score, model))
+            scores = self.run.trainer.cached(self.step(level), partial(self.score, model))
             levels.append(scores | {"remaining": remaining_weights(model)})
         return levels
 
-    def _inputs(self, level: int) -> dict[str, Any]:
-        """Return everything the scores of a level depend on."""
-        return {
+    def step(self, level: int) -> Step:
+        """Return the step of the scores of a level."""
+        inputs = {
             **self.run.training_inputs(),
             **{name: getattr(self.run.config, name) for name in _SCORING_FIELDS},
             "level": level,
             "test": self.run.test.checksum,
         }
+        return Step("mnist-iou-scores", _VERSION, inputs)
 
-    def _score(self, model: nn.Module) -> dict[str, Any]:
+    def score(self, model: nn.Module) -> dict[str, Any]:
+        """Return the scores of one model."""
         method, layer = self.run.config.method, self.run.config.target_layer
         batches = []
         for rows in self.run.test_batches():

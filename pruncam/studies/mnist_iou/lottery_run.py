@@ -102,9 +102,25 @@ class LotteryRun:
             models.append(self._level(level, pretrained, previous))
         return models
 
+    @property
+    def pretraining_step(self) -> Step:
+        """The step of the pretrained model."""
+        return Step("mnist-iou-pretrained", _PRETRAINED_VERSION, self.training_inputs())
+
+    def level_step(self, level: int) -> Step | None:
+        """Return the step of the model of a level; None if that is the pretrained one."""
+        if level == 0 and self.config.level_zero == "pretrained":
+            return None
+        inputs = {
+            "level": level,
+            "fraction": self.config.fraction,
+            "level_zero": self.config.level_zero,
+            "retraining": self.config.retraining,
+        }
+        return Step("mnist-iou-level", _LEVEL_VERSION, self.training_inputs() | inputs)
+
     def _pretrained(self) -> nn.Module:
-        step = Step("mnist-iou-pretrained", _PRETRAINED_VERSION, self.training_inputs())
-        return self._load_or_train(step, "pretraining", self._pretrain)
+        return self._load_or_train(self.pretraining_step, "pretraining", self._pretrain)
 
     def _pretrain(self, checkpoint: Checkpoint) -> dict[str, Tensor]:
         seed = derive(self.seed, "weights")
@@ -118,15 +134,9 @@ class LotteryRun:
         previous: nn.Module,
     ) -> nn.Module:
         """Return the model of a level; level 0 is not pruned."""
-        if level == 0 and self.config.level_zero == "pretrained":
+        step = self.level_step(level)
+        if step is None:
             return pretrained
-        inputs = {
-            "level": level,
-            "fraction": self.config.fraction,
-            "level_zero": self.config.level_zero,
-            "retraining": self.config.retraining,
-        }
-        step = Step("mnist-iou-level", _LEVEL_VERSION, self.training_inputs() | inputs)
         retrain = partial(self._retrain, level, pretrained, previous)
         return self._load_or_train(step, "retraining", retrain)
 

@@ -51,6 +51,11 @@ def level_means(run: LotteryRun, reading: Reading) -> list[dict[str, float]]:
     the unpruned network; `heatmap_mean`, `heatmap_std`: of all heatmap pixels.
     """
     run.train_levels()
+    return run.trainer.cached(step(run, reading), partial(_level_means, run, reading))
+
+
+def step(run: LotteryRun, reading: Reading) -> Step:
+    """Return the step of the mean scores under a reading."""
     inputs: dict[str, Any] = {
         **run.training_inputs(),
         **{name: getattr(run.config, name) for name in _STEP_FIELDS},
@@ -58,8 +63,7 @@ def level_means(run: LotteryRun, reading: Reading) -> list[dict[str, float]]:
         "explains_label": reading.explains_label,
         "test": run.test.checksum,
     }
-    step = Step("mnist-iou-readings", _VERSION, inputs)
-    return run.trainer.cached(step, partial(_level_means, run, reading))
+    return Step("mnist-iou-readings", _VERSION, inputs)
 
 
 def _level_means(run: LotteryRun, reading: Reading) -> list[dict[str, float]]:

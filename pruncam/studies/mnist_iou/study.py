@@ -25,6 +25,7 @@ from pruncam.studies.mnist_iou import (
     readings,
     seed_groups,
     significance,
+    work,
 )
 from pruncam.studies.mnist_iou.analysis import BASE, dataset_variant
 from pruncam.studies.mnist_iou.chains import ACCURACY, Chains
@@ -35,6 +36,7 @@ from pruncam.studies.mnist_iou.samples import choose_samples
 from pruncam.studies.mnist_iou.sanity import sanity_checks
 from pruncam.studies.original_data import stands_in
 from pruncam.studies.study import Study, StudyResult, Tables, Task
+from pruncam.studies.work import Work
 from pruncam.training import resolve_engine
 
 _DATASET = "MNIST"  # of the thesis
@@ -115,6 +117,16 @@ class MnistIouStudy(Study[MnistIouConfig]):
     def _runs_of_thesis(self) -> list[LotteryRun]:
         """The runs of the thesis's seeds, under the main configuration."""
         return self.runs[: len(self.config.seeds)]
+
+    def work(self) -> list[Work]:
+        """Return the steps of all runs and readings."""
+        return work.of_runs(self.runs, self.runs[: len(self.config.seeds)])
+
+    @property
+    def jobs(self) -> int:
+        """The number of tasks that run side by side; on the CPU, if the compiled engine trains."""
+        machine = Machine("cpu", jobs=self.machine.jobs) if self.engine == "fused" else self.machine
+        return machine.parallel(len(self.runs))
 
     def measure(self) -> None:
         """Choose the images to show; all else was measured during the training."""

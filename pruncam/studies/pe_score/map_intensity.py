@@ -51,13 +51,7 @@ def by_image(experiment: Experiment) -> pd.DataFrame | None:
         return None
     variants = [*experiment.trained_variants, Variant(SHUFFLED, 0.0, experiment.config.seed)]
     images = experiment.few_test_images()
-    inputs = {
-        "models": [experiment.model_inputs(variant) for variant in experiment.trained_variants],
-        "test": images.checksum,
-        "target_layer": experiment.spec.target_layer,
-    }
-    step = Step("pe_score-intensity", _VERSION, inputs)
-    intensities = experiment.trainer.cached(step, lambda: _intensities(experiment))
+    intensities = experiment.trainer.cached(step(experiment), lambda: _intensities(experiment))
     tables = [
         pd.DataFrame(
             {
@@ -72,6 +66,16 @@ def by_image(experiment: Experiment) -> pd.DataFrame | None:
         for variant, values in zip(variants, intensities.tolist(), strict=True)
     ]
     return pd.concat(tables, ignore_index=True)
+
+
+def step(experiment: Experiment) -> Step:
+    """Return the step of the intensities."""
+    inputs = {
+        "models": [experiment.model_inputs(variant) for variant in experiment.trained_variants],
+        "test": experiment.few_test_images().checksum,
+        "target_layer": experiment.spec.target_layer,
+    }
+    return Step("pe_score-intensity", _VERSION, inputs)
 
 
 def _intensities(experiment: Experiment) -> Tensor:

@@ -3,7 +3,7 @@
 Each of them may be the model's own top class, the baseline's top class, or the true class.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 import pandas as pd
@@ -29,7 +29,7 @@ def sensitivity_to_the_class(experiment: PeScoreExperiment) -> pd.DataFrame:
     With the mean over images without empty maps (`pe_nonempty`) and the shares of empty maps.
     """
     rule = experiment.config.criteria[0]
-    variants = {v.name: v for v in experiment.variants if v.rule == rule}
+    variants = {variant.name: variant for variant in _variants(experiment)}
     # SSIM and IoU do not depend on the class of the confidence, nor confidences on that of the map.
     scores = {option: _scores(experiment, variants, option) for option in _CLASSES}
     rows = []
@@ -56,15 +56,8 @@ def _scores(
 ) -> pd.DataFrame:
     """Return rows of scores in which map and confidence are of the same class."""
     images = experiment.few_test_images()
-    inputs = {
-        "class": option,
-        "models": [experiment.model_inputs(variant) for variant in variants.values()],
-        "test": images.checksum,
-        "methods": list(experiment.config.methods),
-        "target_layer": experiment.spec.target_layer,
-    }
     return experiment.trainer.scores(
-        Step("pe_score-crossed", _SCORES_VERSION, inputs),
+        _step(experiment, variants.values(), option),
         experiment.baseline,
         {name: partial(experiment.model, variant) for name, variant in variants.items()},
         images,
@@ -74,6 +67,28 @@ def _scores(
         target_class=option,
         confidence_class=option,
     )
+
+
+def steps(experiment: PeScoreExperiment) -> list[Step]:
+    """Return the steps of the scores of the first criterion's models, one per class."""
+    variants = _variants(experiment)
+    return [_step(experiment, variants, option) for option in _CLASSES]
+
+
+def _variants(experiment: PeScoreExperiment) -> list[Variant]:
+    rule = experiment.config.criteria[0]
+    return [variant for variant in experiment.variants if variant.rule == rule]
+
+
+def _step(experiment: PeScoreExperiment, variants: Iterable[Variant], option: str) -> Step:
+    inputs = {
+        "class": option,
+        "models": [experiment.model_inputs(variant) for variant in variants],
+        "test": experiment.few_test_images().checksum,
+        "methods": list(experiment.config.methods),
+        "target_layer": experiment.spec.target_layer,
+    }
+    return Step("pe_score-crossed", _SCORES_VERSION, inputs)
 
 
 def _mean_pe(maps: pd.DataFrame, confidences: pd.DataFrame) -> pd.DataFrame:

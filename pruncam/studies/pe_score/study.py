@@ -19,14 +19,15 @@ from pruncam.studies.pe_score import (
     localisation,
     map_intensity,
     published,
+    sensitivity,
 )
 from pruncam.studies.pe_score.config import PeScoreConfig
 from pruncam.studies.pe_score.experiment import PeScoreExperiment
 from pruncam.studies.pe_score.rate_selection import rate_choices
-from pruncam.studies.pe_score.sensitivity import sensitivity_to_the_class
 from pruncam.studies.pe_score.shortcut import mark_reliance
 from pruncam.studies.readings import ranking, scores_by_reading
 from pruncam.studies.study import Measurement, PruningStudy, StudyResult, Tables
+from pruncam.studies.work import ExperimentWork, Work
 from pruncam.training import has_dropout
 
 _SHOWN_CLASSES = {
@@ -76,7 +77,7 @@ class PeScoreStudy(PruningStudy[PeScoreConfig, PeScoreExperiment]):
             "readings": scores_by_reading(experiment, _models_for_readings(experiment), ("pe",)),
             "object_hits": diagnostics.object_hits(experiment),
             "marks": mark_reliance(experiment),
-            "sensitivity_to_the_class": sensitivity_to_the_class(experiment),
+            "sensitivity_to_the_class": sensitivity.sensitivity_to_the_class(experiment),
         }
         intensities = map_intensity.by_image(experiment)
         if intensities is not None:
@@ -94,6 +95,25 @@ class PeScoreStudy(PruningStudy[PeScoreConfig, PeScoreExperiment]):
                 "hits": hits,
             },
         )
+
+    def measuring_work(self, part: ExperimentWork) -> list[Work]:
+        """Return the steps of `measure_experiment` and of the table of times."""
+        experiment = part.experiment
+        few = experiment.few_test_images()
+        first = len(experiment.of_rule(experiment.config.criteria[0]))
+        crossed = [part.scoring(step, first, few) for step in sensitivity.steps(experiment)]
+        intensities = []
+        if map_intensity.METHOD in experiment.config.methods:
+            models = len(experiment.trained_variants)
+            intensities.append(part.scoring(map_intensity.step(experiment), models, few))
+        return [
+            *part.scorings(),
+            part.shuffled(),
+            *part.readings(_models_for_readings(experiment)),
+            *crossed,
+            *intensities,
+            *part.times(experiment.config.criteria),
+        ]
 
     def tables(self) -> Tables:
         """Return the tables by name."""

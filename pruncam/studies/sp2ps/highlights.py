@@ -49,15 +49,7 @@ def highlights_by_image(experiment: Experiment) -> pd.DataFrame:
     Beside the variants there are the baseline itself (rule "unpruned") and its maps of the next
     image in turn (rule "maps of other images").
     """
-    images = experiment.few_test_images()
-    inputs = {
-        "test": images.checksum,
-        "methods": list(experiment.config.methods),
-        "target_layer": experiment.spec.target_layer,
-        "variants": [experiment.model_inputs(variant) for variant in experiment.variants],
-    }
-    step = Step(f"{experiment.study}-highlights", _VERSION, inputs)
-    rows = experiment.trainer.cached_rows(step, lambda: _measured(experiment))
+    rows = experiment.trainer.cached_rows(step(experiment), lambda: _measured(experiment))
     by_name = {variant.name: variant for variant in _variants(experiment)}
     variants = [by_name[name] for name in rows["model"]]
     return rows.assign(
@@ -66,6 +58,17 @@ def highlights_by_image(experiment: Experiment) -> pd.DataFrame:
         rate=[variant.rate for variant in variants],
         seed=[variant.seed for variant in variants],
     )
+
+
+def step(experiment: Experiment) -> Step:
+    """Return the step of these measures."""
+    inputs = {
+        "test": experiment.few_test_images().checksum,
+        "methods": list(experiment.config.methods),
+        "target_layer": experiment.spec.target_layer,
+        "variants": [experiment.model_inputs(variant) for variant in experiment.variants],
+    }
+    return Step(f"{experiment.study}-highlights", _VERSION, inputs)
 
 
 def _variants(experiment: Experiment) -> list[Variant]:

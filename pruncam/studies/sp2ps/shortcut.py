@@ -24,6 +24,7 @@ from pruncam.datasets import ImageSet
 from pruncam.datasets.marks import mark_mask, plant_marks, relabel_by_marks, repeated
 from pruncam.statistics import accuracy_interval
 from pruncam.studies.sp2ps.experiment import Sp2psExperiment
+from pruncam.studies.work import ExperimentWork, Work
 from pruncam.training import Checkpoint, accuracy
 
 # Versions of the steps, raised by hand when their code changes the result.
@@ -81,12 +82,23 @@ class Shortcut:
         """Return the model CONTROL or MISLED."""
         if name not in self.trained:
             self.trained[name] = self.experiment.trainer.load_or_train(
-                Step("sp2ps-moved", _MODEL_VERSION, self._inputs() | {"model": name}),
+                self.training_step(name),
                 self.experiment.network(),
                 self.experiment.recipe("misleading"),
                 partial(self._train, name),
             )
         return self.trained[name]
+
+    def training_step(self, name: str) -> Step:
+        """Return the step of the model CONTROL or MISLED."""
+        return Step("sp2ps-moved", _MODEL_VERSION, self._inputs() | {"model": name})
+
+    @property
+    def scores_step(self) -> Step:
+        """The step of the scores of all models beside the baseline."""
+        methods = list(self.experiment.config.methods)
+        inputs = self._inputs() | {"test": self.agreeing.checksum, "methods": methods}
+        return Step("sp2ps-moved-scores", _SCORES_VERSION, inputs)
 
     def _train(self, name: str, checkpoint: Checkpoint) -> dict[str, Tensor]:
         experiment = self.experiment
@@ -101,6 +113,14 @@ class Shortcut:
             derive(experiment.config.seed, "misleading", name),
             checkpoint,
         )
+
+    def work(self, part: ExperimentWork) -> list[Work]:
+        """Return the steps of both trainings and of the scores; `part` is of the experiment."""
+        epochs = self.experiment.recipe("misleading").epochs
+        trainings = [
+            part.training(self.training_step(name), epochs, _COPIES) for name in (CONTROL, MISLED)
+        ]
+        return [*trainings, part.scoring(self.scores_step, 3, self.agreeing)]
 
     def _inputs(self) -> dict[str, Any]:
         baseline = self.experiment.baseline_inputs()
@@ -169,16 +189,14 @@ class Shortcut:
         return cams.explain(model, inputs, methods=methods, target_layer=layer)
 
     def _scores(self) -> pd.DataFrame:
-        methods = self.experiment.config.methods
-        inputs = self._inputs() | {"test": self.agreeing.checksum, "methods": list(methods)}
         models = self.models
         return self.experiment.trainer.scores(
-            Step("sp2ps-moved-scores", _SCORES_VERSION, inputs),
+            self.scores_step,
             self.experiment.baseline,
             # Copies: one of them is the baseline, and scoring refuses a model beside itself.
             {name: partial(copy.deepcopy, model) for name, model in models.items()},
             self.agreeing,
-            methods=methods,
+            methods=self.experiment.config.methods,
             target_layer=self.experiment.spec.target_layer,
             transform=self.experiment.prepare,
         )

@@ -11,9 +11,10 @@ from pruncam.report.claims import Finding, read_statements
 from pruncam.report.result import Drawing
 from pruncam.studies import diagnostics, score_tables
 from pruncam.studies.cached_trainer import CachedTrainer
+from pruncam.studies.experiment import Variant
 from pruncam.studies.figures import in_paper_order
 from pruncam.studies.readings import ranking, scores_by_reading
-from pruncam.studies.sp2ps import claims, figures, published
+from pruncam.studies.sp2ps import claims, figures, highlights, published
 from pruncam.studies.sp2ps.agreement import score_agreement
 from pruncam.studies.sp2ps.config import Sp2psConfig
 from pruncam.studies.sp2ps.drop_claims import CIFAR
@@ -23,6 +24,7 @@ from pruncam.studies.sp2ps.highlights import Highlights, highlights_by_image
 from pruncam.studies.sp2ps.sensitivity import sensitivity
 from pruncam.studies.sp2ps.shortcut import Shortcut
 from pruncam.studies.study import Measurement, PruningStudy, StudyResult, Tables, Task
+from pruncam.studies.work import ExperimentWork, Work, of_experiments
 
 _SHOWN_CLASSES = {  # of the images in the figures: the first name that the data set has
     "CIFAR-10": ("automobile", "car"),
@@ -78,7 +80,7 @@ class Sp2psStudy(PruningStudy[Sp2psConfig, Sp2psExperiment]):
 
     def measure_experiment(self, experiment: Sp2psExperiment) -> Measurement:
         """Return scores, an image to show, and the sensitivity to the choices left open."""
-        pruned = [v for v in experiment.variants if v.rule in experiment.rules]
+        pruned = _pruned_variants(experiment)
         tables = {
             "sensitivity": sensitivity(experiment),
             "readings": scores_by_reading(experiment, pruned, ("sp2ps", "pe")),
@@ -110,6 +112,28 @@ class Sp2psStudy(PruningStudy[Sp2psConfig, Sp2psExperiment]):
             of_seed = [rows for replicate, rows in pairs if replicate.baseline_seed == seed]
             trainings.append(pd.concat(of_seed, ignore_index=True))
         self.highlights = Highlights(trainings)
+
+    def work(self) -> list[Work]:
+        """Return the steps of all trainings and measurements, those of the shortcut last."""
+        own, others = self.shortcut.experiment, [*self.experiments, *self.replicates]
+        *_, part = of_experiments([*others, own])
+        baseline = [] if own in others or own.is_shipped else [part.baseline()]
+        return [*super().work(), *baseline, *self.shortcut.work(part)]
+
+    def measuring_work(self, part: ExperimentWork) -> list[Work]:
+        """Return the steps of `measure_experiment` and of the table of times."""
+        experiment = part.experiment
+        return [
+            *part.scorings(),
+            part.shuffled(),
+            *part.readings(_pruned_variants(experiment)),
+            _highlights_work(part),
+            *part.times([L1]),
+        ]
+
+    def replicate_work(self, part: ExperimentWork) -> list[Work]:
+        """Return the scores of a further baseline's models, and what their maps highlight."""
+        return [*part.scorings(), _highlights_work(part)]
 
     def tables(self) -> Tables:
         """Return the tables by name; "1" to "3" are those of the paper."""
@@ -190,6 +214,17 @@ class Sp2psStudy(PruningStudy[Sp2psConfig, Sp2psExperiment]):
     def trainers(self) -> list[CachedTrainer]:
         """The trainers of all experiments."""
         return [experiment.trainer for experiment in self.all_experiments]
+
+
+def _pruned_variants(experiment: Sp2psExperiment) -> list[Variant]:
+    return [variant for variant in experiment.variants if variant.rule in experiment.rules]
+
+
+def _highlights_work(part: ExperimentWork) -> Work:
+    """Return the step of what the maps of all models highlight."""
+    experiment = part.experiment
+    images, models = experiment.few_test_images(), len(experiment.variants)
+    return part.scoring(highlights.step(experiment), models, images)
 
 
 def configure(profile: str, **overrides: Any) -> Sp2psConfig:

@@ -14,6 +14,7 @@ from pruncam.studies.sweeps.config import SweepsConfig
 from pruncam.studies.sweeps.experiment import L1, SweepsExperiment
 from pruncam.studies.sweeps.rate_selection import crossing, largest_rates, safe_rate
 from pruncam.studies.sweeps.resampling import Resampled, ResampledAccuracies, mean
+from pruncam.studies.work import Work, searching
 
 BEYOND = 0.3  # the rate beyond which the paper sees an effect of complexity (Section 5)
 READINGS = {  # of complexity: titles by column
@@ -51,6 +52,18 @@ def complexity(experiment: SweepsExperiment) -> pd.DataFrame:
     }
     row["csg_relative"] = row["csg"] / (classes - 1)
     return pd.DataFrame([row])
+
+
+def complexity_work(experiment: SweepsExperiment) -> list[Work]:
+    """Return the steps of the complexity, in all images and in as many as are compared."""
+    config, pool = experiment.config, experiment.pool
+    sample = searching(pool.images.flatten(1), config.csg_neighbours)
+    works = []
+    for images in dict.fromkeys([pool, pool.first(min(config.csg_pool, len(pool)))]):
+        searched = min(config.csg_samples * len(images.classes), len(images))
+        amount = len(config.csg_seeds) * searched * len(images) / sample.largest
+        works.append(Work(experiment.complexity_step(images), sample, amount))
+    return works
 
 
 def _complexity_of(experiment: SweepsExperiment, images: ImageSet, name: str) -> dict[str, Any]:

@@ -55,13 +55,13 @@ class SweepsExperiment(PlainExperiment):
 
     def scoring_tasks(self) -> list[Callable[[], pd.DataFrame]]:
         """Return the tasks that score the first test images: heatmaps cost more than accuracies."""
-        return PlainExperiment.scoring_tasks(self._on_first_images())
+        return PlainExperiment.scoring_tasks(self.on_first_images())
 
     def shuffled_scores(self) -> pd.DataFrame:
         """Return the scores of the same images at chance: maps of other images."""
-        return PlainExperiment.shuffled_scores(self._on_first_images())
+        return PlainExperiment.shuffled_scores(self.on_first_images())
 
-    def _on_first_images(self) -> "SweepsExperiment":
+    def on_first_images(self) -> "SweepsExperiment":
         """Return the same models with only the test images that heatmaps are computed for."""
         experiment = dataclasses.replace(self, test=self.few_test_images())
         experiment.models.update(self.models)
@@ -91,7 +91,7 @@ class SweepsExperiment(PlainExperiment):
     def correctness(self) -> Correctness:
         """Return which test images each model classifies correctly, with a single training."""
         models: dict[Variant, np.ndarray] = {}
-        for group in self._groups():
+        for group in self.groups():
             models |= self._correctness_of(group)
         labels = self.test.labels.cpu().numpy()
         arrays = {variant: is_correct[None] for variant, is_correct in models.items()}
@@ -104,13 +104,17 @@ class SweepsExperiment(PlainExperiment):
 
     def _correctness_of(self, group: list[Variant]) -> dict[Variant, np.ndarray]:
         """Return which test images the baseline and some variants classify correctly."""
+        step = self.correctness_step(group)
+        rows = self.trainer.cached(step, partial(self._classify, group)).numpy()
+        return dict(zip((BASELINE, *group), rows, strict=True))
+
+    def correctness_step(self, group: list[Variant]) -> Step:
+        """Return the step of the correctness of the baseline and some variants."""
         inputs = {
             "test": self.test.checksum,
             "variants": [self.model_inputs(variant) for variant in group],
         }
-        step = Step("sweeps-answers", _CORRECTNESS_VERSION, inputs)
-        rows = self.trainer.cached(step, partial(self._classify, group)).numpy()
-        return dict(zip((BASELINE, *group), rows, strict=True))
+        return Step("sweeps-answers", _CORRECTNESS_VERSION, inputs)
 
     def _classify(self, group: list[Variant]) -> Tensor:
         models = [self.baseline, *(self.model(variant) for variant in group)]
@@ -132,14 +136,17 @@ class SweepsExperiment(PlainExperiment):
 
     def complexity(self, images: ImageSet) -> list[float]:
         """Return the CSG of training images in raw pixels, one value per draw of samples."""
+        return self.trainer.cached(self.complexity_step(images), partial(self._csg, images))
+
+    def complexity_step(self, images: ImageSet) -> Step:
+        """Return the step of the complexity of training images."""
         settings = {
             "samples_per_class": self.config.csg_samples,
             "k": self.config.csg_neighbours,
         }
         seeds = list(self.config.csg_seeds)
         inputs = {"images": images.checksum, "seeds": seeds, **settings}
-        step = Step("sweeps-csg", _CSG_VERSION, inputs)
-        return self.trainer.cached(step, partial(self._csg, images))
+        return Step("sweeps-csg", _CSG_VERSION, inputs)
 
     def _csg(self, images: ImageSet) -> list[float]:
         features = images.images.float() / 255

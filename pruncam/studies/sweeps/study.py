@@ -19,6 +19,7 @@ from pruncam.studies.sweeps.correctness import Correctness, joined
 from pruncam.studies.sweeps.experiment import L1, SweepsExperiment
 from pruncam.studies.sweeps.resampling import ResampledAccuracies
 from pruncam.studies.sweeps.results import SweepResults
+from pruncam.studies.work import ExperimentWork, Work
 
 
 class SweepsStudy(PruningStudy[SweepsConfig, SweepsExperiment]):
@@ -64,6 +65,21 @@ class SweepsStudy(PruningStudy[SweepsConfig, SweepsExperiment]):
     def replicate_tasks(self) -> list[Task]:
         """Return the tasks that measure the accuracies of the further baselines' models."""
         return [replicate.correctness for replicate in self.replicates]
+
+    def measuring_work(self, part: ExperimentWork[SweepsExperiment]) -> list[Work]:
+        """Return the steps of `measure_experiment`."""
+        scored = ExperimentWork(part.experiment.on_first_images(), part.samples)
+        return [
+            *scored.scorings(),
+            scored.shuffled(),
+            *_correctness_work(part),
+            *analysis.complexity_work(part.experiment),
+        ]
+
+    def replicate_work(self, part: ExperimentWork[SweepsExperiment]) -> list[Work]:
+        """Return the scores and the accuracies of a further baseline's models."""
+        scored = ExperimentWork(part.experiment.on_first_images(), part.samples)
+        return [*scored.scorings(), *_correctness_work(part)]
 
     def measure(self) -> None:
         """Measure every experiment, and the accuracies of the further baselines' models."""
@@ -135,6 +151,19 @@ class SweepsStudy(PruningStudy[SweepsConfig, SweepsExperiment]):
                 _pruned_counts(experiment, tables),
             )
         ]
+
+
+def _correctness_work(part: ExperimentWork[SweepsExperiment]) -> list[Work]:
+    """Return the steps of the correctness of all models."""
+    experiment = part.experiment
+    return [
+        Work(
+            experiment.correctness_step(group),
+            part.samples.classifying,
+            amount=len(experiment.test) * (1 + len(group)),
+        )
+        for group in experiment.groups()
+    ]
 
 
 def _first(images: ImageSet, count: int | None) -> ImageSet:

@@ -1,0 +1,154 @@
+"""The plan of a run: steps, what is kept, times from a calibration, and what is missing."""
+
+import dataclasses
+
+import pytest
+
+from pruncam import Machine, cli
+from pruncam._core import paths
+from pruncam._core.store import Store
+from pruncam.reproduce import calibration, plan
+from pruncam.studies import mnist_iou, pe_score
+from pruncam.studies.mnist_iou.study import MnistIouStudy
+from pruncam.studies.pe_score.study import PeScoreStudy
+from pruncam.studies.work import Sample
+
+CONFIG = mnist_iou.configure(
+    "quick",
+    train_images=60,
+    test_images=40,
+    levels=2,
+    seeds=[1, 2],
+    pretraining=[[3, 0.02]],
+    retraining=[[2, 0.02]],
+    bootstrap=100,
+)
+
+
+class Clock:
+    """A clock that moves only while a sample runs."""
+
+    def __init__(self, monkeypatch):
+        self.now, self.counts = 0.0, []
+        monkeypatch.setattr(calibration.time, "perf_counter", lambda: self.now)
+
+    def sample(self, seconds_of, largest):
+        def run(count):
+            self.counts.append(count)
+            self.now += seconds_of(count)
+
+        return Sample("any", run, largest)
+
+
+def test_a_sample_is_timed_on_so_many_images_that_overhead_does_not_count(monkeypatch):
+    clock = Clock(monkeypatch)
+    sample = clock.sample(lambda count: 0.05 + 1e-3 * count, 10_000)
+    rates = calibration.seconds_per_image([sample], jobs=1, seconds=5.0)
+    assert rates[sample] == pytest.approx(1e-3)
+    assert clock.now < 2 * 5.0 and max(clock.counts) <= 10_000
+
+
+def test_a_slow_sample_is_timed_once_and_a_small_one_never_beyond_its_images(monkeypatch):
+    clock = Clock(monkeypatch)
+    slow = clock.sample(lambda count: 2.0 * count, 10_000)
+    assert calibration.seconds_per_image([slow], jobs=1, seconds=1.0)[slow] == pytest.approx(2.0)
+    assert clock.counts == [4, 4]  # the first run prepares, and does not count
+    clock.counts.clear()
+    few = clock.sample(lambda count: 0.1, 3)
+    assert calibration.seconds_per_image([few], jobs=1, seconds=1.0)[few] == pytest.approx(0.1 / 3)
+    assert set(clock.counts) == {3}
+
+
+def test_a_plan_is_what_a_run_then_does_and_writes_nothing(tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("PRUNCAM_CACHE", str(cache))
+
+    def study():
+        return MnistIouStudy(CONFIG, machine=Machine("cpu", jobs=1), progress=False)
+
+    before = plan.plan_of(study(), seconds=0.05)
+    assert not cache.exists()
+    manifest = study().run().manifest
+    # By hand: per seed a pretrained network, three levels, their scores, and seven readings.
+    assert (before.steps, before.kept, before.saved) == (manifest["steps"], 0, 0)
+    assert before.steps == 2 * (1 + 3 + 3 + 7) == len(list(cache.rglob("*.pt")))
+    assert before.epochs == 2 * (3 + 3 * 2)
+    assert before.compute > 0 and before.duration > before.compute
+
+    after = plan.plan_of(study(), seconds=0.05)
+    assert (after.kept, after.epochs, after.compute, after.disk) == (before.steps, 0, 0, 0)
+    assert after.saved == pytest.approx(manifest["compute_seconds"], abs=0.06)
+
+    planned = study()
+    planned.load()
+    level = next(work for work in planned.work() if work.epochs == 2)
+    file = Store().path(level.step)
+    file.unlink()
+    assert plan.plan_of(study(), seconds=0.05).epochs == 2
+    file.write_bytes(b"damaged")
+    assert plan.plan_of(study(), seconds=0.05).epochs == 2
+
+
+def test_missing_data_are_named_with_the_way_to_get_them(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(paths, "data_folders", lambda *_: [tmp_path])
+    monkeypatch.setattr(plan, "plan_study", lambda *_: pytest.fail("it was planned"))
+    assert cli.main(["reproduce", "--plan", "--profile", "paper", "--study", "pe_score"]) == 0
+    printed = capsys.readouterr().out
+    assert "missing data  pe_score needs cifar10: `make download NAME=cifar10`" in printed
+    assert "missing data  pe_score needs covid19: put its files into <folder>/" in printed
+    assert printed.splitlines()[4].split() == ["pe_score", *["?"] * 8, "-"]
+
+
+def test_the_table_has_a_line_per_study_and_the_sum(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    for stem in ("00_start_here", "01_csg_complexity", "05_mnist_iou"):
+        (tmp_path / "notebooks" / f"{stem}.ipynb").touch()
+    folder = tmp_path / "figures" / "quick" / "csg"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text('{"compute_seconds": 5948.3}')
+    known = plan.StudyPlan(
+        steps=1200,
+        kept=7,
+        saved=65.0,
+        epochs=40,
+        compute=7200.0,
+        duration=3620.0,
+        memory=2**31,
+        disk=2**20,
+    )
+    monkeypatch.setattr(plan, "plan_study", lambda *_: known)
+    assert cli.main(["reproduce", "--plan"]) == 0
+    title, _, header, rule, *rows = capsys.readouterr().out.splitlines()
+    assert "PROFILE=quick" in title and header.startswith("study ") and set(rule) == {"-"}
+    values = ["1,200", "7", "01:05", "40", "2:00:00", "1:00:20", "2.0", "GiB", "1", "MiB"]
+    assert rows[0].split() == ["csg", *values, "1:39:08"]
+    assert rows[1].split() == ["mnist_iou", *values, "-"]
+    assert len(rows[0]) == len(rows[1]) == len(header)
+    assert "in all        2:00:40, one study after the other" in rows
+    assert any(row.startswith("also run      00_start_here: ") for row in rows)
+
+
+def test_images_that_do_not_fit_into_memory_are_not_loaded(monkeypatch):
+    config = pe_score.configure("paper")
+    # By hand: CIFAR-10 and the X-rays, in colour at 224x224.
+    assert plan.image_bytes(config) == 3 * 224**2 * (60_000 + 2_455 + 613)
+    assert plan.image_bytes(dataclasses.replace(config, train_images=100)) == (
+        3 * 224**2 * (100 + 10_000 + 100 + 613)
+    )
+    monkeypatch.setattr(plan, "available_memory", lambda: 10**9)
+    monkeypatch.setattr(PeScoreStudy, "load", lambda _: pytest.fail("it was loaded"))
+    assert plan.plan_study("pe_score", "paper", Machine("cpu"), 1.0) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--study", "mnist"], "unknown study 'mnist': choose one of csg, "),
+        (["--profile", "fast"], "unknown profile 'fast': choose one of quick, overnight, paper"),
+        (["--data", "nowhere"], "the data folder nowhere does not exist"),
+    ],
+)
+def test_an_unsuitable_option_is_refused_in_one_line(arguments, message, capsys):
+    assert cli.main(["reproduce", "--plan", *arguments]) == 2
+    assert message in capsys.readouterr().err
