@@ -9,6 +9,8 @@ STUDY ?=
 DEVICE ?= auto
 # a folder with data sets, searched before PRUNCAM_DATA and data/
 DATA ?=
+# a dask scheduler whose workers compute, tcp://host:port (docs/cluster.md); empty: this machine
+CLUSTER ?=
 # the data set of make download, the reference network of make weights (empty: all of them)
 NAME ?=
 # of make verify: one study (empty: all that are committed); a folder in which an interrupted run is
@@ -21,7 +23,7 @@ JOBS ?= 2
 PYTHON ?= python3
 
 # A misspelt variable would do nothing: `make reproduce profile=paper` would run quick.
-VARIABLES := PROFILE STUDY DEVICE DATA NAME VERIFY KEEP RECORD JOBS PYTHON
+VARIABLES := PROFILE STUDY DEVICE DATA CLUSTER NAME VERIFY KEEP RECORD JOBS PYTHON
 UNKNOWN := $(filter-out $(VARIABLES) SHELL VENV MAKE% PRUNCAM_% OMP_% CUDA_%, \
   $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word))))))
 ifneq ($(strip $(UNKNOWN)),)
@@ -52,12 +54,13 @@ WORKERS = -n "$(JOBS)" --dist loadfile --no-loadscope-reorder
 # The tests of `make check`: under a minute on two cores (but for the first run of mypy).
 FAST_TESTS = $(addprefix tests/test_,$(addsuffix .py,architecture bad_input claims committed cost \
   cross_study gallery metrics noise notebooks readme rendering statistics tracing))
-RUN_OPTIONS = --profile "$(PROFILE)" $(if $(STUDY),--study "$(STUDY)") --device "$(DEVICE)" $(if $(DATA),--data "$(DATA)")
+RUN_OPTIONS = --profile "$(PROFILE)" $(if $(STUDY),--study "$(STUDY)") --device "$(DEVICE)" $(if $(DATA),--data "$(DATA)") \
+  $(if $(CLUSTER),--cluster "$(CLUSTER)")
 VERIFY_OPTIONS = --profile "$(PROFILE)" $(if $(or $(VERIFY),$(STUDY)),--study "$(or $(VERIFY),$(STUDY))") \
   --device "$(DEVICE)" $(if $(DATA),--data "$(DATA)") $(if $(KEEP),--keep "$(KEEP)") $(if $(RECORD),--record)
 
 help:  ## show this list
-	@echo 'make TARGET [PROFILE=quick|overnight|paper] [STUDY=name] [DEVICE=auto|cpu|cuda|mps] [DATA=folder]'
+	@echo 'make TARGET [PROFILE=quick|overnight|paper] [STUDY=name] [DEVICE=auto|cpu|cuda|mps] [DATA=folder] [CLUSTER=tcp://host:port]'
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
 
 setup: .venv/.ready  ## the virtual environment in .venv, from requirements.lock (other targets do this too)

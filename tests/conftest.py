@@ -175,6 +175,38 @@ def quick(run_study):
     return run_study(mnist_iou.configure("quick"), cache=os.environ.get("PRUNCAM_CACHE"))
 
 
+@pytest.fixture
+def steps_outside_stages(monkeypatch):
+    """A function that returns the names of stored steps that a study takes, but none of its tasks.
+
+    On a cluster the workers would not compute them.
+    """
+    from pruncam._core.machine import Machine
+    from pruncam._core.store import Store
+
+    taken = []
+    get = Store.get
+
+    def recorded(store, step, make):
+        taken.append((step.name, step.key))
+        return get(store, step, make)
+
+    def of(study, config, cache):
+        monkeypatch.setattr(Store, "get", recorded)
+        monkeypatch.setenv("PRUNCAM_CACHE", str(cache))
+        study(config, progress=False, machine=Machine("cpu")).run()
+        of_run = set(taken)
+        taken.clear()
+        tasks = study(config, progress=False, machine=Machine("cpu"))
+        tasks.load()
+        for stage in tasks.stages():
+            for task in stage:
+                task()
+        return {name for name, _ in of_run - set(taken)}
+
+    return of
+
+
 # ---------------------------------------------------------------- a browser
 
 

@@ -197,6 +197,11 @@ def test_a_second_run_searches_and_trains_nothing(small, cache, monkeypatch):
     assert again.manifest["steps"] == again.manifest["steps_from_cache"] == small.manifest["steps"]
 
 
+def test_the_stages_hold_every_step_of_a_run(small, cache, steps_outside_stages):
+    # The draws of a first run store the neighbours that they search.
+    assert steps_outside_stages(CsgStudy, small.config, cache) == {"csg-neighbours"}
+
+
 def test_a_run_on_a_fresh_cache_is_bit_identical(small, tmp_path):
     again = run(tmp_path)
     assert again.manifest["steps_from_cache"] == 0

@@ -148,6 +148,10 @@ def test_a_second_run_trains_and_scores_nothing(small, cache, monkeypatch, tmp_p
     assert (tmp_path / "progress").read_text() == f"sp2ps: {epochs}/{epochs} epochs"
 
 
+def test_the_stages_hold_every_step_of_a_run(small, cache, steps_outside_stages):
+    assert steps_outside_stages(Sp2psStudy, small.config, cache) == {"sp2ps-times"}
+
+
 def test_a_data_set_alone_on_a_fresh_cache_gives_the_same_to_the_bit(small, tmp_path):
     again = run(tmp_path, datasets=SMALL["datasets"][:1])
     assert again.manifest["steps_from_cache"] == 0

@@ -191,6 +191,10 @@ def test_a_second_run_trains_classifies_and_scores_nothing(small, cache, monkeyp
     assert again.manifest["steps"] == again.manifest["steps_from_cache"]
 
 
+def test_the_stages_hold_every_step_of_a_run(small, cache, steps_outside_stages):
+    assert steps_outside_stages(SweepsStudy, small.config, cache) == set()
+
+
 def test_a_data_set_alone_on_a_fresh_cache_gives_the_same_to_the_bit(small, tmp_path):
     again = run(tmp_path, datasets=SPECS[:1])
     assert again.manifest["steps_from_cache"] == 0

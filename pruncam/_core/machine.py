@@ -1,4 +1,4 @@
-"""Execution settings: device, data folder, number of parallel jobs."""
+"""Execution settings: device, data folder, number of parallel jobs, cluster."""
 
 import os
 from dataclasses import dataclass
@@ -6,7 +6,13 @@ from dataclasses import dataclass
 import torch
 
 from pruncam._core.commands import command
-from pruncam._core.validation import DEVICES, check_choice, check_number, check_path
+from pruncam._core.validation import (
+    DEVICES,
+    check_choice,
+    check_cluster,
+    check_number,
+    check_path,
+)
 
 
 @dataclass(frozen=True)
@@ -15,12 +21,13 @@ class Machine:
 
     `device` is "auto" (CUDA, else Apple's MPS, else the CPU) or the name of a device; `data_dir` is
     searched first for data sets; `jobs` is the number of models trained in parallel (None: one per
-    CPU core).
+    CPU core); `cluster` is the address of a dask scheduler (None: PRUNCAM_CLUSTER, if it is set).
     """
 
     device: str = "auto"
     data_dir: str | None = None
     jobs: int | None = None
+    cluster: str | None = None
 
     def __post_init__(self) -> None:
         check_choice("device", self.device, DEVICES)
@@ -28,6 +35,8 @@ class Machine:
             check_path("data_dir", self.data_dir)
         if self.jobs is not None:
             check_number("jobs", self.jobs, whole=True, at_least=1)
+        if self.cluster_address is not None:
+            check_cluster(self.cluster_address)
         if not _is_available(self.device):
             raise ValueError(
                 f"device {self.device!r} is not available here: use 'auto' or 'cpu' "
@@ -42,6 +51,11 @@ class Machine:
         if _is_available("cuda"):
             return torch.device("cuda")
         return torch.device("mps" if _is_available("mps") else "cpu")
+
+    @property
+    def cluster_address(self) -> str | None:
+        """Return the address of the scheduler; None to compute on this machine alone."""
+        return self.cluster or os.environ.get("PRUNCAM_CLUSTER") or None
 
     def parallel(self, tasks: int) -> int:
         """Return how many of `tasks` tasks run at the same time."""

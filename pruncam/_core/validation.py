@@ -4,6 +4,7 @@ import inspect
 import math
 import numbers
 import os
+import re
 import reprlib
 import sys
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence, Set
@@ -12,6 +13,7 @@ from typing import TypeGuard, get_args
 
 PROFILES = ("quick", "overnight", "paper")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+_SCHEDULER = re.compile(r"(tcp|tls)://(\[[0-9a-fA-F:]+\]|[^\s/:\[\]]+):\d{1,5}")
 
 _LARGEST_FLOAT = int(sys.float_info.max)
 _LONGEST_NAME = 255  # bytes of a file's name
@@ -26,6 +28,15 @@ def check_choice(name: str, value: object, options: Iterable[str]) -> None:
     if not isinstance(value, str) or value not in options:
         text = repr(value) if isinstance(value, str) else short_repr(value)
         raise ValueError(f"unknown {name} {text}: choose one of {', '.join(options)}")
+
+
+def check_cluster(address: object) -> None:
+    """Raise ValueError unless `address` is that of a dask scheduler, such as tcp://host:port."""
+    if not isinstance(address, str) or not _SCHEDULER.fullmatch(address):
+        raise ValueError(
+            f"the cluster must be tcp://host:port or tls://host:port, got {address!r}: the "
+            "scheduler prints its address when it starts"
+        )
 
 
 def check_number(

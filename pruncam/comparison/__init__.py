@@ -8,14 +8,8 @@ epoch of a training.
 """
 
 from pruncam.comparison.callback import CompareCallback
-from pruncam.comparison.command_line import (
-    CommandOptions,
-    Outcome,
-    ReportOptions,
-    command,
-    merge_command,
-    shard_command,
-)
+from pruncam.comparison.command_line import Outcome, command, merge_command, shard_command
+from pruncam.comparison.command_options import CommandOptions, ReportOptions
 from pruncam.comparison.comparing import compare, compare_shard
 from pruncam.comparison.example_pair import (
     EXAMPLE_MEAN,

@@ -1,66 +1,24 @@
 """The command `pruncam compare`: read two checkpoints, compare them, save and judge the report."""
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pruncam import metrics
-from pruncam._core.machine import Machine
-from pruncam._core.validation import DEVICES, check_choice
-from pruncam.comparison.command_words import command_text
+from pruncam._core.validation import check_choice
+from pruncam.comparison.cluster_shards import report_on_cluster
+from pruncam.comparison.command_options import CommandOptions, ReportOptions, load_pair, run_of
 from pruncam.comparison.comparing import compare, compare_shard
-from pruncam.comparison.files import Files, load
+from pruncam.comparison.files import Files
 from pruncam.comparison.gate import Gate, read_gate
 from pruncam.comparison.merging import merge
 from pruncam.comparison.model_card import step_summary
-from pruncam.comparison.pair import Pair
 from pruncam.comparison.report import Report, check_destination
-from pruncam.comparison.settings import Settings, option
+from pruncam.comparison.settings import Settings
 from pruncam.comparison.shard_files import check_shard_folder, save_shard, shard_folder
 from pruncam.comparison.shards import parse_shard
-from pruncam.comparison.user_code import load_function
-
-
-@dataclass(frozen=True)
-class ReportOptions:
-    """The options of a report: those of `pruncam merge`."""
-
-    out: str | os.PathLike = field(
-        metadata={"metavar": "REPORT", "help": "folder to write; report.html in it is the report"}
-    )
-    fail_below: tuple[str, ...] = option(
-        (),
-        metavar="SCORE=NUMBER",
-        help="exit with status 1 if a mean score is below this number, such as sp2ps=0.8",
-    )
-    method: str | None = option(
-        None, metavar="CAM", help="CAM that --fail-below judges (default: every one)"
-    )
-    json: bool = option(False, help="print the result as JSON, and nothing else")
-
-
-@dataclass(frozen=True)
-class CommandOptions(ReportOptions):
-    """The options of `pruncam compare` besides `Files` and `Settings`.
-
-    `custom_cam` and `custom_score` name functions as "FILE.py:function".
-    """
-
-    custom_cam: tuple[str, ...] = option(
-        (), metavar="FILE.py:function", help="custom CAM methods, in addition to --methods"
-    )
-    custom_score: tuple[str, ...] = option(
-        (), metavar="FILE.py:function", help="custom scores, in addition to the built-in ones"
-    )
-    device: str = option("auto", help=f"one of {', '.join(DEVICES)}")
-    shard: str | None = option(
-        None,
-        metavar="NUMBER/COUNT",
-        help="measure only this part of the images, such as 3/16 for the third of sixteen, and "
-        "write it to a folder in that of --out: `pruncam merge` makes the report of all",
-    )
 
 
 @dataclass(frozen=True)
@@ -97,12 +55,16 @@ def command(files: Files, settings: Settings, options: CommandOptions) -> Outcom
     """
     folder = Path(options.out).expanduser().absolute()
     check_destination(folder)
-    run = _run_of(options)
+    run = run_of(options)
     gate = read_gate(options.fail_below, options.method, list(run.custom_scores))
     if options.method not in (None, *settings.methods, *run.custom_methods):
         settings = replace(settings, methods=(*settings.methods, options.method))
-    pair = _load(files, settings, options, run.machine)
-    return _finish(compare(pair, settings=settings, **vars(run)), folder, gate)
+    if options.cluster is None:
+        pair = load_pair(files, settings, options, run.machine)
+        report = compare(pair, settings=settings, **vars(run))
+    else:
+        report = report_on_cluster(files, settings, options, run)
+    return _finish(report, folder, gate)
 
 
 def shard_command(files: Files, settings: Settings, options: CommandOptions) -> Path:
@@ -120,8 +82,8 @@ def shard_command(files: Files, settings: Settings, options: CommandOptions) -> 
     number, count = parse_shard(str(options.shard))
     parent = Path(options.out).expanduser().absolute()
     check_shard_folder(shard_folder(parent, number, count))
-    run = _run_of(options)
-    pair = _load(files, settings, options, run.machine)
+    run = run_of(options)
+    pair = load_pair(files, settings, options, run.machine)
     shard = compare_shard(str(options.shard), pair, settings=settings, **vars(run))
     return save_shard(shard, parent)
 
@@ -142,28 +104,6 @@ def merge_command(folders: Sequence[str], options: ReportOptions) -> Outcome:
     return _finish(report, folder, gate)
 
 
-@dataclass(frozen=True)
-class _Run:
-    """The keywords that `compare` and `compare_shard` take from the options of the command."""
-
-    custom_methods: dict[str, Callable[..., Any]]
-    custom_scores: dict[str, Callable[..., Any]]
-    machine: Machine
-
-
-def _run_of(options: CommandOptions) -> _Run:
-    machine = Machine(options.device)
-    custom_methods = _functions(options.custom_cam, "custom CAM")
-    return _Run(custom_methods, _functions(options.custom_score, "custom score"), machine)
-
-
-def _load(files: Files, settings: Settings, options: CommandOptions, machine: Machine) -> Pair:
-    """Return the pair of the files; its origin names the command."""
-    pair = load(files, machine=machine, progress=True)
-    origin = {**(pair.origin or {}), "command": command_text(files, settings, options)}
-    return replace(pair, origin=origin)
-
-
 def _finish(report: Report, folder: Path, gate: Gate | None) -> Outcome:
     """Save and judge a report."""
     page = report.save(folder)
@@ -178,11 +118,3 @@ def _add_to_step_summary(text: str) -> None:
     if file:
         with Path(file).open("a", encoding="utf-8") as summary:
             summary.write(f"{text}\n")
-
-
-def _functions(specs: Sequence[str], kind: str) -> dict[str, Callable[..., Any]]:
-    """Import functions, by the name after the colon."""
-    functions = {spec.rpartition(":")[2]: load_function(spec, kind) for spec in specs}
-    if len(functions) < len(specs):
-        raise ValueError(f"each {kind} must have a different name, got {', '.join(specs)}")
-    return functions

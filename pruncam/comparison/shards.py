@@ -38,7 +38,12 @@ class Shard:
     @cached_property
     def key(self) -> str:
         """Return the SHA-256 (hex) of the job."""
-        return hashlib.sha256(json.dumps(self.job, sort_keys=True).encode()).hexdigest()
+        return key_of(self.job)
+
+
+def key_of(job: Mapping[str, Any]) -> str:
+    """Return the SHA-256 (hex) of a job."""
+    return hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()
 
 
 def parse_shard(text: str) -> tuple[int, int]:

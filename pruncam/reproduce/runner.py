@@ -78,12 +78,16 @@ def reproduce(options: RunOptions | None = None) -> int:
     if options.data:
         parameters["data_dir"] = str(_existing_folder(options.data))
     ensure_data(notebooks, options.profile, parameters.get("data_dir"))
+    environment = _absolute_folders()
+    if options.cluster:
+        _check_workers(options.cluster)
+        environment["PRUNCAM_CLUSTER"] = options.cluster
     out_folder = _runs_folder() / options.profile
     batch = Batch(
         notebooks,
         options.profile,
         out_folder,
-        _absolute_folders(),
+        environment,
         parameters,
     )
     check_writable(batch.results, "results", "name another folder in PRUNCAM_FIGURES")
@@ -172,6 +176,14 @@ def _check_device(device: str) -> None:
         from pruncam._core.machine import Machine  # imports torch
 
         Machine(device=device)
+
+
+def _check_workers(address: str) -> None:
+    """Raise ValueError if the cluster cannot compute, before the first notebook starts."""
+    from pruncam._core.cluster import Cluster
+
+    with Cluster(address):
+        pass
 
 
 def _existing_folder(folder: str) -> Path:

@@ -112,6 +112,10 @@ class CachedTrainer:
         """Return rows of scores, from the store or computed now."""
         return _to_table(self._result(step, lambda: _to_tensors(compute()), use=_to_table).value)
 
+    def cached_table(self, step: Step, compute: Callable[[], list[dict[str, Any]]]) -> pd.DataFrame:
+        """Return rows of plain values as a table, from the store or computed now."""
+        return pd.DataFrame(self.cached(step, compute))
+
     def _result(
         self, step: Step, compute: Callable[[], Any], use: Callable[[Any], object] | None = None
     ) -> StoredResult:

@@ -3,6 +3,8 @@
 import io
 import platform
 import time
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,10 +13,12 @@ from torch import Tensor, nn
 
 from pruncam import cams, cost, metrics, pruning
 from pruncam._core.store import Step
+from pruncam.datasets import ImageSet
 from pruncam.statistics import accuracy_interval
 from pruncam.studies.experiment import Experiment
 
-_TIMES_VERSION = 3  # raised by hand when the code of the step changes its result
+# Versions of the steps, raised by hand when their code changes the result.
+_TIMES_VERSION, _HITS_VERSION = 3, 1
 TIMED_PASSES = 5
 TIMED_IMAGES = 50
 
@@ -24,6 +28,20 @@ def object_hits(experiment: Experiment) -> pd.DataFrame | None:
     images = experiment.few_test_images()
     if images.objects is None:
         return None
+    inputs = experiment.baseline_inputs() | {
+        "test": images.checksum,
+        "methods": list(experiment.config.methods),
+        "target_layer": experiment.spec.target_layer,
+        "variants": [experiment.model_inputs(variant) for variant in experiment.variants],
+    }
+    step = Step(f"{experiment.study}-object-hits", _HITS_VERSION, inputs)
+    rows = experiment.trainer.cached_table(step, partial(_object_hits, experiment, images))
+    rows.insert(0, "dataset", experiment.dataset)
+    return rows
+
+
+def _object_hits(experiment: Experiment, images: ImageSet) -> list[dict[str, Any]]:
+    """Return a row per model and CAM method."""
     inputs = experiment.network_input(images.images)
     models = {"unpruned": experiment.baseline}
     models |= {variant.name: experiment.model(variant) for variant in experiment.variants}
@@ -38,7 +56,6 @@ def object_hits(experiment: Experiment) -> pd.DataFrame | None:
         correct = int((explanation.logits.argmax(1) == images.labels).sum())
         for method, maps in explanation.maps.items():
             row = {
-                "dataset": experiment.dataset,
                 "model": name,
                 "method": method,
                 **accuracy_interval(correct, len(images)).columns("accuracy"),
@@ -47,7 +64,7 @@ def object_hits(experiment: Experiment) -> pd.DataFrame | None:
             hits = hits_by_image(maps, images.objects)
             means = {column: values.double().nanmean().item() for column, values in hits.items()}
             rows.append(row | means)
-    return pd.DataFrame(rows)
+    return rows
 
 
 def hits_by_image(maps: Tensor, objects: Tensor) -> dict[str, Tensor]:

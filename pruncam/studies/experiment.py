@@ -2,7 +2,7 @@
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, ClassVar, Self
@@ -274,10 +274,13 @@ class Experiment(ABC):
 
         The columns `dataset`, `rule`, `rate` and `seed` tell the variant.
         """
-        tables = [self._scores_of(group) for group in self.groups()]
-        rows = pd.concat(tables, ignore_index=True)
+        rows = pd.concat([task() for task in self.scoring_tasks()], ignore_index=True)
         rows.insert(0, "dataset", self.dataset)
         return rows
+
+    def scoring_tasks(self) -> list[Callable[[], pd.DataFrame]]:
+        """Return the tasks that score the models, one for those that are scored in one pass."""
+        return [partial(self._scores_of, group) for group in self.groups()]
 
     def shuffled_scores(self) -> pd.DataFrame:
         """Return a row per CAM method and test image: its map against that of another image.

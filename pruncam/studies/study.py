@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import pandas as pd
 
 from pruncam._core import disk, paths
+from pruncam._core.cluster import Cluster
 from pruncam._core.executor import run_tasks
 from pruncam._core.machine import Machine
 from pruncam._core.progress import Progress
@@ -25,6 +26,7 @@ from pruncam.report.claims import Claim, Finding
 from pruncam.report.result import Drawing, Result
 from pruncam.studies import scale, score_tables
 from pruncam.studies.cached_trainer import CachedTrainer, computing_facts
+from pruncam.studies.cluster_units import compute_stages
 from pruncam.studies.config import PruningConfig
 from pruncam.studies.experiment import Experiment
 from pruncam.studies.original_data import shown_names, stands_in
@@ -36,6 +38,7 @@ ConfigType = TypeVar("ConfigType")
 PruningConfigType = TypeVar("PruningConfigType", bound=PruningConfig)
 ExperimentType = TypeVar("ExperimentType", bound=Experiment)
 Tables = dict[str, pd.DataFrame]
+Task = Callable[[], Any]
 _MANY = 10_000  # tasks, more than any machine has cores
 
 
@@ -94,6 +97,8 @@ class Study(ABC, Generic[ConfigType]):
         self.config = config
         self.machine = machine or Machine()
         self.progress = Progress(self.name, self.progress_unit, progress)
+        self.cluster_facts: dict[str, Any] = {}
+        self._shows_progress = progress
 
     @classmethod
     def configure(cls, profile: str, **overrides: Any) -> Any:
@@ -109,6 +114,7 @@ class Study(ABC, Generic[ConfigType]):
         self.warn_if_read_only()
         self.load()
         try:
+            self.compute_on_cluster()
             self.train()
             self.measure()
         finally:
@@ -129,6 +135,30 @@ class Study(ABC, Generic[ConfigType]):
     @abstractmethod
     def load(self) -> None:
         """Load the data sets and check that they fit the configuration."""
+
+    @abstractmethod
+    def stages(self) -> list[list[Task]]:
+        """Return the tasks of all expensive steps, in stages.
+
+        The tasks of a stage do not depend on each other: once those of the stages before are done,
+        each can run in a process of its own. Their order follows from the configuration alone.
+        """
+
+    def compute_on_cluster(self) -> None:
+        """Compute the tasks of all stages on the cluster, if there is one.
+
+        It fills the store: `train` and `measure` then find the steps there.
+        """
+        address = self.machine.cluster_address
+        if address is None:
+            return
+        with Cluster(address) as cluster:
+            bar = Progress(f"{self.name} on the cluster", "unit", self._shows_progress)
+            try:
+                computed = compute_stages(self, cluster, bar)
+            finally:
+                bar.close()
+        self.cluster_facts = {"cluster": {"workers": cluster.workers, **computed}}
 
     @abstractmethod
     def train(self) -> None:
@@ -232,6 +262,7 @@ class Study(ABC, Generic[ConfigType]):
             profile=self.config.profile,
             **self.facts(),
             **computing_facts(self.trainers),
+            **self.cluster_facts,
             wall_seconds=round(seconds, 1),
         )
 
@@ -241,9 +272,7 @@ class Study(ABC, Generic[ConfigType]):
         precision = resolve_precision(precision, device)
         return CachedTrainer(Store(), device, self.progress, engine, precision)
 
-    def run_in_parallel(
-        self, tasks: Sequence[Callable[[], Any]], at_most: int | None = None
-    ) -> list[Any]:
+    def run_in_parallel(self, tasks: Sequence[Task], at_most: int | None = None) -> list[Any]:
         """Run tasks without arguments, `at_most` side by side; return their results in order."""
         jobs = at_most or self.machine.parallel(len(tasks))
         return run_tasks(lambda task: task(), tasks, jobs, self.progress)
@@ -315,9 +344,9 @@ class PruningStudy(Study[PruningConfigType], Generic[PruningConfigType, Experime
 
     def train(self) -> None:
         """Train every baseline and variant, as many at a time as there are jobs."""
-        trained = [*self.experiments, *self.replicates]
-        self.progress.expect(sum(experiment.epochs for experiment in trained))
-        self.run_in_parallel(self.training_tasks(), self.training_jobs)
+        self.progress.expect(sum(experiment.epochs for experiment in self.trained_experiments))
+        # Baselines first, since variants wait for their own.
+        self.run_in_parallel([*self.baseline_tasks(), *self.variant_tasks()], self.training_jobs)
 
     @property
     def training_jobs(self) -> int | None:
@@ -329,21 +358,43 @@ class PruningStudy(Study[PruningConfigType], Generic[PruningConfigType, Experime
         """The number of tasks that run side by side in training, which takes longest."""
         return self.training_jobs or super().jobs
 
-    def training_tasks(self) -> list[Callable[[], Any]]:
-        """Return the tasks of training: baselines first, since variants wait for their own."""
-        trained = [*self.experiments, *self.replicates]
-        baselines = [partial(getattr, experiment, "baseline") for experiment in trained]
-        variants = [
+    def stages(self) -> list[list[Task]]:
+        """Return the tasks: baselines, the models made from them, scores, further measurements."""
+        return [
+            self.baseline_tasks(),
+            self.variant_tasks(),
+            [task for e in self.trained_experiments for task in e.scoring_tasks()],
+            [*self.measuring_tasks(), *self.replicate_tasks()],
+        ]
+
+    @property
+    def trained_experiments(self) -> list[ExperimentType]:
+        """The experiments, and those on further baselines."""
+        return [*self.experiments, *self.replicates]
+
+    def baseline_tasks(self) -> list[Task]:
+        """Return the tasks that train the baselines."""
+        return [partial(getattr, experiment, "baseline") for experiment in self.trained_experiments]
+
+    def variant_tasks(self) -> list[Task]:
+        """Return the tasks that train all other models, each of which waits for its baseline."""
+        return [
             partial(experiment.model, variant)
-            for experiment in trained
+            for experiment in self.trained_experiments
             for variant in experiment.trained_variants
         ]
-        return [*baselines, *variants]
+
+    def measuring_tasks(self) -> list[Task]:
+        """Return the tasks that measure every experiment."""
+        return [partial(self.measure_experiment, experiment) for experiment in self.experiments]
+
+    def replicate_tasks(self) -> list[Task]:
+        """Return the tasks that measure more than scores on the further baselines."""
+        return []
 
     def measure(self) -> None:
         """Measure every experiment, as many at a time as there are jobs."""
-        tasks = [partial(self.measure_experiment, experiment) for experiment in self.experiments]
-        measurements = self.run_in_parallel(tasks)
+        measurements = self.run_in_parallel(self.measuring_tasks())
         names = [experiment.dataset for experiment in self.experiments]
         self.measurements: dict[str, Measurement] = dict(zip(names, measurements, strict=True))
         tasks = [experiment.scores for experiment in self.replicates]
@@ -427,7 +478,7 @@ class PruningStudy(Study[PruningConfigType], Generic[PruningConfigType, Experime
     def facts(self) -> dict[str, Any]:
         """Return the number of models, and the layers whose maps are read."""
         return {
-            "models": sum(1 + len(e.variants) for e in [*self.experiments, *self.replicates]),
+            "models": sum(1 + len(e.variants) for e in self.trained_experiments),
             "target_layers": {e.dataset: e.target_layer for e in self.experiments},
         }
 

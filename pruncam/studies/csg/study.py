@@ -20,7 +20,7 @@ from pruncam.studies.csg.overlap import overlap_rows
 from pruncam.studies.csg.ranking import nearest_settings
 from pruncam.studies.csg.raw_draws import RawDraws
 from pruncam.studies.original_data import shown_names
-from pruncam.studies.study import Study, StudyResult, Tables
+from pruncam.studies.study import Study, StudyResult, Tables, Task
 from pruncam.studies.work import Work
 
 
@@ -42,8 +42,7 @@ class CsgStudy(Study[CsgConfig]):
         progress: bool = True,
     ):
         machine = machine or Machine()
-        on_cpu = Machine("cpu", data_dir=machine.data_dir, jobs=machine.jobs)
-        super().__init__(config, machine=on_cpu, progress=progress)
+        super().__init__(config, machine=replace(machine, device="cpu"), progress=progress)
 
     def load(self) -> None:
         """Load every data set, or what stands in for it."""
@@ -74,17 +73,13 @@ class CsgStudy(Study[CsgConfig]):
         images = catalog.load(spec.source, split, data_dir=self.machine.data_dir)
         return images if spec.size is None else images.resized(spec.size)
 
-    def train(self) -> None:
-        """Train the networks of the embeddings."""
-        tasks = []
-        for experiment in self.experiments:
-            self.progress.expect(experiment.searched_images)
-            for name, repeat in experiment.trained_networks:
-                tasks.append(partial(experiment.embedder.train_network, name, repeat))
-        self.run_in_parallel(tasks)
-
-    def measure(self) -> None:
-        """Search neighbours, draw samples and pools, and choose the images to show."""
+    def stages(self) -> list[list[Task]]:
+        """Return the tasks: networks of the embeddings, searches and pools, shuffled labels."""
+        networks = [
+            partial(experiment.embedder.train_network, *network)
+            for experiment in self.experiments
+            for network in experiment.trained_networks
+        ]
         raw, embedded = [], []
         for experiment, view in self._largest_views_first():
             tasks = raw if view.embedding == RAW else embedded
@@ -95,9 +90,19 @@ class CsgStudy(Study[CsgConfig]):
             for experiment in self.experiments
             for pool in experiment.shuffled_pools
         ]
-        self.run_in_parallel([*raw, *pools, *embedded])
-        # After the searches, which they need.
         shuffled = [partial(e.shuffled_draws, split) for e in self.experiments for split in SPLITS]
+        return [networks, [*raw, *pools, *embedded], shuffled]
+
+    def train(self) -> None:
+        """Train the networks of the embeddings."""
+        self.progress.expect(sum(experiment.searched_images for experiment in self.experiments))
+        networks, *_ = self.stages()
+        self.run_in_parallel(networks)
+
+    def measure(self) -> None:
+        """Search neighbours, draw samples and pools, and choose the images to show."""
+        _, searches, shuffled = self.stages()
+        self.run_in_parallel(searches)
         self.run_in_parallel(shuffled)
         self.csgs, self.csgs_of_all, self.overlaps = {}, {}, {}
         for experiment in self.experiments:

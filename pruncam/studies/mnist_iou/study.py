@@ -1,6 +1,7 @@
 """The phases of the MNIST IoU study."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -34,7 +35,7 @@ from pruncam.studies.mnist_iou.lottery_run import LotteryRun
 from pruncam.studies.mnist_iou.samples import choose_samples
 from pruncam.studies.mnist_iou.sanity import sanity_checks
 from pruncam.studies.original_data import stands_in
-from pruncam.studies.study import Study, StudyResult, Tables
+from pruncam.studies.study import Study, StudyResult, Tables, Task
 from pruncam.studies.work import Work
 from pruncam.training import resolve_engine
 
@@ -83,22 +84,39 @@ class MnistIouStudy(Study[MnistIouConfig]):
         train, test = self.images[config.dataset]
         return LotteryRun(config, seed, variant, train, test, self.new_trainer(self.engine))
 
+    def stages(self) -> list[list[Task]]:
+        """Return the tasks: the levels of every run, then their scores under every reading."""
+        trainings = [run.train_levels for run in self.runs]
+        scorings = [LevelScorer(run).scores for run in self.runs]
+        read = [
+            partial(readings.level_means, run, reading)
+            for reading in self._readings
+            for run in self._runs_of_thesis
+        ]
+        return [trainings, [*scorings, *read]]
+
     def train(self) -> None:
         """Train all levels of every run, and score their heatmaps under every reading.
 
         The first runs are scored while the last ones are trained, or cores would be idle.
         """
         self.progress.expect(sum(run.epochs for run in self.runs))
-        trainings = [run.train_levels for run in self.runs]
-        scorings = [LevelScorer(run).scores for run in self.runs]
-        possible = readings.possible_readings(self.runs[0])
-        of_thesis = self.runs[: len(self.config.seeds)]
-        read = [partial(readings.level_means, run, r) for r in possible for run in of_thesis]
-        results = iter(self.run_in_parallel([*trainings, *scorings, *read])[len(trainings) :])
+        trainings, measurements = self.stages()
+        results = iter(self.run_in_parallel([*trainings, *measurements])[len(trainings) :])
         self.scores = {(run.variant, run.seed): next(results) for run in self.runs}
         self.readings: readings.Means = {
-            reading: {run.seed: next(results) for run in of_thesis} for reading in possible
+            reading: {run.seed: next(results) for run in self._runs_of_thesis}
+            for reading in self._readings
         }
+
+    @cached_property
+    def _readings(self) -> list[readings.Reading]:
+        return readings.possible_readings(self.runs[0])
+
+    @property
+    def _runs_of_thesis(self) -> list[LotteryRun]:
+        """The runs of the thesis's seeds, under the main configuration."""
+        return self.runs[: len(self.config.seeds)]
 
     def work(self) -> list[Work]:
         """Return the steps of all runs and readings."""
@@ -115,16 +133,14 @@ class MnistIouStudy(Study[MnistIouConfig]):
         first_run = self.runs[0]
         self.samples = choose_samples(first_run, self.scores[first_run.variant, first_run.seed])
 
-    def run_in_parallel(
-        self, tasks: Sequence[Callable[[], Any]], at_most: int | None = None
-    ) -> list[Any]:
+    def run_in_parallel(self, tasks: Sequence[Task], at_most: int | None = None) -> list[Any]:
         """Run tasks side by side: on all CPU cores if the compiled engine trains.
 
         That engine trains on the CPU even if the machine's device is a GPU.
         """
         machine = self.machine
         if self.engine == "fused":
-            machine = Machine("cpu", jobs=machine.jobs)
+            machine = replace(machine, device="cpu")
         return run_tasks(
             lambda task: task(),
             tasks,

@@ -1,11 +1,17 @@
 """Do heatmaps hit the object? By image, of networks that are not pruned (PE-score, Section 2.3)."""
 
+from functools import partial
+
 import pandas as pd
+from torch import Tensor
 
 from pruncam import cams
+from pruncam._core.store import Step
 from pruncam.scoring.controls import CHANCE, FLOOR
 from pruncam.studies.diagnostics import hits_by_image
-from pruncam.studies.experiment import BASELINE, Experiment
+from pruncam.studies.experiment import BASELINE, Experiment, Variant
+
+_VERSION = 1  # of the step, raised by hand when its code changes the result
 
 
 def by_image(experiment: Experiment) -> pd.DataFrame | None:
@@ -18,16 +24,37 @@ def by_image(experiment: Experiment) -> pd.DataFrame | None:
     if test.objects is None:
         return None
     controls = [v for v in experiment.variants if v.rule in (FLOOR, CHANCE)]
-    models = {BASELINE: experiment.baseline}
-    models |= {variant: experiment.model(variant) for variant in controls}
-    inputs = experiment.network_input(test.images)
-    methods, layer = experiment.config.methods, experiment.spec.target_layer
+    inputs = experiment.baseline_inputs() | {
+        "test": test.checksum,
+        "methods": list(experiment.config.methods),
+        "target_layer": experiment.spec.target_layer,
+        "variants": [experiment.model_inputs(variant) for variant in controls],
+    }
+    step = Step("pe_score-hits", _VERSION, inputs)
+    hits = experiment.trainer.cached(step, partial(_hits, experiment, controls))
     tables = []
-    for variant, model in models.items():
-        explanation = cams.explain(model, inputs, methods=methods, target_layer=layer)
-        for method, maps in explanation.maps.items():
-            hits = hits_by_image(maps, test.objects)
-            columns = {name: values.double().cpu().numpy() for name, values in hits.items()}
+    for variant, by_method in zip([BASELINE, *controls], hits, strict=True):
+        for method, measured in by_method.items():
+            columns = {name: values.numpy() for name, values in measured.items()}
             names = {"rule": variant.rule, "seed": variant.seed, "method": method}
             tables.append(pd.DataFrame(names | {"image": range(len(test))} | columns))
     return pd.concat(tables, ignore_index=True)
+
+
+def _hits(experiment: Experiment, controls: list[Variant]) -> list[dict[str, dict[str, Tensor]]]:
+    """Return the measures (N,) of the baseline and the controls, by CAM method."""
+    test = experiment.test
+    assert test.objects is not None
+    inputs = experiment.network_input(test.images)
+    methods, layer = experiment.config.methods, experiment.spec.target_layer
+    hits = []
+    for model in [experiment.baseline, *map(experiment.model, controls)]:
+        maps = cams.explain(model, inputs, methods=methods, target_layer=layer).maps
+        by_method = {name: hits_by_image(heatmaps, test.objects) for name, heatmaps in maps.items()}
+        hits.append(
+            {
+                name: {measure: values.double().cpu() for measure, values in measured.items()}
+                for name, measured in by_method.items()
+            }
+        )
+    return hits

@@ -5,10 +5,14 @@ images with a planted mark, reliance on it can be measured: it is the accuracy t
 when the marks lie.
 """
 
+from functools import partial
+from typing import Any
+
 import pandas as pd
 from torch import nn
 
 from pruncam import cams, metrics
+from pruncam._core.store import Step
 from pruncam.datasets import ImageSet
 from pruncam.datasets.marks import mark_mask, plant_marks
 from pruncam.statistics import Interval, accuracy_interval
@@ -16,6 +20,7 @@ from pruncam.studies.experiment import BASELINE, Experiment
 from pruncam.training import accuracy
 
 _MARKED = "generated-10-marked"
+_VERSION = 1  # of the step, raised by hand when its code changes the result
 
 
 def mark_reliance(experiment: Experiment) -> pd.DataFrame | None:
@@ -26,6 +31,20 @@ def mark_reliance(experiment: Experiment) -> pd.DataFrame | None:
     """
     if experiment.test.name != _MARKED:
         return None
+    inputs = experiment.baseline_inputs() | {
+        "test": experiment.few_test_images().checksum,
+        "methods": list(experiment.config.methods),
+        "target_layer": experiment.spec.target_layer,
+        "variants": [experiment.model_inputs(v) for v in experiment.trained_variants],
+    }
+    step = Step("pe_score-marks", _VERSION, inputs)
+    table = experiment.trainer.cached_table(step, partial(_mark_reliance, experiment))
+    table.insert(0, "dataset", experiment.dataset)
+    return table
+
+
+def _mark_reliance(experiment: Experiment) -> list[dict[str, Any]]:
+    """Return a row per model and CAM method."""
     agreeing = plant_marks(experiment.few_test_images(), 1.0)
     lying = plant_marks(experiment.few_test_images(), 0.0)
     inputs = experiment.network_input(agreeing.images)
@@ -45,7 +64,6 @@ def mark_reliance(experiment: Experiment) -> pd.DataFrame | None:
             mark = mark_mask(maps.shape[-1]).to(maps.device)
             rows.append(
                 {
-                    "dataset": experiment.dataset,
                     "rule": variant.rule,
                     "rate": variant.rate,
                     "seed": variant.seed,
@@ -59,7 +77,7 @@ def mark_reliance(experiment: Experiment) -> pd.DataFrame | None:
                     "images": len(agreeing),
                 }
             )
-    return pd.DataFrame(rows)
+    return rows
 
 
 def accuracy_on(experiment: Experiment, model: nn.Module, images: ImageSet) -> Interval:

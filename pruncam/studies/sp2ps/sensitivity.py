@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import pandas as pd
@@ -9,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from pruncam import cams, metrics
+from pruncam._core.store import Step
 from pruncam.studies.experiment import Variant
 from pruncam.studies.sp2ps.experiment import L1, Sp2psExperiment
 
+_VERSION = 1  # of the step, raised by hand when its code changes the result
 Maps = Mapping[str, Tensor]  # heatmaps (N, H, W) by CAM method
 
 
@@ -40,9 +43,23 @@ _READINGS = {  # the configured one first
 
 def sensitivity(experiment: Sp2psExperiment) -> pd.DataFrame:
     """Return the mean Sp2PS of the L1 models under every reading, at the configured layer."""
+    variants = [variant for variant in experiment.variants if variant.rule == L1]
+    inputs = experiment.baseline_inputs() | {
+        "test": experiment.few_test_images().checksum,
+        "methods": list(experiment.config.methods),
+        "target_layer": experiment.spec.target_layer,
+        "variants": [experiment.model_inputs(variant) for variant in variants],
+    }
+    step = Step("sp2ps-sensitivity", _VERSION, inputs)
+    table = experiment.trainer.cached_table(step, partial(_measured, experiment, variants))
+    table.insert(0, "dataset", experiment.dataset)
+    return table
+
+
+def _measured(experiment: Sp2psExperiment, variants: list[Variant]) -> list[dict[str, Any]]:
+    """Return a row per reading, model and CAM method."""
     images = experiment.few_test_images()
     inputs = experiment.network_input(images.images)
-    variants = [variant for variant in experiment.variants if variant.rule == L1]
     rows: dict[str, list[dict[str, Any]]] = {choice: [] for choice in _READINGS}
     for target, classes in _target_classes(experiment, inputs, images.labels).items():
         choices = [choice for choice, reading in _READINGS.items() if reading.target == target]
@@ -51,9 +68,7 @@ def sensitivity(experiment: Sp2psExperiment) -> pd.DataFrame:
             pruned = _explain(experiment, experiment.model(variant), inputs, classes)
             for choice in choices:
                 rows[choice] += _rows(choice, variant, baseline, pruned)
-    table = pd.DataFrame([row for of_choice in rows.values() for row in of_choice])
-    table.insert(0, "dataset", experiment.dataset)
-    return table
+    return [row for of_choice in rows.values() for row in of_choice]
 
 
 def _target_classes(

@@ -1,6 +1,5 @@
 """The phases of the Sp2PS study."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -24,7 +23,7 @@ from pruncam.studies.sp2ps.figure_images import figure_image
 from pruncam.studies.sp2ps.highlights import Highlights, highlights_by_image
 from pruncam.studies.sp2ps.sensitivity import sensitivity
 from pruncam.studies.sp2ps.shortcut import Shortcut
-from pruncam.studies.study import Measurement, PruningStudy, StudyResult, Tables
+from pruncam.studies.study import Measurement, PruningStudy, StudyResult, Tables, Task
 from pruncam.studies.work import ExperimentWork, Work, of_experiments
 
 _SHOWN_CLASSES = {  # of the images in the figures: the first name that the data set has
@@ -61,9 +60,23 @@ class Sp2psStudy(PruningStudy[Sp2psConfig, Sp2psExperiment]):
             self.progress.expect(self.shortcut.experiment.baseline_epochs)
         super().train()
 
-    def training_tasks(self) -> list[Callable[[], Any]]:
-        """Return the tasks of training, those of the shortcut last."""
-        return [*super().training_tasks(), *self.shortcut.training_tasks()]
+    def baseline_tasks(self) -> list[Task]:
+        """Return the tasks that train the baselines, that of the shortcut among them."""
+        of_others = [e for e in self.all_experiments if e not in self.experiments]
+        return [*super().baseline_tasks(), *(partial(getattr, e, "baseline") for e in of_others)]
+
+    def variant_tasks(self) -> list[Task]:
+        """Return the tasks that train all other models, those of the shortcut last."""
+        return [*super().variant_tasks(), *self.shortcut.training_tasks()]
+
+    def replicate_tasks(self) -> list[Task]:
+        """Return the tasks that measure what the maps of further baselines highlight."""
+        return [partial(highlights_by_image, replicate) for replicate in self.replicates]
+
+    def stages(self) -> list[list[Task]]:
+        """Return the tasks of a pruning study, and that of the table of the shortcut."""
+        *stages, last = super().stages()
+        return [*stages, [*last, self.shortcut.table]]
 
     def measure_experiment(self, experiment: Sp2psExperiment) -> Measurement:
         """Return scores, an image to show, and the sensitivity to the choices left open."""
@@ -90,7 +103,7 @@ class Sp2psStudy(PruningStudy[Sp2psConfig, Sp2psExperiment]):
     def measure(self) -> None:
         """Measure every experiment, and what the maps of further baselines highlight."""
         super().measure()
-        tasks = [partial(highlights_by_image, replicate) for replicate in self.replicates]
+        tasks = self.replicate_tasks()
         of_replicates = self.run_in_parallel(tasks) if tasks else []
         by_experiment = [m.extras["highlights"] for m in self.measurements.values()]
         trainings = [pd.concat(by_experiment, ignore_index=True)]

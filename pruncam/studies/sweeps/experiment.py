@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -53,9 +53,9 @@ class SweepsExperiment(PlainExperiment):
         """The variants that are fine-tuned: all but random ones and those that are only pruned."""
         return [variant for variant in super().trained_variants if variant.rule != L1]
 
-    def scores(self) -> pd.DataFrame:
-        """Return the scores of the first test images: heatmaps cost more than accuracies."""
-        return PlainExperiment.scores(self.on_first_images())
+    def scoring_tasks(self) -> list[Callable[[], pd.DataFrame]]:
+        """Return the tasks that score the first test images: heatmaps cost more than accuracies."""
+        return PlainExperiment.scoring_tasks(self.on_first_images())
 
     def shuffled_scores(self) -> pd.DataFrame:
         """Return the scores of the same images at chance: maps of other images."""

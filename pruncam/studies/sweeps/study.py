@@ -12,7 +12,7 @@ from pruncam.profiles import DatasetSpec
 from pruncam.report.claims import Finding, read_statements
 from pruncam.report.result import Drawing
 from pruncam.studies import score_tables
-from pruncam.studies.study import Measurement, PruningStudy, StudyResult, Tables
+from pruncam.studies.study import Measurement, PruningStudy, StudyResult, Tables, Task
 from pruncam.studies.sweeps import analysis, claims, figures, map_moves, published
 from pruncam.studies.sweeps.config import SweepsConfig
 from pruncam.studies.sweeps.correctness import Correctness, joined
@@ -62,6 +62,10 @@ class SweepsStudy(PruningStudy[SweepsConfig, SweepsExperiment]):
             extras={"correctness": experiment.correctness()},
         )
 
+    def replicate_tasks(self) -> list[Task]:
+        """Return the tasks that measure the accuracies of the further baselines' models."""
+        return [replicate.correctness for replicate in self.replicates]
+
     def measuring_work(self, part: ExperimentWork[SweepsExperiment]) -> list[Work]:
         """Return the steps of `measure_experiment`."""
         scored = ExperimentWork(part.experiment.on_first_images(), part.samples)
@@ -80,7 +84,7 @@ class SweepsStudy(PruningStudy[SweepsConfig, SweepsExperiment]):
     def measure(self) -> None:
         """Measure every experiment, and the accuracies of the further baselines' models."""
         super().measure()
-        tasks = [replicate.correctness for replicate in self.replicates]
+        tasks = self.replicate_tasks()
         self.replicate_correctness: list[Correctness] = self.run_in_parallel(tasks) if tasks else []
 
     @cached_property
