@@ -28,16 +28,21 @@ def object_hits(experiment: Experiment) -> pd.DataFrame | None:
     images = experiment.few_test_images()
     if images.objects is None:
         return None
+    step = hits_step(experiment)
+    rows = experiment.trainer.cached_table(step, partial(_object_hits, experiment, images))
+    rows.insert(0, "dataset", experiment.dataset)
+    return rows
+
+
+def hits_step(experiment: Experiment) -> Step:
+    """Return the step of `object_hits`."""
     inputs = experiment.baseline_inputs() | {
-        "test": images.checksum,
+        "test": experiment.few_test_images().checksum,
         "methods": list(experiment.config.methods),
         "target_layer": experiment.spec.target_layer,
         "variants": [experiment.model_inputs(variant) for variant in experiment.variants],
     }
-    step = Step(f"{experiment.study}-object-hits", _HITS_VERSION, inputs)
-    rows = experiment.trainer.cached_table(step, partial(_object_hits, experiment, images))
-    rows.insert(0, "dataset", experiment.dataset)
-    return rows
+    return Step(f"{experiment.study}-object-hits", _HITS_VERSION, inputs)
 
 
 def _object_hits(experiment: Experiment, images: ImageSet) -> list[dict[str, Any]]:

@@ -179,6 +179,18 @@ class ExperimentWork(Generic[ExperimentType]):
         amount = len(images) * (models + 1) / 2  # the sample has two networks
         return Work(step, self.samples.scoring, amount, stored=rows * _BYTES_OF_ROW)
 
+    def explaining(self, step: Step, models: int, images: ImageSet) -> Work:
+        """Return a measurement of the heatmaps of some models, which keeps a row per model."""
+        return Work(step, self.samples.scoring, amount=len(images) * models / 2)
+
+    def object_hits(self) -> list[Work]:
+        """Return the hits of all models on the object, if its pixels are known."""
+        images = self.experiment.few_test_images()
+        if images.objects is None:
+            return []
+        step = diagnostics.hits_step(self.experiment)
+        return [self.explaining(step, 1 + len(self.experiment.variants), images)]
+
     def readings(self, variants: Sequence[Variant]) -> list[Work]:
         """Return the scores of some variants at every reading of the network."""
         experiment, network = self.experiment, self.samples.network()

@@ -23,15 +23,8 @@ def by_image(experiment: Experiment) -> pd.DataFrame | None:
     test = experiment.test
     if test.objects is None:
         return None
-    controls = [v for v in experiment.variants if v.rule in (FLOOR, CHANCE)]
-    inputs = experiment.baseline_inputs() | {
-        "test": test.checksum,
-        "methods": list(experiment.config.methods),
-        "target_layer": experiment.spec.target_layer,
-        "variants": [experiment.model_inputs(variant) for variant in controls],
-    }
-    step = Step("pe_score-hits", _VERSION, inputs)
-    hits = experiment.trainer.cached(step, partial(_hits, experiment, controls))
+    controls = controls_of(experiment)
+    hits = experiment.trainer.cached(hits_step(experiment), partial(_hits, experiment, controls))
     tables = []
     for variant, by_method in zip([BASELINE, *controls], hits, strict=True):
         for method, measured in by_method.items():
@@ -39,6 +32,23 @@ def by_image(experiment: Experiment) -> pd.DataFrame | None:
             names = {"rule": variant.rule, "seed": variant.seed, "method": method}
             tables.append(pd.DataFrame(names | {"image": range(len(test))} | columns))
     return pd.concat(tables, ignore_index=True)
+
+
+def controls_of(experiment: Experiment) -> list[Variant]:
+    """Return the networks that are only fine-tuned, and those with random weights."""
+    return [variant for variant in experiment.variants if variant.rule in (FLOOR, CHANCE)]
+
+
+def hits_step(experiment: Experiment) -> Step:
+    """Return the step of `by_image`."""
+    controls = controls_of(experiment)
+    inputs = experiment.baseline_inputs() | {
+        "test": experiment.test.checksum,
+        "methods": list(experiment.config.methods),
+        "target_layer": experiment.spec.target_layer,
+        "variants": [experiment.model_inputs(variant) for variant in controls],
+    }
+    return Step("pe_score-hits", _VERSION, inputs)
 
 
 def _hits(experiment: Experiment, controls: list[Variant]) -> list[dict[str, dict[str, Tensor]]]:

@@ -29,18 +29,28 @@ def mark_reliance(experiment: Experiment) -> pd.DataFrame | None:
     One row per model and CAM method; empty maps are left out of the share on the mark, and their
     own share is `empty`. None if the images of the data set have no marks.
     """
-    if experiment.test.name != _MARKED:
+    if not has_marks(experiment):
         return None
+    step = marks_step(experiment)
+    table = experiment.trainer.cached_table(step, partial(_mark_reliance, experiment))
+    table.insert(0, "dataset", experiment.dataset)
+    return table
+
+
+def has_marks(experiment: Experiment) -> bool:
+    """Return whether the images of the data set have marks."""
+    return experiment.test.name == _MARKED
+
+
+def marks_step(experiment: Experiment) -> Step:
+    """Return the step of `mark_reliance`."""
     inputs = experiment.baseline_inputs() | {
         "test": experiment.few_test_images().checksum,
         "methods": list(experiment.config.methods),
         "target_layer": experiment.spec.target_layer,
         "variants": [experiment.model_inputs(v) for v in experiment.trained_variants],
     }
-    step = Step("pe_score-marks", _VERSION, inputs)
-    table = experiment.trainer.cached_table(step, partial(_mark_reliance, experiment))
-    table.insert(0, "dataset", experiment.dataset)
-    return table
+    return Step("pe_score-marks", _VERSION, inputs)
 
 
 def _mark_reliance(experiment: Experiment) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from pruncam.studies.pe_score import (
 from pruncam.studies.pe_score.config import PeScoreConfig
 from pruncam.studies.pe_score.experiment import PeScoreExperiment
 from pruncam.studies.pe_score.rate_selection import rate_choices
-from pruncam.studies.pe_score.shortcut import mark_reliance
+from pruncam.studies.pe_score.shortcut import has_marks, mark_reliance, marks_step
 from pruncam.studies.readings import ranking, scores_by_reading
 from pruncam.studies.study import Measurement, PruningStudy, StudyResult, Tables
 from pruncam.studies.work import ExperimentWork, Work
@@ -112,6 +112,9 @@ class PeScoreStudy(PruningStudy[PeScoreConfig, PeScoreExperiment]):
             *part.readings(_models_for_readings(experiment)),
             *crossed,
             *intensities,
+            *part.object_hits(),
+            *_marks_work(part),
+            *_hits_work(part),
             *part.times(experiment.config.criteria),
         ]
 
@@ -215,3 +218,21 @@ def run(
 ) -> StudyResult:
     """Run the study; see `Study.run`."""
     return PeScoreStudy(config, machine=machine, progress=progress).run()
+
+
+def _marks_work(part: ExperimentWork) -> list[Work]:
+    """Return the step of `mark_reliance`, if the images have marks."""
+    experiment = part.experiment
+    if not has_marks(experiment):
+        return []
+    models = 1 + len(experiment.trained_variants)
+    return [part.explaining(marks_step(experiment), models, experiment.few_test_images())]
+
+
+def _hits_work(part: ExperimentWork) -> list[Work]:
+    """Return the step of `localisation.by_image`, if the objects of the images are known."""
+    experiment = part.experiment
+    if experiment.dataset != _LOCALISED or experiment.test.objects is None:
+        return []
+    models = 1 + len(localisation.controls_of(experiment))
+    return [part.explaining(localisation.hits_step(experiment), models, experiment.test)]

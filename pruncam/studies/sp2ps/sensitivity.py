@@ -13,6 +13,7 @@ from pruncam import cams, metrics
 from pruncam._core.store import Step
 from pruncam.studies.experiment import Variant
 from pruncam.studies.sp2ps.experiment import L1, Sp2psExperiment
+from pruncam.studies.work import ExperimentWork, Work
 
 _VERSION = 1  # of the step, raised by hand when its code changes the result
 Maps = Mapping[str, Tensor]  # heatmaps (N, H, W) by CAM method
@@ -43,17 +44,35 @@ _READINGS = {  # the configured one first
 
 def sensitivity(experiment: Sp2psExperiment) -> pd.DataFrame:
     """Return the mean Sp2PS of the L1 models under every reading, at the configured layer."""
-    variants = [variant for variant in experiment.variants if variant.rule == L1]
+    variants = _models(experiment)
+    step = sensitivity_step(experiment)
+    table = experiment.trainer.cached_table(step, partial(_measured, experiment, variants))
+    table.insert(0, "dataset", experiment.dataset)
+    return table
+
+
+def sensitivity_step(experiment: Sp2psExperiment) -> Step:
+    """Return the step of `sensitivity`."""
     inputs = experiment.baseline_inputs() | {
         "test": experiment.few_test_images().checksum,
         "methods": list(experiment.config.methods),
         "target_layer": experiment.spec.target_layer,
-        "variants": [experiment.model_inputs(variant) for variant in variants],
+        "variants": [experiment.model_inputs(variant) for variant in _models(experiment)],
     }
-    step = Step("sp2ps-sensitivity", _VERSION, inputs)
-    table = experiment.trainer.cached_table(step, partial(_measured, experiment, variants))
-    table.insert(0, "dataset", experiment.dataset)
-    return table
+    return Step("sp2ps-sensitivity", _VERSION, inputs)
+
+
+def _models(experiment: Sp2psExperiment) -> list[Variant]:
+    return [variant for variant in experiment.variants if variant.rule == L1]
+
+
+def sensitivity_work(part: ExperimentWork) -> Work:
+    """Return the step of `sensitivity`, with its amount of work."""
+    experiment = part.experiment
+    targets = {reading.target for reading in _READINGS.values()}
+    models = 1 + len(_models(experiment))
+    images = experiment.few_test_images()
+    return part.explaining(sensitivity_step(experiment), len(targets) * models, images)
 
 
 def _measured(experiment: Sp2psExperiment, variants: list[Variant]) -> list[dict[str, Any]]:

@@ -100,6 +100,13 @@ class Shortcut:
         inputs = self._inputs() | {"test": self.agreeing.checksum, "methods": methods}
         return Step("sp2ps-moved-scores", _SCORES_VERSION, inputs)
 
+    @property
+    def maps_step(self) -> Step:
+        """The step of the accuracies, and of where the heatmaps of all models are."""
+        methods = list(self.experiment.config.methods)
+        inputs = self._inputs() | {"test": self.experiment.test.checksum, "methods": methods}
+        return Step("sp2ps-moved-maps", _MAPS_VERSION, inputs)
+
     def _train(self, name: str, checkpoint: Checkpoint) -> dict[str, Tensor]:
         experiment = self.experiment
         images = repeated(experiment.train, _COPIES)
@@ -120,7 +127,8 @@ class Shortcut:
         trainings = [
             part.training(self.training_step(name), epochs, _COPIES) for name in (CONTROL, MISLED)
         ]
-        return [*trainings, part.scoring(self.scores_step, 3, self.agreeing)]
+        scores = part.scoring(self.scores_step, 3, self.agreeing)
+        return [*trainings, scores, part.explaining(self.maps_step, 4, self.agreeing)]
 
     def _inputs(self) -> dict[str, Any]:
         baseline = self.experiment.baseline_inputs()
@@ -138,13 +146,8 @@ class Shortcut:
         the object and on the mark; every score beside the baseline.
         """
         scores = self._scores()
-        inputs = self._inputs() | {
-            "test": self.experiment.test.checksum,
-            "methods": list(self.experiment.config.methods),
-        }
-        step = Step("sp2ps-moved-maps", _MAPS_VERSION, inputs)
         rows = []
-        for row in self.experiment.trainer.cached(step, self._accuracies_and_energies):
+        for row in self.experiment.trainer.cached(self.maps_step, self._accuracies_and_energies):
             is_pair = (scores["model"] == row["model"]) & (scores["method"] == row["method"])
             pair = scores[is_pair]
             rows.append(row | {score: pair[score].mean() for score in metrics.SCORES})

@@ -21,7 +21,7 @@ from pruncam.studies.sp2ps.drop_claims import CIFAR
 from pruncam.studies.sp2ps.experiment import L1, Sp2psExperiment
 from pruncam.studies.sp2ps.figure_images import figure_image
 from pruncam.studies.sp2ps.highlights import Highlights, highlights_by_image
-from pruncam.studies.sp2ps.sensitivity import sensitivity
+from pruncam.studies.sp2ps.sensitivity import sensitivity, sensitivity_work
 from pruncam.studies.sp2ps.shortcut import Shortcut
 from pruncam.studies.study import Measurement, PruningStudy, StudyResult, Tables, Task
 from pruncam.studies.work import ExperimentWork, Work, of_experiments
@@ -128,6 +128,8 @@ class Sp2psStudy(PruningStudy[Sp2psConfig, Sp2psExperiment]):
             part.shuffled(),
             *part.readings(_pruned_variants(experiment)),
             _highlights_work(part),
+            sensitivity_work(part),
+            *part.object_hits(),
             *part.times([L1]),
         ]
 
