@@ -187,9 +187,9 @@ def steps_outside_stages(monkeypatch):
     taken = []
     get = Store.get
 
-    def recorded(store, step, make):
+    def recorded(store, step, make, use=None):
         taken.append((step.name, step.key))
-        return get(store, step, make)
+        return get(store, step, make, use)
 
     def of(study, config, cache):
         monkeypatch.setattr(Store, "get", recorded)
