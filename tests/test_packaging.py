@@ -110,15 +110,13 @@ def test_type_checkers_see_the_same_names_as_the_interpreter():
 
 def test_importing_pruncam_imports_no_library():
     code = """
-import sys, time
+import sys
 before = set(sys.modules)
-start = time.perf_counter()
 import pruncam
-seconds = time.perf_counter() - start
 new = {name.partition(".")[0] for name in set(sys.modules) - before}
-print(sorted(new - set(sys.stdlib_module_names)), seconds < 0.1)
+print(sorted(new - set(sys.stdlib_module_names)))
 """
-    assert run_python(code).stdout == "['pruncam'] True\n"
+    assert run_python(code).stdout == "['pruncam']\n"
 
 
 def test_the_face_needs_no_notebook_package_and_the_command_line_no_papermill():
