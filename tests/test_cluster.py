@@ -269,8 +269,8 @@ def test_without_the_extra_one_sentence_says_what_to_install(monkeypatch, capsys
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert error == (
-        "pruncam: a cluster needs the package distributed: install it with "
-        "pip install 'pruncam[cluster]'\n"
+        "pruncam: a cluster needs the package distributed, which is not installed: "
+        'run `pip install "pruncam[cluster]"`\n'
     )
 
 

@@ -5,9 +5,11 @@ import shlex
 import types
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from scipy import stats
 
 from pruncam import comparison
 from pruncam.cli import main
@@ -54,7 +56,7 @@ def test_every_study_is_in_readme_with_its_verdicts_counted():
     lines = (ROOT / "README.md").read_text().splitlines()
     for folder in (FIGURES / "paper").iterdir():
         verdicts = pd.read_csv(folder / "claims.csv")["verdict"]
-        (line,) = [line for line in lines if line.startswith(f"| [`{folder.name}`]")]
+        line, *_ = [line for line in lines if line.startswith(f"| [`{folder.name}`]")]
         counts = [int(cell) for cell in line.strip("| ").split("|")[1:]]
         assert counts[0] == (verdicts == "reproduced").sum()
         assert counts[1] == (verdicts == "not reproduced").sum()
@@ -158,21 +160,30 @@ def table(path: str) -> pd.DataFrame:
     return pd.read_csv(FIGURES / f"{path}.csv")
 
 
-def test_the_correlation_of_the_thesis_is_that_of_the_claim(text):
-    claim = table("paper/mnist_iou/claims").set_index("claim").loc["I1"]
-    assert claim["verdict"] == "reproduced"
-    assert "Pearson 0.96" in claim["evidence"]
-    assert "0.96 of IoU and accuracy reproduces" in text
+def with_interval(row: pd.Series, digits: int = 2) -> str:
+    """Return a number of a table as README prints it, with its interval."""
+    value, low, high = (f"{row[name]:.{digits}f}" for name in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
 
 
-def test_the_correlations_of_levels_that_still_classify_are_those_of_the_table(text):
+def test_the_correlations_of_the_thesis_are_those_of_the_claims(text):
+    claims = table("paper/mnist_iou/claims").set_index("claim")
+    assert claims.loc["I1", "verdict"] == "reproduced"
+    assert f"pruning levels: {with_interval(claims.loc['I1'])}, the mean of 30 seeds" in text
+    assert claims.loc["I1", "trainings"] == 30
+    assert f"it is {claims.loc['I1', 'at_chance']:.2f} when every heatmap is held against" in text
+    assert claims.loc["I1c", "verdict"] == "not reproduced"
+    assert f"Of IoU above chance it is {with_interval(claims.loc['I1c'])}." in text
+    assert claims.loc["I3a", "verdict"] == "not reproduced"
+    assert f"does not reproduce: {with_interval(claims.loc['I3a'], 0)} points" in text
+
+
+def test_the_correlation_of_levels_that_still_classify_is_that_of_the_levels(text):
     levels = table("paper/mnist_iou/table_levels").query("variant == 'as configured'")
     by_seed = [correlation_above(90, rows) for _, rows in levels.groupby("seed")]
-    assert f"from {min(by_seed):.2f} to {max(by_seed):.2f} by seed" in text
-    of_thesis = levels[levels["seed"].isin([333, 334, 335])]
-    means = of_thesis.groupby("level")[["iou", "accuracy_noisy"]].mean()
-    low_cut, high_cut = correlation_above(80, means), correlation_above(97, means)
-    assert f"three seeds {low_cut:.2f} above 80 % but {high_cut:.2f} above 97 %" in text
+    mean, error = np.mean(by_seed), stats.sem(by_seed)
+    low, high = stats.t.interval(0.95, len(by_seed) - 1, mean, error)
+    assert f"{mean:.2f} [{low:.2f}, {high:.2f}] over the levels above 90 % accuracy" in text
 
 
 def correlation_above(accuracy: float, rows: pd.DataFrame) -> float:

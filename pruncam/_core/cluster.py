@@ -22,6 +22,7 @@ from typing import Any, NoReturn, Self, TypeVar
 
 from pruncam import __version__
 from pruncam._core import paths
+from pruncam._core.extras import needed_for
 from pruncam._core.progress import Interrupted, Progress
 from pruncam._core.validation import check_cluster
 
@@ -76,8 +77,6 @@ class Cluster:
         whose worker dies is sent to another one. After an error or Ctrl-C the other units are
         cancelled; those that run stop at their next `UnitProgress.check`.
         """
-        from distributed import as_completed
-
         run = uuid.uuid4().hex[:8]
         futures = self._client.map(
             self.call(work),
@@ -88,7 +87,7 @@ class Cluster:
             pure=False,
         )
         try:
-            for future in as_completed(futures, loop=self._client.loop):
+            for future in _distributed().as_completed(futures, loop=self._client.loop):
                 future.result()
                 progress.advance()
             return [future.result() for future in futures]
@@ -118,10 +117,7 @@ class Cluster:
 
     def _raise(self, error: Exception) -> NoReturn:
         """Raise an error of dask as a sentence, any other one as it is."""
-        from distributed import KilledWorker
-        from distributed.client import FutureCancelledError
-        from distributed.comm import CommClosedError
-
+        dask = _distributed()
         text = str(error)
         # dask passes on an error of unpickling as the text of one.
         if "deserialization" in text or text.startswith("ModuleNotFoundError("):
@@ -129,12 +125,14 @@ class Cluster:
                 f"a worker or the scheduler at {self.address} cannot import pruncam "
                 f"({_reason(error)}): start both from the environment of this process"
             )
-        elif isinstance(error, KilledWorker):
+        elif isinstance(error, dask.KilledWorker):
             sentence = (
                 "a unit ended every worker that it was sent to, as too little memory does: give "
                 "the workers more memory or fewer processes; finished steps are kept"
             )
-        elif isinstance(error, FutureCancelledError | CommClosedError | TimeoutError):
+        elif isinstance(
+            error, dask.client.FutureCancelledError | dask.comm.CommClosedError | TimeoutError
+        ):
             sentence = (
                 f"the connection to the scheduler at {self.address} was lost: start it again and "
                 "run the same command; finished steps are kept"
@@ -161,20 +159,21 @@ class UnitProgress(Progress):
             raise Interrupted
 
 
+def _distributed() -> Any:
+    with needed_for("a cluster", "cluster"):
+        import distributed
+
+        return distributed
+
+
 def _connect(address: str) -> Any:
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise ValueError(
-            "a cluster needs the package distributed: install it with "
-            "pip install 'pruncam[cluster]'"
-        ) from error
+    dask = _distributed()
     for name in ("distributed", "distributed.client"):  # or dask too would say what goes wrong
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         with ThreadPoolExecutor(1) as pool:  # a notebook's own thread runs an event loop already
             pool.submit(asyncio.run, _open_and_close(address)).result()
-        return Client(address, timeout=_PATIENCE, set_as_default=False)
+        return dask.Client(address, timeout=_PATIENCE, set_as_default=False)
     except Exception as error:  # sockets, certificates and dask raise any kind of error
         raise ValueError(
             f"no scheduler answers at {address}: start one with `dask scheduler`, or correct host "
@@ -184,11 +183,9 @@ def _connect(address: str) -> Any:
 
 async def _open_and_close(address: str) -> None:
     """Open a connection, which raises what is wrong; a `Client` that fails would hang at exit."""
-    from distributed.comm import connect
-    from distributed.security import Security
-
-    arguments = Security().get_connection_args("client")
-    connection = await connect(address, timeout=_PATIENCE, **arguments)
+    dask = _distributed()
+    arguments = dask.security.Security().get_connection_args("client")
+    connection = await dask.comm.connect(address, timeout=_PATIENCE, **arguments)
     await connection.close()
 
 
@@ -274,9 +271,7 @@ def _check(needs: _Needs, worker: Any) -> None:
 
 
 def _worker() -> Any:
-    from distributed import get_worker
-
-    return get_worker()
+    return _distributed().get_worker()
 
 
 @cache
