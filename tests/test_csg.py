@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -183,6 +184,17 @@ def test_a_run_returns_every_table_figure_and_claim(small, tmp_path, coarse_figu
 def test_the_steps_of_a_run_are_known_before_it(small, cache, planned_epochs):
     study = CsgStudy(small.config, machine=Machine("cpu"), progress=False)
     assert planned_epochs(study, small, cache) == 0  # its progress counts images
+
+
+def test_every_sample_of_the_plan_runs_on_one_image(small):
+    study = CsgStudy(small.config, machine=Machine("cpu"), progress=False)
+    study.load()
+    samples = {id(work.sample): work.sample for work in study.work()}
+    assert "t-SNE" in {sample.title for sample in samples.values()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        for sample in samples.values():
+            sample.run(1)
 
 
 def test_a_second_run_searches_and_trains_nothing(small, cache, monkeypatch):

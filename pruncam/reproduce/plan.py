@@ -192,8 +192,8 @@ def _notes(
         if plan is None and not missing[study]:
             yield f"not planned   {study}: its images need more memory than is free"
     seconds = f"{calibration.SECONDS:.0f} seconds"
-    yield f"time here     from samples of the work that is left, timed for {seconds}: expect"
-    yield "              a third to three times of it; a machine that is busy now looks slower"
+    yield f"time here     from samples of the work that is left, timed for {seconds}: an upper"
+    yield "              bound, mostly of overhead for small studies; a busy machine looks slower"
     yield "saved, committed run: computing time, all cores added up"
 
 

@@ -16,6 +16,7 @@ from pruncam.studies.csg.experiment import SPLITS, CsgExperiment
 from pruncam.studies.work import Sample, Work, searching
 
 _LARGEST = 5000  # images of a sample: what is searched grows with their square
+_FEWEST = 10  # images of which t-SNE makes a map
 _SMALL_RATE = 1e-4  # a learning rate at which no network diverges in a sample
 _BYTES_OF_IMAGE = 60  # in the store, for its nearest neighbours
 
@@ -78,6 +79,7 @@ class CsgSamples:
             )
 
     def _embed(self, count: int) -> None:
+        count = max(count, _FEWEST)
         points = embeddings.pixels(self.experiment.train.first(count))
         dimensions = min(self.experiment.config.pca_dimensions, count)
         embeddings.plane(embeddings.principal_components(points, dimensions, 1), 1)
