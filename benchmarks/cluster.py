@@ -24,7 +24,7 @@ import pandas as pd
 
 from pruncam._core.cluster import Cluster
 from pruncam._core.machine import Machine
-from pruncam._core.paths import project_root
+from pruncam._core.paths import cache_in, project_root
 from pruncam.studies import mnist_iou
 from pruncam.studies.cluster_units import StudyUnit, compute
 from pruncam.studies.mnist_iou import MnistIouConfig
@@ -91,15 +91,8 @@ def _seconds(config: MnistIouConfig, machine: Machine) -> float:
 
 @contextmanager
 def _empty_cache() -> Iterator[None]:
-    before = os.environ.get("PRUNCAM_CACHE")
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["PRUNCAM_CACHE"] = folder
-        try:
-            yield
-        finally:
-            del os.environ["PRUNCAM_CACHE"]
-            if before is not None:
-                os.environ["PRUNCAM_CACHE"] = before
+    with tempfile.TemporaryDirectory() as folder, cache_in(folder):
+        yield
 
 
 def _bytes(config: MnistIouConfig, address: str) -> tuple[int, int]:

@@ -357,46 +357,30 @@ _SCORE_OPTIONS = {
 _SCORED = {"images": of.ANY_IMAGES, "labels": of.LABELS, **_SCORE_OPTIONS}
 
 
+def _scored(name: str, call: Callable, models: dict[str, Kind], weight: int = 2) -> Function:
+    """Return a function of `scoring` that takes images and the options of scores as well."""
+    return Function(f"scoring.{name}", call, {**models, **_SCORED}, _rows, weight=weight)
+
+
 _SCORING = (
-    Function(
-        "scoring.score",
-        _quiet(scoring.score),
-        {"baseline": of.MODEL, "pruned": of.PRUNED, **_SCORED},
-        _rows,
-    ),
-    Function(
-        "scoring.score_many",
+    _scored("score", _quiet(scoring.score), {"baseline": of.MODEL, "pruned": of.PRUNED}, weight=4),
+    _scored(
+        "score_many",
         _quiet(scoring.score_many),
-        {"baseline": of.MODEL, "pruned": of.MODELS, **_SCORED},
-        _rows,
+        {"baseline": of.MODEL, "pruned": of.MODELS},
+        weight=4,
     ),
-    Function(
-        "scoring.stream",
-        _streamed,
-        {"baseline": of.MODEL, "pruned": of.MODELS, **_SCORED},
-        _rows,
-        weight=2,
+    _scored("stream", _streamed, {"baseline": of.MODEL, "pruned": of.MODELS}),
+    _scored(
+        "chance_level", _quiet(scoring.chance_level), {"baseline": of.MODEL, "seeds": of.SEEDS}
     ),
-    Function(
-        "scoring.chance_level",
-        _quiet(scoring.chance_level),
-        {"baseline": of.MODEL, "seeds": of.SEEDS, **_SCORED},
-        _rows,
-        weight=2,
-    ),
-    Function(
-        "scoring.noise_floor",
+    _scored(
+        "noise_floor",
         _quiet(scoring.noise_floor),
-        {"baseline": of.MODEL, "finetune": of.FINETUNE, "seeds": of.SEEDS, **_SCORED},
-        _rows,
-        weight=2,
+        {"baseline": of.MODEL, "finetune": of.FINETUNE, "seeds": of.SEEDS},
     ),
-    Function(
-        "scoring.shuffled_level",
-        _quiet(scoring.shuffled_level),
-        {"baseline": of.MODEL, "seed": of.SEED, **_SCORED},
-        _rows,
-        weight=2,
+    _scored(
+        "shuffled_level", _quiet(scoring.shuffled_level), {"baseline": of.MODEL, "seed": of.SEED}
     ),
     Function(
         "scoring.random_control", scoring.random_control, {"baseline": of.MODEL, "seed": of.SEED}

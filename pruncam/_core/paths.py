@@ -1,6 +1,8 @@
 """Locations of the project's files: data, cache, figures."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -38,6 +40,19 @@ def cache_folder() -> Path:
     """Return the folder for trained models and score tables: PRUNCAM_CACHE, else `data/cache/`."""
     folder = os.environ.get("PRUNCAM_CACHE") or project_root() / "data" / "cache"
     return Path(folder).expanduser()
+
+
+@contextmanager
+def cache_in(folder: str | os.PathLike) -> Iterator[None]:
+    """Keep finished steps in `folder` instead of the cache, for the whole process."""
+    before = os.environ.get("PRUNCAM_CACHE")
+    os.environ["PRUNCAM_CACHE"] = os.fspath(folder)
+    try:
+        yield
+    finally:
+        del os.environ["PRUNCAM_CACHE"]
+        if before is not None:
+            os.environ["PRUNCAM_CACHE"] = before
 
 
 def figures_folder(profile: str) -> Path:

@@ -19,7 +19,7 @@ _TAILS = {
     for norm in ((), ("norm",))
     for pool in ((), ("pool",))
 }
-Pool = nn.MaxPool2d | nn.AvgPool2d | nn.AdaptiveAvgPool2d
+_Pool = nn.MaxPool2d | nn.AvgPool2d | nn.AdaptiveAvgPool2d
 # Multiplications per image from which on the compiled loops are used: compiling takes seconds.
 _WORTH_COMPILING = 1_000_000
 
@@ -30,7 +30,7 @@ class RectifiedTail:
 
     convolution: nn.Conv2d
     norm: nn.BatchNorm2d | None
-    pool: Pool | None
+    pool: _Pool | None
     readout: nn.Linear
 
     def is_worth_compiling(self, lost: Tensor, hidden: Tensor) -> bool:
@@ -143,7 +143,7 @@ def _kind(node: fx.Node, module: nn.Module | None) -> str:
     return "linear" if type(module) is nn.Linear else "other"
 
 
-def _windows(pool: Pool | None, hidden: Tensor) -> np.ndarray | None:
+def _windows(pool: _Pool | None, hidden: Tensor) -> np.ndarray | None:
     """Return the positions that each output of a pool reads, (windows, size).
 
     None if windows overlap or leave positions out.

@@ -1,7 +1,6 @@
 """The command `pruncam verify`: which studies, where they run, and what is printed."""
 
 import datetime
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -75,7 +74,7 @@ def _verify(
 ) -> bool:
     """Verify one study and print the outcome; return whether it holds."""
     study_type = study_class(name)
-    with _cache_in(scratch):
+    with paths.cache_in(scratch):
         study = study_type(study_type.configure(options.profile), machine=machine)
         study.load()
         reasons = verification.outdated(committed, study)
@@ -155,19 +154,6 @@ def _scratch_folder(named: str | None) -> Iterator[Path]:
     roomiest = max(places, key=lambda place: shutil.disk_usage(place).free)
     with temporary_folder("pruncam-verify", roomiest) as temporary:
         yield Path(temporary)
-
-
-@contextmanager
-def _cache_in(folder: Path) -> Iterator[None]:
-    """Keep the steps of a study in a folder instead of the cache."""
-    before = os.environ.get("PRUNCAM_CACHE")
-    os.environ["PRUNCAM_CACHE"] = str(folder)
-    try:
-        yield
-    finally:
-        del os.environ["PRUNCAM_CACHE"]
-        if before is not None:
-            os.environ["PRUNCAM_CACHE"] = before
 
 
 # ---------------------------------------------------------------- text

@@ -36,13 +36,9 @@ def object_hits(experiment: Experiment) -> pd.DataFrame | None:
 
 def hits_step(experiment: Experiment) -> Step:
     """Return the step of `object_hits`."""
-    inputs = experiment.baseline_inputs() | {
-        "test": experiment.few_test_images().checksum,
-        "methods": list(experiment.config.methods),
-        "target_layer": experiment.spec.target_layer,
-        "variants": [experiment.model_inputs(variant) for variant in experiment.variants],
-    }
-    return Step(f"{experiment.study}-object-hits", _HITS_VERSION, inputs)
+    inputs = experiment.heatmap_inputs(experiment.few_test_images(), experiment.variants)
+    name = f"{experiment.study}-object-hits"
+    return Step(name, _HITS_VERSION, experiment.baseline_inputs() | inputs)
 
 
 def _object_hits(experiment: Experiment, images: ImageSet) -> list[dict[str, Any]]:

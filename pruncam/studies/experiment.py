@@ -2,7 +2,7 @@
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, ClassVar, Self
@@ -235,6 +235,15 @@ class Experiment(ABC):
         tuning = self.variant_inputs(variant) | {"tuning_precision": self.trainer.precision}
         return self.baseline_inputs() | tuning | identity
 
+    def heatmap_inputs(self, images: ImageSet, variants: Iterable[Variant]) -> dict[str, Any]:
+        """Return everything that the heatmaps of variants on some images depend on."""
+        return {
+            "test": images.checksum,
+            "methods": list(self.config.methods),
+            "target_layer": self.spec.target_layer,
+            "variants": [self.model_inputs(variant) for variant in variants],
+        }
+
     def recipe(self, phase: str) -> Recipe:
         """Return how the "baseline" is trained, or a variant in "finetuning"."""
         return self.config.recipe_for(self.dataset, phase)
@@ -337,12 +346,7 @@ class Experiment(ABC):
 
     def scores_step(self, group: list[Variant]) -> Step:
         """Return the step of the scores of variants that are scored in one pass."""
-        inputs = {
-            "test": self.test.checksum,
-            "methods": list(self.config.methods),
-            "target_layer": self.spec.target_layer,
-            "variants": [self.model_inputs(variant) for variant in group],
-        }
+        inputs = self.heatmap_inputs(self.test, group)
         return Step(f"{self.study}-scores", self.versions["scores"], inputs)
 
     def _build(self, variant: Variant) -> nn.Module:

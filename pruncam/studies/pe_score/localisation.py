@@ -41,14 +41,8 @@ def controls_of(experiment: Experiment) -> list[Variant]:
 
 def hits_step(experiment: Experiment) -> Step:
     """Return the step of `by_image`."""
-    controls = controls_of(experiment)
-    inputs = experiment.baseline_inputs() | {
-        "test": experiment.test.checksum,
-        "methods": list(experiment.config.methods),
-        "target_layer": experiment.spec.target_layer,
-        "variants": [experiment.model_inputs(variant) for variant in controls],
-    }
-    return Step("pe_score-hits", _VERSION, inputs)
+    inputs = experiment.heatmap_inputs(experiment.test, controls_of(experiment))
+    return Step("pe_score-hits", _VERSION, experiment.baseline_inputs() | inputs)
 
 
 def _hits(experiment: Experiment, controls: list[Variant]) -> list[dict[str, dict[str, Tensor]]]:

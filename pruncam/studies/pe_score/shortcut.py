@@ -44,13 +44,9 @@ def has_marks(experiment: Experiment) -> bool:
 
 def marks_step(experiment: Experiment) -> Step:
     """Return the step of `mark_reliance`."""
-    inputs = experiment.baseline_inputs() | {
-        "test": experiment.few_test_images().checksum,
-        "methods": list(experiment.config.methods),
-        "target_layer": experiment.spec.target_layer,
-        "variants": [experiment.model_inputs(v) for v in experiment.trained_variants],
-    }
-    return Step("pe_score-marks", _VERSION, inputs)
+    images, variants = experiment.few_test_images(), experiment.trained_variants
+    inputs = experiment.heatmap_inputs(images, variants)
+    return Step("pe_score-marks", _VERSION, experiment.baseline_inputs() | inputs)
 
 
 def _mark_reliance(experiment: Experiment) -> list[dict[str, Any]]:

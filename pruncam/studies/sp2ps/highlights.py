@@ -62,12 +62,7 @@ def highlights_by_image(experiment: Experiment) -> pd.DataFrame:
 
 def step(experiment: Experiment) -> Step:
     """Return the step of these measures."""
-    inputs = {
-        "test": experiment.few_test_images().checksum,
-        "methods": list(experiment.config.methods),
-        "target_layer": experiment.spec.target_layer,
-        "variants": [experiment.model_inputs(variant) for variant in experiment.variants],
-    }
+    inputs = experiment.heatmap_inputs(experiment.few_test_images(), experiment.variants)
     return Step(f"{experiment.study}-highlights", _VERSION, inputs)
 
 

@@ -53,13 +53,8 @@ def sensitivity(experiment: Sp2psExperiment) -> pd.DataFrame:
 
 def sensitivity_step(experiment: Sp2psExperiment) -> Step:
     """Return the step of `sensitivity`."""
-    inputs = experiment.baseline_inputs() | {
-        "test": experiment.few_test_images().checksum,
-        "methods": list(experiment.config.methods),
-        "target_layer": experiment.spec.target_layer,
-        "variants": [experiment.model_inputs(variant) for variant in _models(experiment)],
-    }
-    return Step("sp2ps-sensitivity", _VERSION, inputs)
+    inputs = experiment.heatmap_inputs(experiment.few_test_images(), _models(experiment))
+    return Step("sp2ps-sensitivity", _VERSION, experiment.baseline_inputs() | inputs)
 
 
 def _models(experiment: Sp2psExperiment) -> list[Variant]:
