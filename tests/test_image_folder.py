@@ -183,3 +183,20 @@ def test_a_truncated_archive_is_rejected(tmp_path):
     archive.write_bytes(content[: len(content) // 2])
     with pytest.raises(DataError, match="images.tar.gz cannot be read"):
         image_folder.read(archive)
+
+
+def test_no_flipped_bit_of_a_compressed_tar_goes_unnoticed(folder, tmp_path):
+    """gzip has a checksum; a bit of its own header, such as the time, says nothing of images."""
+    archive = pack(folder, tmp_path / "images.tar.gz")
+    content, undamaged = archive.read_bytes(), image_folder.read(archive).images.checksum
+    positions = range(0, len(content), 7)
+    noticed = 0
+    for position in positions:
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << position % 8
+        archive.write_bytes(damaged)
+        try:
+            assert image_folder.read(archive).images.checksum == undamaged
+        except DataError:
+            noticed += 1
+    assert noticed > 0.8 * len(positions)

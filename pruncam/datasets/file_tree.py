@@ -24,6 +24,7 @@ _MAX_BYTES = 2**28  # of an archive member; a larger one is taken for a decompre
 _SYSTEM_FOLDERS = frozenset(
     {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 )
+_BLOCK = 2**20  # bytes read at a time
 _DAMAGED_ARCHIVE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, OSError, EOFError)
 
 Parts = tuple[str, ...]  # a path below the root of a tree
@@ -268,7 +269,15 @@ def _tar_tree(source: Path, archive: tarfile.TarFile) -> FileTree:
         else:
             location = f"{source}/{'/'.join(path)}"
             files.append(_TarMember(path, location, position, archive, member))
+    _read_to_end(archive)
     return _tree(source, files, folders)
+
+
+def _read_to_end(archive: tarfile.TarFile) -> None:
+    """Read what follows the members: only at its end does a compressed tar test its checksum."""
+    stream = cast(IO[bytes], archive.fileobj)
+    while stream.read(_BLOCK):
+        pass
 
 
 @dataclass(frozen=True)
