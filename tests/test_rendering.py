@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from pruncam.report import labels, rendering
+from pruncam.report import labels, plots, rendering
 from pruncam.studies.csg import class_charts
 
 
@@ -133,3 +133,17 @@ def test_a_name_is_written_where_there_is_room():
     labels.write(free, np.array([[5.0, 5.0]]), ["middle"])
     x, y = free.texts[0].get_position()
     assert x > 0 and y == pytest.approx(0) and free.texts[0].arrow_patch is None
+
+
+@pytest.mark.parametrize("names", [4 * ["short"], 4 * ["a name of many letters, longer than most"]])
+def test_a_legend_has_as_many_columns_as_fit_the_figure(names):
+    figure = Figure(figsize=(6.8, 4), layout="constrained")
+    axes = figure.subplots()
+    lines = [axes.plot([0, 1])[0] for _ in names]
+    plots.legend_below(figure, handles=lines, labels=names, columns=4)
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
+    rows = {text.get_window_extent().y0 for text in legend.get_texts()}
+    assert len(rows) == (1 if names[0] == "short" else 4)

@@ -227,7 +227,7 @@ def distributions(images: pd.DataFrame, scores: Sequence[str]) -> Figure:
                 axes.set_xlim(-0.02, 1.02)
         panels[0].set_ylabel("share of images")
         handles = panels[0].get_lines()
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(methods))
+        plots.legend_below(figure, handles=handles, columns=len(methods))
     return figure
 
 
@@ -259,5 +259,5 @@ def class_bars(table: pd.DataFrame) -> Figure:
         axes.set_yticks(range(len(classes)), labels=list(map(label, classes)))
         axes.invert_yaxis()
         axes.grid(axis="x", alpha=0.25, linewidth=0.6)
-        figure.legend(loc="outside lower center", ncols=len(methods))
+        plots.legend_below(figure, columns=len(methods))
     return figure

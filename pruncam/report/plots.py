@@ -6,6 +6,7 @@ Figures are plain matplotlib objects, unknown to pyplot's global state.
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -196,15 +197,27 @@ def against_rate(
         axes.margins(x=0.1)
         axes.grid(alpha=0.25, linewidth=0.6)
         handles += reference_handles([accuracy, *scores.values()])
-        figure.legend(
+        legend_below(
+            figure,
             handles=handles,
-            loc="outside lower center",
-            ncols=len(handles),
+            columns=len(handles),
             columnspacing=1.1,
             handlelength=1.6,
             handletextpad=0.5,
         )
     return figure
+
+
+def legend_below(figure: Figure, *, columns: int, **options: Any) -> None:
+    """Write a legend below the panels, in as many columns as fit the figure, `columns` at most.
+
+    `options` are those of `Figure.legend`.
+    """
+    for count in range(columns, 0, -1):
+        legend = figure.legend(loc="outside lower center", ncols=count, **options)
+        if count == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def draw_series(axes: Axes, series: Series, name: str, marker: str) -> list[Line2D]:

@@ -32,7 +32,7 @@ def draw_crossed(tables: Mapping[str, pd.DataFrame]) -> Figure:
             axes.grid(alpha=0.25, linewidth=0.6)
         row[0].set_ylabel("drop of the score, %")
         handles, labels = row[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=4)
+        plots.legend_below(figure, handles=handles, labels=labels, columns=4)
     return figure
 
 
@@ -78,7 +78,7 @@ def draw_same_models(table: pd.DataFrame, scores: Sequence[str]) -> Figure:
         for axes in panels[-1]:
             axes.set_xlabel("accuracy drop, points")
         handles = _handles(colours, markers)
-        figure.legend(handles=handles, loc="outside lower center", ncols=4)
+        plots.legend_below(figure, handles=handles, columns=4)
     return figure
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from pruncam.report.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, style
+from pruncam.report.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, legend_below, style
 
 # Of data sets, in order.
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, GREY, "#56B4E9", "#E69F00")
@@ -103,12 +103,7 @@ def curves(panels: Mapping[str, Sequence[SpreadCurve]], *, ylabel: str) -> Figur
         row[0].set_ylabel(ylabel)
         if any(curve.dashed for panel in panels.values() for curve in panel):
             handles["test split"] = _test_split_handle()
-        figure.legend(
-            handles.values(),
-            handles.keys(),
-            loc="outside lower center",
-            ncols=4,
-        )
+        legend_below(figure, handles=list(handles.values()), labels=list(handles), columns=4)
     return figure
 
 
@@ -197,11 +192,7 @@ def values_by_row(panels: Mapping[str, RowPanel], *, xlabel: str) -> Figure:
             axes.grid(alpha=0.25, linewidth=0.6, axis="x")
         all_axes[-1].set_yticks(range(len(rows)), rows)
         all_axes[-1].invert_yaxis()
-        figure.legend(
-            handles=_handles_of_rows(panels.values()),
-            loc="outside lower center",
-            ncols=3,
-        )
+        legend_below(figure, handles=_handles_of_rows(panels.values()), columns=3)
     return figure
 
 

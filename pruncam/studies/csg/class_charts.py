@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from pruncam.report import labels
-from pruncam.report.plots import BLUE, GREY, ORANGE, style
+from pruncam.report.plots import BLUE, GREY, ORANGE, legend_below, style
 from pruncam.studies.csg.charts import COLOURS, MARKERS
 
 _MAX_NAMED = 20  # classes whose names are legible beside each other
@@ -159,8 +159,7 @@ def spectra(eigenvalues: Mapping[str, np.ndarray]) -> Figure:
         for axes in (left, right):
             axes.grid(alpha=0.25, linewidth=0.6)
         handles, names = left.get_legend_handles_labels()
-        columns = len(eigenvalues)
-        figure.legend(handles, names, loc="outside lower center", ncols=columns)
+        legend_below(figure, handles=handles, labels=names, columns=len(eigenvalues))
     return figure
 
 

@@ -17,6 +17,7 @@ from pruncam.report.plots import (
     ORANGE,
     PURPLE,
     is_empty,
+    legend_below,
     mark_empty,
     style,
 )
@@ -67,7 +68,7 @@ def two_scales(
         axes.set(xlabel=labels[0], ylabel=labels[1])
         twin.set_ylabel(labels[2])
         axes.grid(alpha=0.25, linewidth=0.6)
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+        legend_below(figure, handles=handles, columns=len(handles))
     return figure
 
 
@@ -101,8 +102,7 @@ def panels_of_columns(
                 handles += _draw_curves(axes, table, x, {column: curve})
             axes.set(title=title, xlabel=xlabel)
             axes.grid(alpha=0.25, linewidth=0.6)
-        columns = min(len(handles), 3)
-        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+        legend_below(figure, handles=handles, columns=min(len(handles), 3))
     return figure
 
 
@@ -216,7 +216,7 @@ def correlations_by_cut(
         left.set_ylabel("Pearson correlation over levels")
         left.legend(loc="lower left")
         handles, _ = right.get_legend_handles_labels()
-        figure.legend(handles=handles, loc="outside lower center", ncols=4)
+        legend_below(figure, handles=handles, columns=4)
     return figure
 
 

@@ -62,9 +62,9 @@ def legend(
     """Write a legend below the panels, with the data sets' `names` in the place of their labels."""
     names = names or {}
     titles = [str(handle.get_label()) for handle in handles]
-    figure.legend(
+    plots.legend_below(
+        figure,
         handles=list(handles),
         labels=[names.get(title, title) for title in titles],
-        loc="outside lower center",
-        ncols=min(len(handles), _LEGEND_COLUMNS),
+        columns=min(len(handles), _LEGEND_COLUMNS),
     )
