@@ -27,7 +27,7 @@ INPUTS = training.Inputs(noise=51, mean=0.1307, std=0.3081)
 RECIPE = training.Recipe(((1, 0.01),), BATCH, 0.9, 1e-4)
 LOADER = "DataLoader + torchvision"
 
-CIFAR_WIDTH = 32  # filters of the first layer
+CIFAR_WIDTHS = (32, 64)  # filters of the first layer
 CIFAR_IMAGES = 512
 CIFAR_INPUTS = training.Inputs(mean=0.5, std=0.5)
 PLAIN = "plain PyTorch, float32"
@@ -35,7 +35,10 @@ PLAIN = "plain PyTorch, float32"
 
 def run(rounds: int = 5) -> pd.DataFrame:
     """Return a row per way of training: its speed, and the ratio to the plain way."""
-    return pd.DataFrame([*_mnist_rows(rounds), *_cifar_rows(rounds)])
+    rows = _mnist_rows(rounds)
+    for width in CIFAR_WIDTHS:
+        rows += _cifar_rows(rounds, width)
+    return pd.DataFrame(rows)
 
 
 def _mnist_rows(rounds: int) -> list[dict[str, object]]:
@@ -58,20 +61,23 @@ def _mnist_rows(rounds: int) -> list[dict[str, object]]:
     ]
 
 
-def _cifar_rows(rounds: int) -> list[dict[str, object]]:
-    """Return a row per precision; bfloat16 is not timed where it is emulated."""
+def _cifar_rows(rounds: int, width: int) -> list[dict[str, object]]:
+    """Return a row per way of training; bfloat16 is not timed where it is emulated."""
     images, labels = digits(32, channels=3)
     pixels = (255 * images[:CIFAR_IMAGES]).round().byte()
     labels = labels[:CIFAR_IMAGES]
     sides = {
-        PLAIN: _plain_loop(pixels, labels),
-        "pruncam, float32": _fit_cifar_net(pixels, labels, "float32"),
+        PLAIN: _plain_loop(pixels, labels, width),
+        "pruncam, float32, PyTorch's convolutions": _fit_cifar_net(
+            pixels, labels, width, engine="torch"
+        ),
+        "pruncam, float32": _fit_cifar_net(pixels, labels, width),
     }
     has_bfloat16 = training.resolve_precision("auto", "cpu") == "bfloat16"
     if has_bfloat16:
-        sides["pruncam, bfloat16"] = _fit_cifar_net(pixels, labels, "bfloat16")
+        sides["pruncam, bfloat16"] = _fit_cifar_net(pixels, labels, width, precision="bfloat16")
     times = cpu_times(sides, rounds)
-    name = f"CIFAR network of width {CIFAR_WIDTH}"
+    name = f"CIFAR network of width {width}"
     rows: list[dict[str, object]] = [
         {
             "training": f"{name}, {side}",
@@ -85,20 +91,23 @@ def _cifar_rows(rounds: int) -> list[dict[str, object]]:
     return rows
 
 
-def _cifar_net() -> nn.Module:
-    return initialize(cifar_net(width=CIFAR_WIDTH), "pytorch", 0)
+def _cifar_net(width: int) -> nn.Module:
+    return initialize(cifar_net(width=width), "pytorch", 0)
 
 
-def _fit_cifar_net(images: Tensor, labels: Tensor, precision: str) -> Callable[[], object]:
-    model = _cifar_net()
-    return lambda: training.fit(
-        model, images, labels, RECIPE, CIFAR_INPUTS, seed=0, precision=precision
-    )
+def _fit_cifar_net(
+    images: Tensor,
+    labels: Tensor,
+    width: int,
+    **settings: str,
+) -> Callable[[], object]:
+    model = _cifar_net(width)
+    return lambda: training.fit(model, images, labels, RECIPE, CIFAR_INPUTS, seed=0, **settings)
 
 
-def _plain_loop(images: Tensor, labels: Tensor) -> Callable[[], object]:
+def _plain_loop(images: Tensor, labels: Tensor, width: int) -> Callable[[], object]:
     """Return the same epoch as a loop in PyTorch, with its default layout of images."""
-    model = _cifar_net()
+    model = _cifar_net(width)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
 
     def epoch() -> None:

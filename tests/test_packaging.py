@@ -52,6 +52,7 @@ COMPILED = (
     "metrics/_ssim_kernel.py",
     "training/compiled/kernel.py",
     "training/compiled/simd.py",
+    "training/compiled/winograd_kernel.py",
 )
 CONDA_NAMES = {
     "torch": "pytorch",

@@ -19,7 +19,7 @@ from torch.nn.utils import prune
 from pruncam import pruning, training
 from pruncam._core.seeds import derive, generator
 from pruncam.datasets import catalog, noise
-from pruncam.networks import initialize, mnist_net
+from pruncam.networks import cifar_net, initialize, mnist_net
 from pruncam.training import (
     Checkpoint,
     Inputs,
@@ -29,6 +29,7 @@ from pruncam.training import (
     fit,
     predictions,
     resolve_precision,
+    winograd,
 )
 from pruncam.training.compiled import trainer
 
@@ -132,6 +133,105 @@ def test_the_fused_engine_trains_as_pytorch_does(digits, start, inputs):
     assert (eager - parameters(model)).abs().max() > 0.05, "nothing was trained"
     assert (eager - compiled).abs().max() < 1e-4
     assert compiled_loss == pytest.approx(eager_loss, abs=1e-4)
+
+
+def convolution_gradients(layer, x, gradient):
+    """Output of a convolution, and the gradients of its input, weights and bias."""
+    x = x.clone().requires_grad_()
+    layer.zero_grad()
+    output = layer(x)
+    output.backward(gradient)
+    return output.detach(), x.grad, *(parameter.grad.clone() for parameter in layer.parameters())
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+@pytest.mark.parametrize(
+    ("size", "padding"), [((16, 16), 1), ((8, 12), 1), ((11, 9), 1), ((14, 14), 0), ((13, 9), 0)]
+)
+def test_fast_convolutions_round_about_as_pytorchs_do(size, padding, layout, monkeypatch):
+    monkeypatch.setattr(winograd, "_CHUNK", 2**15)  # several chunks, the last one smaller
+    random = torch.Generator().manual_seed(2)
+    layer = initialize(nn.Conv2d(64, 72, 3, padding=padding), "pytorch", 3)
+    x = torch.randn(5, 64, *size, generator=random).contiguous(memory_format=layout)
+    gradient = torch.randn(layer(x).shape, generator=random)
+    exact = convolution_gradients(copy.deepcopy(layer).double(), x.double(), gradient.double())
+    eager = convolution_gradients(layer, x, gradient)
+    with winograd.fast_convolutions(layer):
+        assert layer(x).grad_fn.name() == "_ConvolutionBackward"
+        fast = convolution_gradients(layer, x, gradient)
+    assert layer(x).grad_fn.name() == "ConvolutionBackward0", "the layer is as it was"
+    for values, reference, expected in zip(fast, eager, exact, strict=True):
+        assert values.shape == expected.shape
+        error, usual = (float((v - expected).norm() / expected.norm()) for v in (values, reference))
+        assert error < 1e-5
+        assert error < 10 * usual + 1e-6
+
+
+def test_fast_convolutions_give_the_same_bits_on_two_threads(monkeypatch):
+    layer = initialize(nn.Conv2d(64, 64, 3, padding=1), "pytorch", 3)
+    x, gradient = torch.randn(2, 5, 64, 12, 12, generator=torch.Generator().manual_seed(2))
+    with winograd.fast_convolutions(layer):
+        alone = convolution_gradients(layer, x, gradient)
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+        together = convolution_gradients(layer, x, gradient)
+    assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(64, 64, 3, padding=1, stride=2),
+        nn.Conv2d(64, 64, 3, padding=1, groups=2),
+        nn.Conv2d(64, 64, 3, padding=1, padding_mode="reflect"),
+        nn.Conv2d(64, 64, 3, padding=2, dilation=2),
+        nn.Conv2d(64, 64, 5, padding=1),
+        nn.Conv2d(64, 68, 3, padding=1),
+        nn.Conv2d(32, 64, 3, padding=1),
+        nn.Conv2d(64, 64, 3, padding="same"),
+        nn.Conv2d(64, 64, 3, padding=1, dtype=torch.float64),
+    ],
+    ids=str,
+)
+def test_other_convolutions_stay_pytorchs(layer):
+    assert not winograd.applies(layer)
+    with winograd.fast_convolutions(layer):
+        assert "forward" not in vars(layer)
+
+
+def test_maps_that_are_too_small_for_tiles_stay_pytorchs():
+    layer = nn.Conv2d(512, 512, 3, padding=1)
+    with winograd.fast_convolutions(layer):
+        assert layer(torch.ones(1, 512, 2, 2)).grad_fn.name() == "ConvolutionBackward0"
+        assert layer(torch.ones(1, 512, 4, 4)).grad_fn.name() == "_ConvolutionBackward"
+
+
+def test_wide_networks_train_with_fast_convolutions_to_nearly_the_same_weights():
+    random = torch.Generator().manual_seed(4)
+    images = torch.randint(0, 256, (24, 3, 32, 32), generator=random, dtype=torch.uint8)
+    labels = torch.arange(24) % 10
+    recipe, inputs = Recipe(((1, 0.01),), 12), Inputs(mean=0.5, std=0.5)
+    start = initialize(cifar_net(width=64), "pytorch", 1)
+    start = pruning.global_unstructured(start, 0.5)
+    pruned = start.features[17].weight == 0
+    assert pruned.any()
+    weights = {}
+    for engine in ("auto", "winograd", "torch"):
+        model = copy.deepcopy(start)
+        fit(model, images, labels, recipe, inputs, seed=1, engine=engine)
+        assert (model.features[17].weight[pruned] == 0).all()
+        weights[engine] = parameters(model)
+    assert torch.equal(weights["auto"], weights["winograd"])
+    change = (weights["torch"] - parameters(start)).norm()
+    assert 0 < (weights["winograd"] - weights["torch"]).norm() < 0.02 * change
+
+
+def test_the_winograd_engine_is_for_wide_networks_in_float32_on_a_cpu():
+    wide, narrow = cifar_net(width=64), cifar_net(width=8)
+    assert training.resolve_engine(wide, "auto", RECIPE) == "winograd"
+    assert training.resolve_engine(wide, "auto", RECIPE, "bfloat16") == "torch"
+    assert training.resolve_engine(wide.double(), "auto", RECIPE) == "torch"
+    with pytest.raises(ValueError, match="at least 64 channels and filters.*use engine 'torch'"):
+        training.resolve_engine(narrow, "winograd", RECIPE)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 500, 1000], ids=lambda size: f"batches of {size}")
@@ -1078,7 +1178,7 @@ def test_compiled_code_never_sees_data_beyond_its_arrays(images, labels, message
 @pytest.mark.parametrize(
     ("model", "engine", "message"),
     [
-        (mnist_net(), "jax", "unknown engine 'jax': choose one of auto, torch, fused"),
+        (mnist_net(), "jax", "unknown engine 'jax': choose one of auto, torch, winograd, fused"),
         (pruning.make_permanent(mnist_net()), "auto", "no parameter .* requires gradients"),
     ],
 )
@@ -1199,7 +1299,7 @@ def test_initial_weights_are_those_of_pytorchs_own_functions():
 TRAIN = """
 import hashlib
 from pruncam.datasets import catalog
-from pruncam.networks import initialize, mnist_net
+from pruncam.networks import cifar_net, initialize, mnist_net
 from pruncam.pruning import lottery_step
 from pruncam.training import Inputs, Recipe, fit
 digits, digest = catalog.load("digits", "train").first(500), hashlib.sha256()

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pruncam._nn import minimal_filtering
+from pruncam._nn.minimal_filtering import TILE
+
 Step = Callable[[Tensor], Tensor]
 
-_TILE = 4  # outputs of one tile along one axis
-# Of the usual choices of interpolation points the one that rounds least; infinity is the sixth.
-_POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
 _LARGEST_MATRIX = 2**24
 
 
@@ -33,7 +33,7 @@ def faster(step: Step, row: Tensor) -> Step:
     is_mostly_padding = height * width < kernel_height * kernel_width
     if is_mostly_padding and row.numel() * step(row).numel() <= _LARGEST_MATRIX:
         return _MatrixConvolution(step, row)
-    is_tiled = height == width and height in (_TILE, 2 * _TILE)
+    is_tiled = height == width and height in (TILE, 2 * TILE)
     if is_tiled and _is_usual_3x3(step):
         return _WinogradConvolution(step, height)
     return step
@@ -81,8 +81,8 @@ class _WinogradConvolution:
     def __init__(self, layer: nn.Conv2d, size: int):
         dtype = layer.weight.dtype
         self._size = size
-        self._tiles = size // _TILE
-        outputs, kernel, inputs = _minimal_filtering()
+        self._tiles = size // TILE
+        outputs, kernel, inputs = minimal_filtering.transforms()
         self._points = len(inputs)
         to_products, to_outputs = self._axis_matrices(inputs, outputs)
         self._to_products = _both_axes(to_products).to(dtype)
@@ -107,9 +107,9 @@ class _WinogradConvolution:
         to_outputs = np.zeros((size, count))
         for tile in range(self._tiles):
             products = slice(tile * points, (tile + 1) * points)
-            start = tile * _TILE
+            start = tile * TILE
             to_products[products, start : start + points] = inputs
-            to_outputs[start : start + _TILE, products] = outputs
+            to_outputs[start : start + TILE, products] = outputs
         return to_products[:, 1:-1], to_outputs
 
     def __call__(self, value: Tensor) -> Tensor:
@@ -132,26 +132,3 @@ class _WinogradConvolution:
 def _both_axes(matrix: np.ndarray) -> Tensor:
     """Return the matrix that applies `matrix` along height and width of flattened maps."""
     return torch.from_numpy(np.kron(matrix, matrix).T.copy())
-
-
-def _minimal_filtering() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return matrices A, G, B of minimal filtering along one axis (Toom-Cook).
-
-    A ((G kernel) * (B inputs)) are the outputs of one tile.
-    """
-    points = np.array(_POINTS)
-    count = len(points)
-    inputs = np.zeros((count + 1, count + 1))
-    scales = np.empty((count, 1))
-    for row, point in enumerate(points):
-        others = np.delete(points, row)
-        inputs[row, :-1] = np.poly(others)[::-1]
-        scales[row] = np.prod(point - others)
-    inputs[-1] = np.poly(points)[::-1]
-    output_at_infinity = np.eye(1, _TILE, _TILE - 1)[0]
-    output_powers = np.vander(points, _TILE, increasing=True).T
-    outputs = np.column_stack([output_powers, output_at_infinity])
-    kernel_at_infinity = np.eye(1, 3, 2)
-    kernel_powers = np.vander(points, 3, increasing=True) / scales
-    kernel = np.vstack([kernel_powers, kernel_at_infinity])
-    return outputs, kernel, inputs

@@ -1,5 +1,6 @@
-"""The two ways to run a training epoch: PyTorch, and compiled code for the MNIST network."""
+"""The ways to run a training epoch: PyTorch, with faster convolutions, and compiled code."""
 
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 import torch
@@ -8,13 +9,14 @@ from torch.nn import functional
 
 from pruncam import pruning
 from pruncam._core.validation import check_choice, check_model
+from pruncam.training import winograd
 from pruncam.training.augmentation import Augmentation
 from pruncam.training.compiled import trainer
 from pruncam.training.optimizers import SGD, Adam
-from pruncam.training.precision import PRECISIONS, autocast
+from pruncam.training.precision import PRECISIONS, autocast, resolve_precision
 from pruncam.training.recipes import Inputs, OneCycle, Recipe
 
-ENGINES = ("auto", "torch", "fused")
+ENGINES = ("auto", "torch", "winograd", "fused")
 
 
 class Engine(Protocol):
@@ -45,7 +47,7 @@ def resolve_engine(
     recipe: Recipe,
     precision: str = "float32",
 ) -> str:
-    """Return the engine that `fit` uses for this model and recipe: "fused" or "torch".
+    """Return the engine that `fit` uses for this model and recipe: "fused", "winograd" or "torch".
 
     Raises ValueError if engine or precision is unknown, or the engine cannot train this model by
     this recipe.
@@ -57,14 +59,28 @@ def resolve_engine(
     check_choice("precision", precision, PRECISIONS)
     is_plain = _is_plain_sgd(recipe) and precision != "bfloat16"
     is_supported = is_plain and trainer.supports(model)
+    is_wide = winograd.applies(model) and _is_float32(model, precision)
     if engine == "auto":
-        return "fused" if is_supported and trainer.available() else "torch"
+        if is_supported and trainer.available():
+            return "fused"
+        return "winograd" if is_wide and winograd.available() else "torch"
+    if engine == "winograd" and not is_wide:
+        raise ValueError(
+            "engine 'winograd' trains, in float32 and on a CPU, networks with 3x3 convolutions of "
+            "at least 64 channels and filters, in multiples of 8: use engine 'torch'"
+        )
     if engine == "fused" and not is_supported:
         raise ValueError(
             "engine 'fused' trains only the MNIST network in float32, by SGD with a learning rate "
             "that changes in steps, without augmentation or label smoothing: use engine 'torch'"
         )
     return engine
+
+
+def _is_float32(model: nn.Module, precision: str) -> bool:
+    """Return whether `fit` trains the model in float32 in this precision."""
+    device = next(model.parameters()).device
+    return resolve_precision(precision, device) == "float32"
 
 
 def _is_plain_sgd(recipe: Recipe) -> bool:
@@ -77,7 +93,8 @@ class TorchEngine:
     """Training epochs in PyTorch, on the images' device.
 
     `precision` is "float32" or "bfloat16", `layout` the layout of batches in memory. A last batch
-    of fewer than `smallest_batch` images is trained with the one before.
+    of fewer than `smallest_batch` images is trained with the one before. With `fast_convolutions`,
+    wide convolutions are computed by `winograd`.
     """
 
     def __init__(
@@ -91,6 +108,7 @@ class TorchEngine:
         precision: str,
         layout: torch.memory_format,
         smallest_batch: int = 1,
+        fast_convolutions: bool = False,
     ) -> None:
         self.model = model
         self.images = images
@@ -100,6 +118,7 @@ class TorchEngine:
         self.smallest_batch = smallest_batch
         self.precision = precision
         self.layout = layout
+        self.fast_convolutions = fast_convolutions
         self.optimizer = _optimizer(model, recipe)
 
     def epoch(
@@ -110,6 +129,19 @@ class TorchEngine:
         augmentation: Augmentation | None,
     ) -> float:
         """Train on all images once, in this order; return the mean loss."""
+        convolutions = (
+            winograd.fast_convolutions(self.model) if self.fast_convolutions else nullcontext()
+        )
+        with convolutions:
+            return self._epoch(order, rates, noise_key, augmentation)
+
+    def _epoch(
+        self,
+        order: Tensor,
+        rates: list[float],
+        noise_key: int,
+        augmentation: Augmentation | None,
+    ) -> float:
         total = torch.zeros((), device=self.images.device)
         batches = self._batches(order)
         for indices, rate in zip(batches, rates[: len(batches)], strict=True):

@@ -1,0 +1,263 @@
+"""Compiled transforms of Winograd's minimal filtering, and their adjoints for the gradients.
+
+Maps have their channels last and are flat arrays: (N, H, W, C). Products are flat arrays
+(36, tiles, C), with the tiles in the order of the images, rows and columns. The formulas are the
+matrices of `pruncam._nn.minimal_filtering` along one axis, applied to both. Channels are taken
+eight at a time.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from pruncam.training.compiled.simd import broadcast, load, store
+
+F32 = np.float32
+
+_compile = njit(cache=True, nogil=True, error_model="numpy")
+_inline = njit(nogil=True, error_model="numpy", forceinline=True)
+
+
+# numba's disk cache refers to this class by name: delete it after renaming it.
+
+
+class Maps(NamedTuple):
+    """The shape of maps: height, width, channels, and padding on every side (outputs: 0)."""
+
+    height: int
+    width: int
+    channels: int
+    padding: int
+
+
+class Tiles(NamedTuple):
+    """The tiles of an image, rows and columns, and the distance of two products in memory."""
+
+    rows: int
+    columns: int
+    stride: int
+
+
+@_compile
+def to_products(maps, shape, tiles, first, last, products):
+    """Fill `products` with B inputs B^T of all tiles of the images from `first` to `last`."""
+    height, width, channels, padding = shape
+    columns = np.empty(36 * 8, np.float32)
+    patch = np.empty(36 * channels, np.float32)
+    tile = first * tiles.rows * tiles.columns
+    for image in range(first, last):
+        for row in range(tiles.rows):
+            for column in range(tiles.columns):
+                top = 4 * row - padding
+                left = 4 * column - padding
+                inside = top >= 0 and left >= 0 and top + 6 <= height and left + 6 <= width
+                if inside:
+                    start = ((image * height + top) * width + left) * channels
+                    _tile_to_products(maps, start, width, channels, columns, products, tile, tiles)
+                else:
+                    _copy_patch(maps, shape, image, top, left, 6, patch)
+                    _tile_to_products(patch, 0, 6, channels, columns, products, tile, tiles)
+                tile += 1
+
+
+@_inline
+def _tile_to_products(values, start, width, channels, columns, products, tile, tiles):
+    for channel in range(0, channels, 8):
+        for column in range(6):
+            source = start + column * channels + channel
+            _transform_inputs(values, source, width * channels, columns, 8 * column, 48)
+        for row in range(6):
+            target = 6 * row * tiles.stride + tile * channels + channel
+            _transform_inputs(columns, 48 * row, 8, products, target, tiles.stride)
+
+
+@_compile
+def add_from_products(products, shape, tiles, first, last, maps):
+    """Add the adjoint of `to_products` to `maps`: from the gradient of products to inputs'."""
+    height, width, channels, padding = shape
+    rows = np.empty(36 * 8, np.float32)
+    sums = np.empty(6 * 8, np.float32)
+    tile = first * tiles.rows * tiles.columns
+    for image in range(first, last):
+        for row in range(tiles.rows):
+            for column in range(tiles.columns):
+                top = 4 * row - padding
+                left = 4 * column - padding
+                for channel in range(0, channels, 8):
+                    for k in range(6):
+                        source = 6 * k * tiles.stride + tile * channels + channel
+                        _transform_inputs_back(products, source, tiles.stride, rows, 48 * k, 8)
+                    for x in range(max(left, 0), min(left + 6, width)):
+                        _transform_inputs_back(rows, 8 * (x - left), 48, sums, 0, 8)
+                        for y in range(max(top, 0), min(top + 6, height)):
+                            place = ((image * height + y) * width + x) * channels + channel
+                            total = load(maps, place) + load(sums, 8 * (y - top))
+                            store(maps, place, total)
+                tile += 1
+
+
+@_compile
+def from_products(products, shape, tiles, first, last, maps):
+    """Fill `maps` with A products A^T of all tiles of the images from `first` to `last`."""
+    height, width, channels, _ = shape
+    rows = np.empty(24 * 8, np.float32)
+    outputs = np.empty(4 * 8, np.float32)
+    tile = first * tiles.rows * tiles.columns
+    for image in range(first, last):
+        for row in range(tiles.rows):
+            for column in range(tiles.columns):
+                whole_row = 4 * column + 4 <= width
+                for channel in range(0, channels, 8):
+                    for k in range(6):
+                        source = k * tiles.stride + tile * channels + channel
+                        _transform_products(products, source, 6 * tiles.stride, rows, 8 * k, 48)
+                    for y in range(min(4, height - 4 * row)):
+                        line = (image * height + 4 * row + y) * width
+                        place = (line + 4 * column) * channels + channel
+                        if whole_row:
+                            _transform_products(rows, 48 * y, 8, maps, place, channels)
+                        else:
+                            _transform_products(rows, 48 * y, 8, outputs, 0, 8)
+                            for x in range(width - 4 * column):
+                                store(maps, place + x * channels, load(outputs, 8 * x))
+                tile += 1
+
+
+@_compile
+def to_product_gradients(gradients, shape, tiles, first, last, products):
+    """Fill `products` with the adjoint of `from_products`: from outputs' gradient to products'."""
+    height, width, channels, _ = shape
+    columns = np.empty(24 * 8, np.float32)
+    patch = np.empty(16 * channels, np.float32)
+    tile = first * tiles.rows * tiles.columns
+    for image in range(first, last):
+        for row in range(tiles.rows):
+            for column in range(tiles.columns):
+                if 4 * row + 4 <= height and 4 * column + 4 <= width:
+                    start = ((image * height + 4 * row) * width + 4 * column) * channels
+                    _tile_back(gradients, start, width, channels, columns, products, tile, tiles)
+                else:
+                    _copy_patch(gradients, shape, image, 4 * row, 4 * column, 4, patch)
+                    _tile_back(patch, 0, 4, channels, columns, products, tile, tiles)
+                tile += 1
+
+
+@_inline
+def _tile_back(values, start, width, channels, columns, products, tile, tiles):
+    for channel in range(0, channels, 8):
+        for column in range(4):
+            source = start + column * channels + channel
+            _transform_products_back(values, source, width * channels, columns, 8 * column, 32)
+        for row in range(6):
+            target = 6 * row * tiles.stride + tile * channels + channel
+            _transform_products_back(columns, 32 * row, 8, products, target, tiles.stride)
+
+
+@_inline
+def _copy_patch(maps, shape, image, top, left, size, patch):
+    """Copy a square of the maps, with zeros beyond their edges."""
+    height, width, channels, _ = shape
+    for row in range(size):
+        y = top + row
+        for column in range(size):
+            x = left + column
+            target = (row * size + column) * channels
+            if y < 0 or y >= height or x < 0 or x >= width:
+                patch[target : target + channels] = F32(0)
+            else:
+                source = ((image * height + y) * width + x) * channels
+                patch[target : target + channels] = maps[source : source + channels]
+
+
+# Of the four transforms along one axis, the first two are B and its transpose, the last two are A
+# and its transpose.
+
+
+@_inline
+def _transform_inputs(values, source, step, results, target, result_step):
+    half, one_half, two_half = broadcast(F32(0.5)), broadcast(F32(1.5)), broadcast(F32(2.5))
+    x0 = load(values, source)
+    x1 = load(values, source + step)
+    x2 = load(values, source + 2 * step)
+    x3 = load(values, source + 3 * step)
+    x4 = load(values, source + 4 * step)
+    x5 = load(values, source + 5 * step)
+    difference = x4 - x2
+    store(results, target, x0 - (x2 + x2) + one_half * (x3 - x1) + x4)
+    target += result_step
+    store(results, target, x4 + two_half * x3 + half * x2 - x1)
+    target += result_step
+    store(results, target, x4 + half * x3 - two_half * x2 + x1)
+    target += result_step
+    store(results, target, difference + (x3 + x3) - (x1 + x1))
+    target += result_step
+    store(results, target, difference + half * (x1 - x3))
+    target += result_step
+    store(results, target, x1 - (x3 + x3) + one_half * difference + x5)
+
+
+@_inline
+def _transform_inputs_back(values, source, step, results, target, result_step):
+    half, one_half, two_half = broadcast(F32(0.5)), broadcast(F32(1.5)), broadcast(F32(2.5))
+    p0 = load(values, source)
+    p1 = load(values, source + step)
+    p2 = load(values, source + 2 * step)
+    p3 = load(values, source + 3 * step)
+    p4 = load(values, source + 4 * step)
+    p5 = load(values, source + 5 * step)
+    store(results, target, p0)
+    target += result_step
+    store(results, target, p2 - p1 - one_half * p0 - (p3 + p3) + half * p4 + p5)
+    target += result_step
+    rest = p3 + p4 + one_half * p5 + (p0 + p0)
+    store(results, target, half * p1 - two_half * p2 - rest)
+    target += result_step
+    rest = half * p2 + (p3 + p3) - half * p4 - (p5 + p5)
+    store(results, target, one_half * p0 + two_half * p1 + rest)
+    target += result_step
+    store(results, target, p0 + p1 + p2 + p3 + p4 + one_half * p5)
+    target += result_step
+    store(results, target, p5)
+
+
+@_inline
+def _transform_products(values, source, step, results, target, result_step):
+    half, quarter, eighth = broadcast(F32(0.5)), broadcast(F32(0.25)), broadcast(F32(0.125))
+    two, four, eight = broadcast(F32(2)), broadcast(F32(4)), broadcast(F32(8))
+    p1 = load(values, source + step)
+    p2 = load(values, source + 2 * step)
+    p3 = load(values, source + 3 * step)
+    p4 = load(values, source + 4 * step)
+    even = p1 + p2
+    odd = p1 - p2
+    store(results, target, load(values, source) + even + p3 + p4)
+    target += result_step
+    store(results, target, odd + half * p3 - two * p4)
+    target += result_step
+    store(results, target, even + quarter * p3 + four * p4)
+    target += result_step
+    store(results, target, odd + eighth * p3 - eight * p4 + load(values, source + 5 * step))
+
+
+@_inline
+def _transform_products_back(values, source, step, results, target, result_step):
+    half, quarter, eighth = broadcast(F32(0.5)), broadcast(F32(0.25)), broadcast(F32(0.125))
+    two, four, eight = broadcast(F32(2)), broadcast(F32(4)), broadcast(F32(8))
+    y0 = load(values, source)
+    y1 = load(values, source + step)
+    y2 = load(values, source + 2 * step)
+    y3 = load(values, source + 3 * step)
+    even = y0 + y2
+    odd = y1 + y3
+    store(results, target, y0)
+    target += result_step
+    store(results, target, even + odd)
+    target += result_step
+    store(results, target, even - odd)
+    target += result_step
+    store(results, target, y0 + half * y1 + quarter * y2 + eighth * y3)
+    target += result_step
+    store(results, target, y0 - two * y1 + four * y2 - eight * y3)
+    target += result_step
+    store(results, target, y3)
