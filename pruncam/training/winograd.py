@@ -221,19 +221,21 @@ def _channels_last(maps: Tensor) -> Tensor:
     return maps.detach().permute(0, 2, 3, 1).contiguous()
 
 
+@functools.cache
 def _kernel_matrix() -> Tensor:
-    return torch.from_numpy(minimal_filtering.transforms()[1]).float()
+    """Return the matrix (36, 9) from the weights of a 3x3 kernel to its products."""
+    matrix = minimal_filtering.transforms()[1]
+    return torch.from_numpy(np.kron(matrix, matrix)).float()
 
 
 def _kernel_products(weight: Tensor) -> Tensor:
     """Return G weight G^T, (36, channels, filters)."""
-    matrix = _kernel_matrix()
-    products = torch.einsum("ia,kcab,jb->ijck", matrix, weight.detach(), matrix)
-    return products.flatten(0, 1).contiguous()
+    filters, channels = weight.shape[:2]
+    weights = weight.detach().permute(2, 3, 1, 0).reshape(9, -1)
+    return (_kernel_matrix() @ weights).view(_POINTS, channels, filters)
 
 
 def _kernel_gradient(products: Tensor) -> Tensor:
     """Return the gradient of the weights from that of `_kernel_products`."""
-    matrix = _kernel_matrix()
-    square = products.unflatten(0, (TILE + 2, TILE + 2))
-    return torch.einsum("ia,ijck,jb->kcab", matrix, square, matrix)
+    gradient = _kernel_matrix().T @ products.flatten(1)
+    return gradient.view(3, 3, *products.shape[1:]).permute(3, 2, 0, 1)
