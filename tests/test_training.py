@@ -25,6 +25,7 @@ from pruncam.training import (
     Inputs,
     OneCycle,
     Recipe,
+    WarmRestarts,
     accuracy,
     fit,
     predictions,
@@ -559,6 +560,48 @@ def train_by_formulas(model, images, labels, recipe, seed):
                     velocity.mul_(recipe.momentum).add_(step)
                     parameter -= rate * (step + recipe.momentum * velocity)
     return parameters(model), sum(losses) / len(losses)
+
+
+def test_the_rates_of_warm_restarts_are_those_of_their_cycles():
+    first, second = OneCycle(2, 0.8), OneCycle(3, 0.1)
+    rates = WarmRestarts((first, second))
+    assert rates.epochs == 5 and rates.starts == [0, 2]
+    assert rates.batch_rates(1, 7) == first.batch_rates(1, 7)
+    assert rates.batch_rates(2, 7) == second.batch_rates(0, 7)
+    assert rates.batch_rates(4, 7) == second.batch_rates(2, 7)
+
+
+def test_a_restart_begins_without_momentum():
+    images, labels = colours()
+    cycles = OneCycle(1, 0.1), OneCycle(2, 0.05)
+    recipe = Recipe(WarmRestarts(cycles), batch_size=16, optimizer="nesterov")
+    assert recipe.restarts == [1]
+    whole, parts = small_net(), small_net()
+    fit(whole, images, labels, recipe, Inputs(), seed=5)
+    fit(parts, images, labels, replace(recipe, schedule=cycles[0]), Inputs(), seed=5)
+    between = parameters(parts).clone()
+    fit(parts, images, labels, recipe, Inputs(), seed=5, first_epoch=1)
+    assert torch.equal(parameters(whole), parameters(parts))
+    assert not torch.equal(parameters(parts), between)
+
+
+@pytest.mark.parametrize(
+    ("cycles", "error", "message"),
+    [
+        ((), ValueError, "need a tuple of OneCycle schedules"),
+        ([OneCycle(1, 0.1)], ValueError, "need a tuple of OneCycle schedules"),
+        ((OneCycle(1, 0.1), (1, 0.1)), TypeError, "each cycle must be a OneCycle"),
+    ],
+)
+def test_warm_restarts_that_make_no_sense_are_refused(cycles, error, message):
+    with pytest.raises(error, match=message):
+        WarmRestarts(cycles)
+
+
+@pytest.mark.parametrize("epoch", [3, -1, 0.5, True, None], ids=str)
+def test_a_first_epoch_beyond_the_recipe_is_refused(digits, epoch):
+    with pytest.raises((TypeError, ValueError), match="first_epoch must be"):
+        fit(net(), digits.images, digits.labels, RECIPE, NOISY, seed=1, first_epoch=epoch)
 
 
 @pytest.mark.parametrize("schedule", [((2, 0.05), (1, 0.01)), OneCycle(3, 0.1)], ids=str)
