@@ -199,6 +199,16 @@ def test_other_convolutions_stay_pytorchs(layer):
         assert "forward" not in vars(layer)
 
 
+def test_compiled_models_keep_their_own_code():
+    wrapper = nn.Module()
+    wrapper._orig_mod = nn.Conv2d(64, 64, 3, padding=1)  # as torch.compile(model) has it
+    assert not winograd.applies(wrapper)
+    compiled_in_place = nn.Conv2d(64, 64, 3, padding=1)
+    assert winograd.applies(compiled_in_place)
+    compiled_in_place._compiled_call_impl = lambda *inputs: None  # as model.compile() leaves it
+    assert not winograd.applies(compiled_in_place)
+
+
 def test_maps_that_are_too_small_for_tiles_stay_pytorchs():
     layer = nn.Conv2d(512, 512, 3, padding=1)
     with winograd.fast_convolutions(layer):

@@ -20,6 +20,7 @@ from torch.autograd.function import once_differentiable
 from pruncam._core.extras import can_import
 from pruncam._nn import minimal_filtering
 from pruncam._nn.minimal_filtering import TILE
+from pruncam._nn.wrappers import COMPILED
 
 _POINTS = (TILE + 2) ** 2
 _LEAST_CHANNELS = 64  # with fewer, the transforms take as long as the products save
@@ -33,8 +34,11 @@ def available() -> bool:
 
 
 def applies(model: nn.Module) -> bool:
-    """Return whether `model` is on a CPU and has a convolution that is computed so."""
-    return len(_wide_layers(model)) > 0
+    """Return whether `model` is on a CPU and has a convolution that is computed so.
+
+    A model in `torch.compile` keeps its own code.
+    """
+    return not _is_compiled(model) and len(_wide_layers(model)) > 0
 
 
 @contextmanager
@@ -48,6 +52,13 @@ def fast_convolutions(model: nn.Module) -> Iterator[None]:
     finally:
         for layer in layers:
             del vars(layer)["forward"]
+
+
+def _is_compiled(model: nn.Module) -> bool:
+    return any(
+        hasattr(module, COMPILED) or getattr(module, "_compiled_call_impl", None) is not None
+        for module in model.modules()
+    )
 
 
 def _wide_layers(model: nn.Module) -> list[nn.Conv2d]:
