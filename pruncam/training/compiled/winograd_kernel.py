@@ -51,25 +51,20 @@ def to_products(maps, shape, tiles, first, last, products):
             for column in range(tiles.columns):
                 top = 4 * row - padding
                 left = 4 * column - padding
-                inside = top >= 0 and left >= 0 and top + 6 <= height and left + 6 <= width
-                if inside:
+                values, start, line = maps, 0, width
+                if top >= 0 and left >= 0 and top + 6 <= height and left + 6 <= width:
                     start = ((image * height + top) * width + left) * channels
-                    _tile_to_products(maps, start, width, channels, columns, products, tile, tiles)
                 else:
                     _copy_patch(maps, shape, image, top, left, 6, patch)
-                    _tile_to_products(patch, 0, 6, channels, columns, products, tile, tiles)
+                    values, line = patch, 6
+                for channel in range(0, channels, 8):
+                    for k in range(6):
+                        source = start + k * channels + channel
+                        _transform_inputs(values, source, line * channels, columns, 8 * k, 48)
+                    for k in range(6):
+                        target = 6 * k * tiles.stride + tile * channels + channel
+                        _transform_inputs(columns, 48 * k, 8, products, target, tiles.stride)
                 tile += 1
-
-
-@_inline
-def _tile_to_products(values, start, width, channels, columns, products, tile, tiles):
-    for channel in range(0, channels, 8):
-        for column in range(6):
-            source = start + column * channels + channel
-            _transform_inputs(values, source, width * channels, columns, 8 * column, 48)
-        for row in range(6):
-            target = 6 * row * tiles.stride + tile * channels + channel
-            _transform_inputs(columns, 48 * row, 8, products, target, tiles.stride)
 
 
 @_compile
@@ -134,24 +129,20 @@ def to_product_gradients(gradients, shape, tiles, first, last, products):
     for image in range(first, last):
         for row in range(tiles.rows):
             for column in range(tiles.columns):
+                values, start, line = gradients, 0, width
                 if 4 * row + 4 <= height and 4 * column + 4 <= width:
                     start = ((image * height + 4 * row) * width + 4 * column) * channels
-                    _tile_back(gradients, start, width, channels, columns, products, tile, tiles)
                 else:
                     _copy_patch(gradients, shape, image, 4 * row, 4 * column, 4, patch)
-                    _tile_back(patch, 0, 4, channels, columns, products, tile, tiles)
+                    values, line = patch, 4
+                for channel in range(0, channels, 8):
+                    for k in range(4):
+                        source, step = start + k * channels + channel, line * channels
+                        _transform_products_back(values, source, step, columns, 8 * k, 32)
+                    for k in range(6):
+                        target = 6 * k * tiles.stride + tile * channels + channel
+                        _transform_products_back(columns, 32 * k, 8, products, target, tiles.stride)
                 tile += 1
-
-
-@_inline
-def _tile_back(values, start, width, channels, columns, products, tile, tiles):
-    for channel in range(0, channels, 8):
-        for column in range(4):
-            source = start + column * channels + channel
-            _transform_products_back(values, source, width * channels, columns, 8 * column, 32)
-        for row in range(6):
-            target = 6 * row * tiles.stride + tile * channels + channel
-            _transform_products_back(columns, 32 * row, 8, products, target, tiles.stride)
 
 
 @_inline
