@@ -169,7 +169,7 @@ from pruncam.report import committed, plots
 from pruncam.studies.csg import embeddings
 
 torch.set_num_threads(1)
-compiled = ("_ssim_kernel", "ablation_kernel", "compiled.kernel", "compiled.simd")
+compiled = ("_kernel", ".kernel", ".simd")
 names = [module.name for module in pkgutil.walk_packages(pruncam.__path__, "pruncam.")]
 for name in names:
     if not name.endswith((*compiled, "__main__")):
