@@ -18,7 +18,7 @@ NAME ?=
 VERIFY ?=
 KEEP ?=
 RECORD ?=
-# number of parallel test processes
+# number of parallel processes of tests and type checks
 JOBS ?= 2
 PYTHON ?= python3
 
@@ -101,7 +101,7 @@ check: lint  ## lint and the fast tests, in about a minute: before every commit
 lint: .venv/.ready  ## ruff (rules and formatting) and mypy (types)
 	@$(VENV) -m ruff check .
 	@$(VENV) -m ruff format --check .
-	@$(VENV) -m mypy
+	@$(VENV) -m mypy -n "$(JOBS)"
 
 # Before .venv is set up, by Python alone: a newcomer asks whether it could be.
 doctor:  ## check this machine: what is missing, and how to fix it
