@@ -46,6 +46,9 @@ SLOWEST_FIRST = [
     "06_explore",
     "test_runner",
     "test_sweeps",
+    "test_wheel",
+    "test_cluster",
+    "00_start_here",
 ]
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")

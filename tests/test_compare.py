@@ -5,6 +5,7 @@ import copy
 import dataclasses
 import io
 import json
+import os
 import pickle
 import re
 import shutil
@@ -696,7 +697,7 @@ def test_names_of_files_and_classes_cannot_break_the_page(report):
     assert 'alt="&quot;' in text and evil not in text and "&lt;script&gt;" in text
 
 
-def test_formulas_and_braces_in_names_are_drawn_as_they_are(user, tmp_path):
+def test_formulas_and_braces_in_names_are_drawn_as_they_are(user, tmp_path, coarse_figures):
     draw(tmp_path / "test", ("$a_", "{b}", r"\frac$"))
     pair = comparison.load(files_of(user, data=tmp_path / "test"))
     scores = {r"$\frac{": agreement}
@@ -760,7 +761,7 @@ def arguments_of(user, out, **others):
     return ["compare", *words, "--seeds", "1", "--mean", "0.5", "--std", "0.25"]
 
 
-def test_the_command_line_gives_the_same_as_the_function(user, tmp_path, capsys):
+def test_the_command_line_gives_the_same_as_the_function(user, tmp_path, capsys, coarse_figures):
     arguments = arguments_of(
         user,
         tmp_path / "report",
@@ -999,8 +1000,10 @@ def test_columns_of_words_are_aligned_left_and_those_of_numbers_right(page):
 # ---------------------------------------------------------------- the example of the notebook
 
 
-def test_the_example_is_a_digit_classifier_and_written_once(tmp_path):
-    files = comparison.example_files(tmp_path / "example")
+def test_the_example_is_a_digit_classifier_and_written_once(tmp_path, monkeypatch):
+    # In the fresh cache of `make test`, which the notebook of the comparison shares.
+    monkeypatch.setenv("PRUNCAM_CACHE", os.environ.get("PRUNCAM_CACHE", str(tmp_path)))
+    files = comparison.example_files()
     pair = comparison.load(files)
     mean, std = comparison.EXAMPLE_MEAN, comparison.EXAMPLE_STD
     normalise = comparison.Settings(mean=(mean,), std=(std,)).normalisation(1)
@@ -1009,7 +1012,7 @@ def test_the_example_is_a_digit_classifier_and_written_once(tmp_path):
     assert training.accuracy(pair.baseline, x, pair.images.labels) > 0.95
     assert filter_counts(pair.pruned) == [2, 4, 10]
     written = files.baseline.stat().st_mtime_ns
-    assert comparison.example_files(tmp_path / "example") == files
+    assert comparison.example_files() == comparison.example_files(files.data.parent) == files
     assert files.baseline.stat().st_mtime_ns == written
 
 

@@ -27,6 +27,8 @@ from pruncam.comparison.titles import shortened
 from pruncam.datasets import DataError, object_masks, streamed_images
 from pruncam.datasets.decoding import Decoder
 
+pytestmark = pytest.mark.usefixtures("coarse_figures")
+
 NETWORKS = """
 from torch import nn
 

@@ -18,6 +18,8 @@ from pruncam.comparison.gate import read_gate
 from pruncam.comparison.model_card import model_card, step_summary
 from pruncam.datasets import ImageSet
 
+pytestmark = pytest.mark.usefixtures("coarse_figures")
+
 NETWORK = """
 from torch import nn
 

@@ -1,6 +1,7 @@
 """The MNIST IoU study: protocol, tables against slow recomputation, killed and parallel runs."""
 
 import dataclasses
+import functools
 import json
 import math
 import multiprocessing
@@ -740,19 +741,23 @@ def noisy_test(seed):
 
 
 def lottery_run(run, seed):
-    """Return the run of one seed, with the cache of the finished study."""
+    """Return the run of one seed with its models, taken from the cache of the finished study."""
+    return stored_lottery(run.result.config, run.cache, seed)
+
+
+@functools.cache
+def stored_lottery(config, folder, seed):
     train, test = (catalog.load("digits", split) for split in ("train", "test"))
     progress = Progress("", "", show=False)
-    trainer = CachedTrainer(Store(run.cache), torch.device("cpu"), progress, "fused")
-    return LotteryRun(run.result.config, seed, analysis.BASE, train, test, trainer)
+    trainer = CachedTrainer(Store(folder), torch.device("cpu"), progress, "fused")
+    lottery = LotteryRun(config, seed, analysis.BASE, train, test, trainer)
+    lottery.train_levels()
+    assert progress._done == lottery.epochs
+    return lottery
 
 
 def models_of(run, seed):
-    """Return the models of one seed, taken from the run's cache."""
-    lottery = lottery_run(run, seed)
-    lottery.train_levels()
-    assert lottery.trainer.progress._done == lottery.epochs
-    return lottery.models
+    return lottery_run(run, seed).models
 
 
 def soft_iou(heatmap, image):
@@ -898,7 +903,6 @@ def test_every_reading_is_that_of_the_librarys_heatmaps_at_that_layer(quick, lay
 def readings_of_seed(run, seed, layer):
     """Return the scores of a seed by level at a layer, taken from the run's cache."""
     lottery = lottery_run(run, seed)
-    lottery.train_levels()
     (reading,) = (
         reading
         for reading in readings.possible_readings(lottery)
@@ -1010,7 +1014,6 @@ def test_thirty_seeds_are_drawn_as_bands():
 
 def test_no_image_whose_map_is_empty_is_shown_if_there_is_another(quick):
     lottery = lottery_run(quick, 333)
-    lottery.train_levels()
     labels = lottery.test.labels
     eights = (labels == 8).nonzero().flatten()
     scores = [

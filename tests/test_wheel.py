@@ -11,8 +11,9 @@ import sys
 import tarfile
 import venv
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from email.parser import Parser
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -101,10 +102,16 @@ def closure(declared: Iterable[str], extra: str = "") -> dict[str, metadata.Dist
     return reached
 
 
+@cache
+def module_owners() -> Mapping[str, list[str]]:
+    """Return the installed distributions by the modules that they hold."""
+    return metadata.packages_distributions()
+
+
 def link(distributions: dict[str, metadata.Distribution], folder: Path) -> None:
     """Fill a folder with links to the modules of some distributions, and to no others."""
     folder.mkdir()
-    owners = metadata.packages_distributions()
+    owners = module_owners()
     for distribution in distributions.values():
         for file in distribution.files or ():
             top = file.parts[0]
@@ -169,7 +176,7 @@ from pruncam.report import committed, plots
 from pruncam.studies.csg import embeddings
 
 torch.set_num_threads(1)
-compiled = ("_ssim_kernel", "ablation_kernel", "compiled.kernel", "compiled.simd")
+compiled = ("_kernel", ".kernel", ".simd")
 names = [module.name for module in pkgutil.walk_packages(pruncam.__path__, "pruncam.")]
 for name in names:
     if not name.endswith((*compiled, "__main__")):
