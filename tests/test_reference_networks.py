@@ -108,7 +108,7 @@ def test_all_weights_together_are_small():
     files = [path for path in weights_folder().iterdir() if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= LARGEST_SIZE
     assert {path.suffix for path in files} <= {".yaml", ".safetensors"}
-    weights = {path.stem for path in files if path.suffix == ".safetensors"}
+    weights = {path.name.split(".")[0] for path in files if path.suffix == ".safetensors"}
     assert weights <= set(cards()), "weights without a card"
 
 
@@ -220,6 +220,80 @@ def test_a_card_may_have_a_learning_rate_that_changes_in_steps(folder):
     assert recipe.epochs == 3
     assert recipe.rates.batch_rates(2, 2) == [0.01, 0.01]
     assert recipe.weight_decay == 0.001 and recipe.optimizer == "sgd"
+
+
+CYCLES = [{"epochs": 2, "peak": 0.05, "warmup": 0.5}, {"epochs": 1, "peak": 0.02, "warmup": 0.5}]
+
+
+@pytest.fixture
+def two_cycles(folder):
+    """The folder with a card of two cycles."""
+    recipe = TINY["recipe"] | {"one_cycle": CYCLES}
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY | {"recipe": recipe}))
+    return folder
+
+
+def test_cycles_that_are_trained_one_by_one_are_one_training(two_cycles):
+    checksum()
+    train = catalog.load("digits", "train", at_most=96).as_rgb().resized(32)
+    model = networks.cifar_net(10, width=2)
+    networks.initialize(model, "pytorch", derive(3, "reference weights", "tiny"))
+    recipe = reference.recipe(networks.card("tiny"))
+    assert recipe.epochs == 3 and recipe.restarts == [2]
+    seed = derive(3, "reference training", "tiny")
+    training.fit(model, train.images, train.labels, recipe, Inputs(mean=0.5, std=0.5), seed=seed)
+    loaded = networks.load("tiny")
+    for name, value in loaded.named_parameters():
+        assert torch.equal(value, model.get_parameter(name).half().float())
+
+
+def test_a_training_continues_from_the_weights_of_its_first_cycles(
+    two_cycles, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr("pruncam.training.reference.fit", stop_after(1, training.fit))
+        assert cli.main(["weights", "tiny"]) == 130
+    unfinished = networks.card("tiny").unfinished
+    assert unfinished.keys() == {"cycles", "test_accuracy", "sha256"} and unfinished["cycles"] == 1
+    assert networks.names() == (), "an unfinished network is not offered"
+    monkeypatch.setenv("PRUNCAM_CACHE", str(tmp_path / "another cache"))
+    fits = []
+    monkeypatch.setattr(
+        "pruncam.training.reference.fit",
+        lambda *arguments, **settings: (
+            fits.append(settings["first_epoch"]) or training.fit(*arguments, **settings)
+        ),
+    )
+    checksum()
+    assert fits == [2], "only the second cycle is trained"
+    assert networks.card("tiny").unfinished == {}
+    assert {path.name for path in two_cycles.iterdir()} == {"tiny.yaml", "tiny.safetensors"}
+
+
+def stop_after(count, function):
+    """The function, which an interrupt ends after as many calls."""
+    calls = iter(range(count))
+
+    def call(*arguments, **settings):
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return function(*arguments, **settings)
+
+    return call
+
+
+def test_damaged_weights_of_first_cycles_are_not_used(two_cycles):
+    card = networks.card("tiny")
+    test = catalog.load("digits", "test", at_most=40).as_rgb().resized(32)
+    reference.save_unfinished(card, 1, card.build().eval(), test)
+    card = networks.card("tiny")
+    assert reference.unfinished_state(card, 1).keys() == card.build().state_dict().keys()
+    assert reference.unfinished_state(card, 2) is None
+    path = card.unfinished_file
+    path.write_bytes(flip_a_bit(path.read_bytes()))
+    assert reference.unfinished_state(card, 1) is None
+    path.unlink()
+    assert reference.unfinished_state(card, 1) is None
 
 
 def flip_a_bit(content):

@@ -41,11 +41,14 @@ class Card:
     inputs : mean and std with which images in [0, 1] are normalised
     data : `source` in the catalogue of data sets, `size` of the images in pixels, and the numbers
         of `train_images` and `test_images` that are used, from the first one on (None: all)
-    recipe : arguments of `training.Recipe`
+    recipe : arguments of `training.Recipe`; `one_cycle` holds those of `training.OneCycle`, or a
+        list of cycles, each of which starts from the weights of the one before
     seed : of initial weights, batch order and augmentation
     precision : "float32", "bfloat16" or "auto"
     result : facts of the training: accuracy on both splits in %, number of parameters, size and
         checksum of the weights, checksums of the images, device and versions; empty before it
+    unfinished : facts of a training of which only the first cycles are done: their number, the
+        accuracy on the test images in %, and the checksum of the weights
     """
 
     name: str
@@ -57,11 +60,17 @@ class Card:
     seed: int
     precision: str
     result: Mapping[str, Any] = field(default_factory=dict)
+    unfinished: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def file(self) -> Path:
         """Return the path of the weights."""
         return weights_folder() / f"{self.name}.safetensors"
+
+    @property
+    def unfinished_file(self) -> Path:
+        """Return the path of the weights after the first cycles; `load` never returns them."""
+        return weights_folder() / f"{self.name}.unfinished.safetensors"
 
     def build(self) -> nn.Module:
         """Return the network without its trained weights."""
@@ -73,6 +82,8 @@ class Card:
         """Write the card into the package, as YAML."""
         keys = [entry.name for entry in fields(self) if entry.name != "name"]
         values = {key: getattr(self, key) for key in keys}
+        if not self.unfinished:
+            del values["unfinished"]
         text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
         write_text_atomically(_card_file(self.name), text)
 

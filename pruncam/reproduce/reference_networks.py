@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from pruncam import networks
 from pruncam._core.machine import Machine
@@ -37,28 +38,57 @@ def _train(card: networks.Card, machine: Machine) -> networks.Card:
     device = machine.torch_device
     train_images = reference.images(card, "train", machine.data_dir).to(device)
     test_images = reference.images(card, "test", machine.data_dir).to(device)
-    model = load_state(card.build(), _trained_state(card, train_images)).to(device)
-    return reference.save(card, model.eval(), train_images, test_images)
+    training = _Training(card, train_images, test_images)
+    return reference.save(card, training.model(card), train_images, test_images)
 
 
-def _trained_state(card: networks.Card, train_images: ImageSet) -> dict[str, Tensor]:
-    """Return the state dict of the trained network, from the store or trained now."""
-    store = Store()
-    step = reference.step(card, train_images, card.seed, train_images.images.device)
-    checkpoint = Checkpoint(store.path(step).with_suffix(".unfinished"))
-    progress = Progress(card.name, "epoch")
-    progress.expect(reference.recipe(card).epochs)
+@dataclass(frozen=True)
+class _Training:
+    """The training of a reference network, cycle by cycle if its card has several."""
 
-    def train() -> dict[str, Tensor]:
-        model = reference.train(
-            card,
-            train_images,
-            checkpoint=checkpoint,
-            after_epoch=progress.advance,
-        )
-        return model.cpu().state_dict()
+    card: networks.Card
+    train_images: ImageSet
+    test_images: ImageSet
 
-    try:
+    def model(self, card: networks.Card) -> nn.Module:
+        """Return the network of `card`, which may have fewer cycles than the whole training."""
+        model = load_state(card.build(), self._state(card))
+        return model.to(self.train_images.images.device).eval()
+
+    def _state(self, card: networks.Card) -> dict[str, Tensor]:
+        """Return the state dict of the trained network, from the store or trained now."""
+        store = Store()
+        step = reference.step(card, self.train_images, card.seed, self.train_images.images.device)
+        checkpoint = Checkpoint(store.path(step).with_suffix(".unfinished"))
+
+        def train() -> dict[str, Tensor]:
+            start = self._start(card)
+            progress = Progress(card.name, "epoch")
+            progress.expect(reference.recipe(card).epochs - reference.first_epoch(card))
+            try:
+                model = reference.train(
+                    card,
+                    self.train_images,
+                    start=start,
+                    checkpoint=checkpoint,
+                    after_epoch=progress.advance,
+                )
+            finally:
+                progress.close()
+            return model.cpu().state_dict()
+
         return store.get(step, train).value
-    finally:
-        progress.close()
+
+    def _start(self, card: networks.Card) -> dict[str, Tensor] | None:
+        """Return the state dict before the last cycle: shipped, from the store, or trained now."""
+        earlier = reference.without_last_cycle(card)
+        if earlier is None:
+            return None
+        cycles = reference.cycles(earlier)
+        shipped = reference.unfinished_state(self.card, cycles)
+        if shipped is not None:
+            return shipped
+        model = self.model(earlier)
+        # The weights outlive the store.
+        reference.save_unfinished(self.card, cycles, model, self.test_images)
+        return model.cpu().state_dict()

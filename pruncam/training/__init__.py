@@ -6,7 +6,7 @@ from pruncam.training.engines import ENGINES, resolve_engine
 from pruncam.training.fitting import fit
 from pruncam.training.precision import PRECISIONS, resolve_precision
 from pruncam.training.prediction import accuracy, predictions
-from pruncam.training.recipes import OPTIMIZERS, Inputs, OneCycle, Recipe
+from pruncam.training.recipes import OPTIMIZERS, Inputs, OneCycle, Recipe, WarmRestarts
 
 __all__ = [
     "ENGINES",
@@ -16,6 +16,7 @@ __all__ = [
     "Inputs",
     "OneCycle",
     "Recipe",
+    "WarmRestarts",
     "accuracy",
     "fit",
     "has_dropout",

@@ -14,7 +14,7 @@ from pruncam.training.augmentation import Augmentation
 from pruncam.training.compiled import trainer
 from pruncam.training.optimizers import SGD, Adam
 from pruncam.training.precision import PRECISIONS, autocast, resolve_precision
-from pruncam.training.recipes import Inputs, OneCycle, Recipe
+from pruncam.training.recipes import Inputs, Recipe, Steps
 
 ENGINES = ("auto", "torch", "winograd", "fused")
 
@@ -33,6 +33,9 @@ class Engine(Protocol):
 
         `rates` are the learning rates of the batches.
         """
+
+    def restart(self) -> None:
+        """Forget the momentum."""
 
     def state(self) -> dict[str, Any]:
         """Return the weights and the state of the optimiser, which the next epoch overwrites."""
@@ -84,7 +87,7 @@ def _is_float32(model: nn.Module, precision: str) -> bool:
 
 
 def _is_plain_sgd(recipe: Recipe) -> bool:
-    if recipe.optimizer != "sgd" or isinstance(recipe.schedule, OneCycle):
+    if recipe.optimizer != "sgd" or not isinstance(recipe.rates, Steps):
         return False
     return not recipe.augments and recipe.label_smoothing == 0
 
@@ -154,6 +157,10 @@ class TorchEngine:
             loss = self._step(self.inputs.normalize(images), self.labels[batch])
             total += loss * len(batch)
         return total.item() / len(order)
+
+    def restart(self) -> None:
+        """Forget the momentum."""
+        self.optimizer = _optimizer(self.model, self.recipe)
 
     def state(self) -> dict[str, Any]:
         """Return the weights and the state of the optimiser, which the next epoch overwrites."""
@@ -225,6 +232,10 @@ class CompiledEngine:
         loss = self.trainer.epoch(self.images, self.labels, order, rates[0], noise_key)
         self.trainer.finish()
         return loss
+
+    def restart(self) -> None:
+        """Forget the momentum."""
+        self.trainer.velocity[:] = 0
 
     def state(self) -> dict[str, Any]:
         """Return the weights and the state of the optimiser, which the next epoch overwrites."""

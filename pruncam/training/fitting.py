@@ -11,7 +11,13 @@ from torch import Tensor, nn
 from pruncam import pruning
 from pruncam._core.allocator import kept_memory
 from pruncam._core.seeds import derive, generator
-from pruncam._core.validation import check_function, check_model, check_seed, check_tensor
+from pruncam._core.validation import (
+    check_function,
+    check_model,
+    check_number,
+    check_seed,
+    check_tensor,
+)
 from pruncam._nn.operations import BATCH_NORMS
 from pruncam._nn.probe import LayerCall, check_fit, profile_forward
 from pruncam.training.augmentation import draw_augmentation
@@ -37,6 +43,7 @@ def fit(
     seed: int,
     engine: str = "auto",
     precision: str = "float32",
+    first_epoch: int = 0,
     checkpoint: Checkpoint | None = None,
     after_epoch: Callable[[], None] = lambda: None,
 ) -> float:
@@ -67,6 +74,7 @@ def fit(
         "bfloat16" is mixed precision: convolutions and FC layers compute in bfloat16, weights stay
         in float32. "auto" is bfloat16 where the hardware has it (`resolve_precision`), but float32
         if the compiled engine trains the model.
+    first_epoch : epoch of the recipe at which to begin, if the model has been trained before
     checkpoint : file from which an interrupted training continues
         The state is written there after an epoch. The file is removed when the training is
         complete.
@@ -88,6 +96,7 @@ def fit(
     _check_settings(inputs, checkpoint, after_epoch)
     seed = check_seed(seed)
     engine = resolve_engine(model, engine, recipe, precision)
+    _check_first_epoch(first_epoch, recipe)
     precision = "float32" if engine == "fused" else resolve_precision(precision, images.device)
     examples = inputs.normalize(images[:2])
     check_fit(model, examples, labels)
@@ -106,6 +115,8 @@ def fit(
             "images": checksum([images]),
             "labels": checksum([labels]),
         }
+        if first_epoch > 0:
+            identity["first epoch"] = first_epoch
     model.train()
     with kept_memory(), channels_last(model, examples) as layout:
         runner: Engine
@@ -123,7 +134,7 @@ def fit(
                 smallest_batch=smallest_batch,
                 fast_convolutions=engine == "winograd",
             )
-        training = _Training(model, runner, recipe, seed, len(images))
+        training = _Training(model, runner, recipe, seed, len(images), first_epoch)
         loss = training.run(checkpoint, identity, after_epoch)
     if checkpoint is not None:
         checkpoint.remove()
@@ -139,6 +150,7 @@ class _Training:
     recipe: Recipe
     seed: int
     image_count: int
+    first_epoch: int
 
     def run(
         self,
@@ -147,14 +159,16 @@ class _Training:
         after_epoch: Callable[[], None],
     ) -> float:
         """Train for all epochs, or for those that remain; return the mean loss of the last one."""
-        epochs, loss = 0, math.nan
+        epochs, loss = self.first_epoch, math.nan
         state = None if checkpoint is None else checkpoint.read(identity)
         if state is not None:
             epochs, loss = state["epochs"], state["loss"]
             self.engine.restore(state["engine"])
-            for _ in range(epochs):
+            for _ in range(self.first_epoch, epochs):
                 after_epoch()
         for epoch in range(epochs, self.recipe.epochs):
+            if epoch in self.recipe.restarts:
+                self.engine.restart()
             loss = self._epoch(epoch)
             if checkpoint is not None and checkpoint.is_due:
                 state = {"epochs": epoch + 1, "loss": loss, "engine": self.engine.state()}
@@ -215,6 +229,15 @@ def _check_finite(model: nn.Module, moment: str) -> None:
     for name, values in (*model.named_parameters(), *statistics):
         if not values.isfinite().all():
             raise ValueError(f"{name} has NaN or infinite values {moment}")
+
+
+def _check_first_epoch(first_epoch: object, recipe: Recipe) -> None:
+    check_number("first_epoch", first_epoch, whole=True, at_least=0)
+    if first_epoch not in range(recipe.epochs):
+        raise ValueError(
+            f"first_epoch must be below the recipe's number of epochs, {recipe.epochs}, "
+            f"got {first_epoch}"
+        )
 
 
 def _check_settings(

@@ -56,6 +56,41 @@ class OneCycle:
 
 
 @dataclass(frozen=True)
+class WarmRestarts:
+    """One-cycle schedules one after another (Loshchilov & Hutter 2017).
+
+    Each cycle starts from the weights of the one before, without its momentum: the cycles of a long
+    training may be run, and kept, one by one.
+    """
+
+    cycles: tuple[OneCycle, ...]
+
+    def __post_init__(self) -> None:
+        cycles = self.cycles
+        if not isinstance(cycles, tuple) or not cycles:
+            raise ValueError(
+                f"warm restarts need a tuple of OneCycle schedules, got {short_repr(cycles)}"
+            )
+        if not all(isinstance(cycle, OneCycle) for cycle in cycles):
+            raise TypeError(f"each cycle must be a OneCycle, got {short_repr(cycles)}")
+
+    @property
+    def epochs(self) -> int:
+        """Return the number of epochs of the whole training."""
+        return sum(cycle.epochs for cycle in self.cycles)
+
+    @property
+    def starts(self) -> list[int]:
+        """Return the first epoch of every cycle."""
+        return [sum(cycle.epochs for cycle in self.cycles[:k]) for k in range(len(self.cycles))]
+
+    def batch_rates(self, epoch: int, batches: int) -> list[float]:
+        """Return the learning rate of every batch of an epoch; epochs count from 0."""
+        number = max(k for k, start in enumerate(self.starts) if start <= epoch)
+        return self.cycles[number].batch_rates(epoch - self.starts[number], batches)
+
+
+@dataclass(frozen=True)
 class Steps:
     """A learning rate that changes in steps, after whole epochs.
 
@@ -88,7 +123,7 @@ class Recipe:
 
     Parameters
     ----------
-    schedule : (epochs, learning rate) pairs in order, or a `OneCycle`
+    schedule : (epochs, learning rate) pairs in order, a `OneCycle`, or `WarmRestarts`
         ((8, 0.01), (2, 0.001)) is ten epochs with a learning rate that changes in steps.
     batch_size : images per step
     momentum : of "sgd" and "nesterov", in [0, 1); "adam" has none
@@ -101,7 +136,7 @@ class Recipe:
     label_smoothing : share of the target probability spread over all classes, in [0, 1)
     """
 
-    schedule: tuple[tuple[int, float], ...] | OneCycle
+    schedule: tuple[tuple[int, float], ...] | OneCycle | WarmRestarts
     batch_size: int
     momentum: float = 0.9
     weight_decay: float = 0.0
@@ -131,9 +166,16 @@ class Recipe:
             raise ValueError(f"label_smoothing must be in [0, 1), got {self.label_smoothing}")
 
     @cached_property
-    def rates(self) -> Steps | OneCycle:
+    def rates(self) -> Steps | OneCycle | WarmRestarts:
         """Return the learning rates by epoch and batch."""
-        return self.schedule if isinstance(self.schedule, OneCycle) else Steps(self.schedule)
+        if isinstance(self.schedule, OneCycle | WarmRestarts):
+            return self.schedule
+        return Steps(self.schedule)
+
+    @property
+    def restarts(self) -> list[int]:
+        """Return the epochs before which the optimiser forgets its momentum."""
+        return self.rates.starts[1:] if isinstance(self.rates, WarmRestarts) else []
 
     @property
     def epochs(self) -> int:

@@ -2,13 +2,14 @@
 
 import copy
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
+from safetensors.torch import load as deserialize
 from safetensors.torch import save as serialize
-from torch import nn
+from torch import Tensor, nn
 
 from pruncam._core.seeds import derive
 from pruncam._core.store import Step, write_atomically
@@ -19,7 +20,7 @@ from pruncam.training.checkpoint import Checkpoint
 from pruncam.training.fitting import fit
 from pruncam.training.precision import resolve_precision
 from pruncam.training.prediction import accuracy
-from pruncam.training.recipes import Inputs, OneCycle, Recipe
+from pruncam.training.recipes import Inputs, OneCycle, Recipe, WarmRestarts
 
 _VERSION = 1  # to be raised whenever a change of code changes the weights
 
@@ -28,9 +29,34 @@ def recipe(card: Card) -> Recipe:
     """Return the recipe of a card."""
     arguments: dict[str, Any] = dict(card.recipe)
     one_cycle = arguments.pop("one_cycle", None)
-    if one_cycle is not None:
-        return Recipe(OneCycle(**one_cycle), **arguments)
-    return Recipe(**arguments)
+    if one_cycle is None:
+        return Recipe(**arguments)
+    if isinstance(one_cycle, list):
+        cycles = tuple(OneCycle(**cycle) for cycle in one_cycle)
+        return Recipe(WarmRestarts(cycles), **arguments)
+    return Recipe(OneCycle(**one_cycle), **arguments)
+
+
+def cycles(card: Card) -> int:
+    """Return the number of one-cycle schedules in a card's recipe, at least 1."""
+    one_cycle = card.recipe.get("one_cycle")
+    return len(one_cycle) if isinstance(one_cycle, list) else 1
+
+
+def without_last_cycle(card: Card) -> Card | None:
+    """Return the card of the training but for its last cycle; None if it is one cycle or none."""
+    if cycles(card) == 1:
+        return None
+    *rest, _ = card.recipe["one_cycle"]
+    if len(rest) == 1:
+        (rest,) = rest
+    return replace(card, recipe={**card.recipe, "one_cycle": rest})
+
+
+def first_epoch(card: Card) -> int:
+    """Return the first epoch of the last cycle, 0 if there is only one."""
+    earlier = without_last_cycle(card)
+    return 0 if earlier is None else recipe(earlier).epochs
 
 
 def images(card: Card, split: str, data_dir: str | None = None) -> ImageSet:
@@ -62,15 +88,19 @@ def train(
     train_images: ImageSet,
     *,
     seed: int | None = None,
+    start: Mapping[str, Tensor] | None = None,
     checkpoint: Checkpoint | None = None,
     after_epoch: Callable[[], None] = lambda: None,
 ) -> nn.Module:
     """Return a network newly trained from a card, in eval mode, on the device of the images.
 
-    `seed` is by default that of the card; `checkpoint` and `after_epoch` are those of `fit`.
+    `seed` is by default that of the card. `start` is the state dict before the last cycle, the only
+    one that is then trained; `checkpoint` and `after_epoch` are those of `fit`.
     """
     seed = card.seed if seed is None else seed
     model = initialize(card.build(), "pytorch", derive(seed, "reference weights", card.name))
+    if start is not None:
+        model.load_state_dict(start)
     model.to(train_images.images.device)
     fit(
         model,
@@ -80,6 +110,7 @@ def train(
         Inputs(**card.inputs),
         seed=derive(seed, "reference training", card.name),
         precision=card.precision,
+        first_epoch=0 if start is None else first_epoch(card),
         checkpoint=checkpoint,
         after_epoch=after_epoch,
     )
@@ -92,13 +123,7 @@ def save(card: Card, model: nn.Module, train_images: ImageSet, test_images: Imag
     Parameters are rounded to half precision; buffers (statistics of BatchNorm) are not. The
     accuracies are those of the rounded network, which is the one that `networks.load` returns.
     """
-    rounded = copy.deepcopy(model).cpu()
-    state = dict(rounded.state_dict())
-    for name, parameter in rounded.named_parameters():
-        state[name] = parameter.detach().half()
-    rounded.load_state_dict(state)
-    rounded.to(train_images.images.device)
-    content = serialize({name: value.contiguous() for name, value in state.items()})
+    rounded, content = _rounded(model)
     result = {
         "train_accuracy": _accuracy(card, rounded, train_images),
         "test_accuracy": _accuracy(card, rounded, test_images),
@@ -107,10 +132,46 @@ def save(card: Card, model: nn.Module, train_images: ImageSet, test_images: Imag
         "sha256": checksum(content),
         **_circumstances(card, train_images, test_images),
     }
-    complete = replace(card, result=result)
+    complete = replace(card, result=result, unfinished={})
     write_atomically(card.file, lambda temporary: temporary.write_bytes(content))
     complete.save()
+    card.unfinished_file.unlink(missing_ok=True)
     return complete
+
+
+def save_unfinished(card: Card, cycles: int, model: nn.Module, test_images: ImageSet) -> None:
+    """Write the weights after the first `cycles` of a card's cycles into the package."""
+    rounded, content = _rounded(model)
+    facts = {
+        "cycles": cycles,
+        "test_accuracy": _accuracy(card, rounded, test_images),
+        "sha256": checksum(content),
+    }
+    write_atomically(card.unfinished_file, lambda temporary: temporary.write_bytes(content))
+    replace(card, unfinished=facts).save()
+
+
+def unfinished_state(card: Card, cycles: int) -> dict[str, Tensor] | None:
+    """Return the state dict that `save_unfinished` wrote after as many cycles; None without one."""
+    if card.unfinished.get("cycles") != cycles or not card.unfinished_file.is_file():
+        return None
+    content = card.unfinished_file.read_bytes()
+    if checksum(content) != card.unfinished.get("sha256"):
+        return None
+    state = deserialize(content)
+    return {name: v.float() if v.dtype == torch.float16 else v for name, v in state.items()}
+
+
+def _rounded(model: nn.Module) -> tuple[nn.Module, bytes]:
+    """Return a copy with parameters of half precision, and the content of its weights file."""
+    device = next(model.parameters()).device
+    rounded = copy.deepcopy(model).cpu()
+    state = dict(rounded.state_dict())
+    for name, parameter in rounded.named_parameters():
+        state[name] = parameter.detach().half()
+    rounded.load_state_dict(state)
+    content = serialize({name: value.contiguous() for name, value in state.items()})
+    return rounded.to(device), content
 
 
 def _accuracy(card: Card, model: nn.Module, split: ImageSet) -> float:

@@ -20,6 +20,7 @@ from torch.autograd.function import once_differentiable
 from pruncam._core.extras import can_import
 from pruncam._nn import minimal_filtering
 from pruncam._nn.minimal_filtering import TILE
+from pruncam._nn.wrappers import COMPILED
 
 _POINTS = (TILE + 2) ** 2
 _LEAST_CHANNELS = 64  # with fewer, the transforms take as long as the products save
@@ -33,8 +34,11 @@ def available() -> bool:
 
 
 def applies(model: nn.Module) -> bool:
-    """Return whether `model` is on a CPU and has a convolution that is computed so."""
-    return len(_wide_layers(model)) > 0
+    """Return whether `model` is on a CPU and has a convolution that is computed so.
+
+    A model in `torch.compile` keeps its own code.
+    """
+    return not _is_compiled(model) and len(_wide_layers(model)) > 0
 
 
 @contextmanager
@@ -48,6 +52,13 @@ def fast_convolutions(model: nn.Module) -> Iterator[None]:
     finally:
         for layer in layers:
             del vars(layer)["forward"]
+
+
+def _is_compiled(model: nn.Module) -> bool:
+    return any(
+        hasattr(module, COMPILED) or getattr(module, "_compiled_call_impl", None) is not None
+        for module in model.modules()
+    )
 
 
 def _wide_layers(model: nn.Module) -> list[nn.Conv2d]:
@@ -221,19 +232,21 @@ def _channels_last(maps: Tensor) -> Tensor:
     return maps.detach().permute(0, 2, 3, 1).contiguous()
 
 
+@functools.cache
 def _kernel_matrix() -> Tensor:
-    return torch.from_numpy(minimal_filtering.transforms()[1]).float()
+    """Return the matrix (36, 9) from the weights of a 3x3 kernel to its products."""
+    matrix = minimal_filtering.transforms()[1]
+    return torch.from_numpy(np.kron(matrix, matrix)).float()
 
 
 def _kernel_products(weight: Tensor) -> Tensor:
     """Return G weight G^T, (36, channels, filters)."""
-    matrix = _kernel_matrix()
-    products = torch.einsum("ia,kcab,jb->ijck", matrix, weight.detach(), matrix)
-    return products.flatten(0, 1).contiguous()
+    filters, channels = weight.shape[:2]
+    weights = weight.detach().permute(2, 3, 1, 0).reshape(9, -1)
+    return (_kernel_matrix() @ weights).view(_POINTS, channels, filters)
 
 
 def _kernel_gradient(products: Tensor) -> Tensor:
     """Return the gradient of the weights from that of `_kernel_products`."""
-    matrix = _kernel_matrix()
-    square = products.unflatten(0, (TILE + 2, TILE + 2))
-    return torch.einsum("ia,ijck,jb->kcab", matrix, square, matrix)
+    gradient = _kernel_matrix().T @ products.flatten(1)
+    return gradient.view(3, 3, *products.shape[1:]).permute(3, 2, 0, 1)
