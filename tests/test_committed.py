@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from scipy import stats
 
 from pruncam._core import paths
 from pruncam.datasets import DataError
@@ -18,6 +20,29 @@ def test_every_table_of_the_committed_csg_run_is_there():
     agreement = tables["agreement"].set_index(["dataset", "split"])
     row = agreement.loc[("Fashion-MNIST", "train")]
     assert row["draws"] == 20 and row["low"] < row["csg"] < row["high"] and row["worth"] == "test"
+
+
+def test_the_verdicts_on_the_papers_images_follow_from_the_committed_draws():
+    tables = committed.tables("paper", "csg")
+    sets, draws = tables["sets"], tables["draws"]
+    claims = tables["claims"].set_index("claim")
+    papers = list(dict.fromkeys(sets.loc[sets["same_data"], "dataset"]))
+    assert papers == ["MNIST", "Fashion-MNIST", "CIFAR-10"]  # the last one re-encoded
+    own = draws.query("k == 5 and samples == 250")
+    csg = own.query("dataset == 'CIFAR-10' and pool == 1000").groupby("split")["csg"].agg(list)
+    gap = np.mean(csg["test"]) - np.mean(csg["train"])
+    sd = np.sqrt(np.var(csg["test"], ddof=1) + np.var(csg["train"], ddof=1))
+    assert claims.loc[["C3c", "C3d"], "value"].tolist() == pytest.approx([gap, gap / sd])
+    interval = stats.ttest_ind(csg["test"], csg["train"], equal_var=False).confidence_interval()
+    bounds = claims.loc["C3d", ["low", "high"]].tolist()
+    assert bounds == pytest.approx([interval.low / sd, interval.high / sd])
+    whole = draws[draws["whole"] & draws["dataset"].isin(papers)]
+    means = whole.groupby(["dataset", "split", "k", "samples"])["csg"].mean()
+    means = means.unstack(["k", "samples"]) / 9  # ten classes
+    change = means.sub(means[5, 250], axis=0).abs()
+    by_k, by_m = change.xs(250, axis=1, level="samples"), change.xs(5, axis=1, level="k")
+    largest = [by_k.max(axis=None), by_m.max(axis=None)]
+    assert claims.loc[["C7a", "C7b"], "value"].tolist() == pytest.approx(largest)
 
 
 def test_the_best_results_are_those_of_the_largest_profile(tmp_path, monkeypatch):

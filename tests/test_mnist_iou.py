@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from scipy import stats
 
 from pruncam import cams, pruning
 from pruncam._core import paths
@@ -79,7 +80,8 @@ FIGURES = [
     *("scatter", "control", "gallery", "readings", "cuts"),
 ]
 CLAIMS = [
-    *("I1", "I1b", "I1c", "I1d", "I2", "I3a", "I3b", "I3c", "I4a", "I4b", "I4c", "I5"),
+    *("I1", "I1b", "I1c", "I1d", "I2", "I3a", "I3b", "I3c", "I4a", "I4b", "I4c", "I4d"),
+    "I5",
 ]
 
 
@@ -863,6 +865,8 @@ def test_means_without_empty_maps_and_their_share_are_those_of_the_images(quick)
         torch.minimum(maps, clean)[~is_empty].sum() / torch.maximum(maps, clean)[~is_empty].sum()
     )
     assert row["pooled_iou_nonempty"] == pytest.approx(pooled.item(), abs=1e-4)
+    above_chance = row["iou_nonempty"] - row["iou_other_image_nonempty"]
+    assert row["iou_above_chance_nonempty"] == pytest.approx(above_chance, abs=1e-12)
     # An empty map has an IoU of 0 with a digit.
     assert row["iou"] == pytest.approx((1 - row["empty"]) * row["iou_nonempty"], abs=1e-6)
 
@@ -1189,12 +1193,13 @@ def test_losses_are_differences_from_level_zero(quick):
 def test_claims_are_judged_by_the_seeds_changes(quick):
     levels, judged = quick.result.tables["levels"], quick.result.claims.set_index("claim")
     wide = levels.pivot_table(
-        index="level", columns="seed", values=["iou", "heatmap_std", "inverted"]
+        index="level", columns="seed", values=["iou", "heatmap_std", "heatmap_mean", "inverted"]
     )
     for number, change in (
         ("I2", wide["iou"].loc[6] - wide["iou"].loc[0]),
         ("I4a", wide["heatmap_std"].loc[10] - wide["heatmap_std"].loc[0]),
         ("I4b", wide["inverted"].loc[0] - wide["inverted"].loc[10]),
+        ("I4d", wide["heatmap_mean"].loc[10] - wide["heatmap_mean"].loc[0]),
     ):
         margin = 4.302653 * change.std(ddof=1) / math.sqrt(3)  # t(0.975; 2)
         row = judged.loc[number]
@@ -1222,6 +1227,8 @@ def made_up_chains(iou=FLAT, other=0.5 * FLAT, accuracy=ACCURACY, seeds=8, **col
     iou, other = scattered(iou), scattered(other)
     scores = {"iou_other_image": other, "iou_above_chance": iou - other}
     scores["empty"] = np.zeros((seeds, 26))
+    # No map is empty, unless the columns of a test say otherwise.
+    scores |= {"iou_nonempty": iou, "iou_above_chance_nonempty": iou - other}
     scores |= {name: scattered(curve) for name, curve in columns.items()}
     return Chains(made_up_levels(iou, scattered(accuracy).clip(max=100), **scores))
 
@@ -1235,6 +1242,7 @@ def outcome(claim, of_chains):
     return Claim(statement=statement, finding=finding).verdict, finding
 
 
+HEATMAPS = {"heatmap_std": FLAT, "heatmap_mean": FLAT, "inverted": FLAT}
 NORMAL = 0.2 + 0.02 * np.array([-2, -1.5, *np.linspace(-1.2, 1.2, 22), 1.5, 2])
 CRITERIA = [  # claim, curves for which it holds, curves for which it does not
     ("I1", {"iou": FOLLOWING}, {"iou": AGAINST}),
@@ -1252,6 +1260,7 @@ CRITERIA = [  # claim, curves for which it holds, curves for which it does not
     ("I4a", {"heatmap_std": RISING}, {"heatmap_std": FALLING}),
     ("I4b", {"inverted": FALLING}, {"inverted": RISING}),
     ("I4c", {"iou": RISING, "other": 0.8 * RISING}, {"iou": RISING, "other": 0.3 * RISING}),
+    ("I4d", {"heatmap_mean": RISING}, {"heatmap_mean": FALLING}),
     ("I5", {"iou": FOLLOWING**8}, {"iou": NORMAL}),
 ]
 
@@ -1264,7 +1273,7 @@ def test_a_criterion_can_hold_and_fail(claim, holding, failing):
 
 @pytest.mark.parametrize("claim", [name for name, *_ in CRITERIA])
 def test_limits_lie_between_floor_and_chance_or_on_one_of_them(claim):
-    curves = {"iou": 0.2 + 0.004 * LEVELS, "heatmap_std": FLAT, "inverted": FLAT}
+    curves = {"iou": 0.2 + 0.004 * LEVELS} | HEATMAPS
     _, finding = outcome(claim, made_up_chains(other=0.5 * RISING, **curves))
     limit = read_statements("mnist_iou")[claim].limit
     references = finding.at_floor, finding.at_chance
@@ -1291,10 +1300,11 @@ def with_pruned(of_chains, column, values):
         ("I3c", "iou_above_chance"),
         ("I4a", "heatmap_std"),
         ("I4b", "inverted"),
+        ("I4d", "heatmap_mean"),
     ],
 )
 def test_floor_is_the_criterion_of_unpruned_networks_of_other_trainings(claim, column):
-    some = made_up_chains(heatmap_std=FLAT, inverted=FLAT, seeds=6)
+    some = made_up_chains(**HEATMAPS, seeds=6)
     at_start = some.scores(column)[:, 0]
     others = [with_pruned(some, column, np.roll(at_start, shift)) for shift in range(1, 6)]
     values = [outcome(claim, other)[1].estimate.value for other in others]
@@ -1352,15 +1362,75 @@ def test_a_single_training_tests_nothing():
 
 def test_the_thesiss_seeds_stand_beside_all():
     statements = read_statements("mnist_iou")
-    curves = {"heatmap_std": FLAT, "inverted": FLAT}
     of_all, of_three = (
-        claims.findings(statements, made_up_chains(seeds=seeds, **curves)) for seeds in (8, 3)
+        claims.findings(statements, made_up_chains(seeds=seeds, **HEATMAPS)) for seeds in (8, 3)
     )
     both = claims.with_thesis_seeds(of_all, of_three, 3)
     for name, finding in both.items():
         assert finding.estimate == of_all[name].estimate
         assert "; the thesis's 3 seeds alone: " in finding.evidence
     assert both["I2"].evidence.endswith(of_three["I2"].estimate.text())
+
+
+def test_empty_maps_that_make_a_correlation_are_told():
+    # The maps that are left at each level are as good as at level 0; more and more are empty.
+    some = made_up_chains(iou=FOLLOWING, iou_nonempty=AGAINST)
+    verdict, finding = outcome("I1", some)
+    expected = some.correlations("iou_nonempty")
+    assert verdict == "reproduced" and expected.mean() < -0.9
+    mean, error = expected.mean(), stats.sem(expected)
+    low, high = stats.t.interval(0.95, 7, mean, error)
+    assert f"without empty maps {mean:.2f} [{max(low, -1):.2f}, {high:.2f}]" in finding.evidence
+    working = some.correlations("iou_nonempty", above=90).mean()
+    assert f"above 90 % without empty maps {working:.2f}" in outcome("I1b", some)[1].evidence
+    none_left = made_up_chains(iou=FOLLOWING, iou_nonempty=np.full(26, math.nan))
+    assert "without empty maps undefined" in outcome("I1", none_left)[1].evidence
+
+
+def test_seeds_with_nothing_above_chance_are_told():
+    some = made_up_chains(iou=FOLLOWING, other=0.5 * FOLLOWING)
+    levels = some.levels.copy()
+    levels.loc[levels["seed"] < 3, "iou_above_chance"] = -levels["iou_above_chance"]
+    finding = outcome("I1c", Chains(levels))[1]
+    above = Chains(levels[levels["seed"] >= 3]).correlations("iou_above_chance").mean()
+    assert finding.estimate.value == pytest.approx((5 * above - 3 * above) / 8, abs=0.01)
+    text = f"of the 5 seeds of 8 whose IoU is above chance at level 0 {above:.2f} ["
+    assert text in finding.evidence
+
+
+def test_a_rise_is_told_at_the_neighbouring_levels():
+    some = made_up_chains(iou=np.where(LEVELS < 6, RISING, FALLING))
+    evidence = outcome("I2", some)[1].evidence
+    for level in (5, 6, 7):
+        change = some.scores("iou")[:, level] - some.scores("iou")[:, 0]
+        assert f"{level}: {change.mean():.3f} [" in evidence
+
+
+def test_a_verdict_that_one_seed_turns_is_told():
+    statements = {"I2": read_statements("mnist_iou")["I2"]}
+    some = made_up_chains(iou=0.2 + 1e-5 * LEVELS, seeds=6)
+    levels = some.levels.copy()
+    # Levels 0 and 6 of each seed, so that the changes are these.
+    changes = np.array([1.0, 1.1, 0.9, 1.0, 1.05, -0.6]) / 100
+    for level, iou in ((0, np.full(6, 0.2)), (6, 0.2 + changes)):
+        levels.loc[levels["level"] == level, "iou"] = iou
+    chains = Chains(levels)
+    lows = [
+        stats.ttest_1samp(np.delete(changes, seed), 0).confidence_interval().low
+        for seed in range(6)
+    ]
+    assert stats.ttest_1samp(changes, 0).confidence_interval().low > 0
+    same = sum(low >= 0 for low in lows)
+    assert 0 < same < 6
+    found = claims.findings(statements, chains)
+    (finding,) = claims.with_left_out_seeds(found, statements, chains).values()
+    text = f"with one seed left out the same verdict in {same} of 6 cases"
+    assert finding.evidence == f"{found['I2'].evidence}; {text}"
+    assert finding.estimate == found["I2"].estimate
+    untested = {"I4c": outcome("I4c", made_up_chains(iou=FALLING))[1]}
+    statements = {"I4c": read_statements("mnist_iou")["I4c"]}
+    falling = made_up_chains(iou=FALLING)
+    assert claims.with_left_out_seeds(untested, statements, falling) == untested
 
 
 # ---------------------------------------------------------------- chains as independent units

@@ -1,4 +1,4 @@
-"""Claims: a sentence of a paper, a criterion fixed before any run, and the verdict."""
+"""Claims: a sentence of a paper, a criterion fixed before the run, and the verdict."""
 
 import dataclasses
 import math

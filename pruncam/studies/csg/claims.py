@@ -5,6 +5,10 @@ samples and pools; the same draw of two settings has the same samples, or some m
 are few, so intervals are Student's; a claim about the smallest or largest of several estimates uses
 intervals that hold for all of them (Bonferroni).
 
+Claims that compare a data set with itself (C3c, C3d, C7a, C7b) are judged on one group of data
+sets: those whose images are the paper's, re-encoded or not (`RawDraws.judged`). The splits are
+compared in pools of one size.
+
 A criterion's value at the floor compares two halves of the draws of the same images, at chance it
 is computed with shuffled labels.
 """
@@ -27,20 +31,18 @@ def findings(
     statements: dict[str, Statement],
     draws: RawDraws,
     shuffled: RawDraws,
-    stand_ins: Collection[str],
 ) -> dict[str, Finding]:
     """Return the findings on claims C3a to C7b.
 
-    `draws` have the images' own labels, `shuffled` have shuffled ones; `stand_ins` are the paper's
-    data sets for which other images, or re-encoded ones, stand in.
+    `draws` have the images' own labels, `shuffled` have shuffled ones.
     """
     return {
         "C3a": _order(statements["C3a"], draws, shuffled),
         "C3b": _order(statements["C3b"], draws, shuffled),
         "C3c": _test_above_train(statements["C3c"], draws, shuffled),
         "C3d": _fluctuation(statements["C3d"], draws, shuffled),
-        "C7a": _dependence(statements["C7a"], draws, shuffled, stand_ins),
-        "C7b": _dependence(statements["C7b"], draws, shuffled, stand_ins),
+        "C7a": _dependence(statements["C7a"], draws, shuffled),
+        "C7b": _dependence(statements["C7b"], draws, shuffled),
     }
 
 
@@ -84,10 +86,9 @@ def _margins(draws: RawDraws, low: str, high: str) -> dict[str, Interval]:
 
 def _test_above_train(statement: Statement, draws: RawDraws, shuffled: RawDraws) -> Finding:
     """C3c: the test split is more complex than as many training images, on every data set."""
-    available = [name for name in statement.datasets if name in draws.pools]
-    if not available:
-        return _untested(draws, f"this profile lacks {' and '.join(statement.datasets)}")
-    datasets = [name for name in available if name in draws.same_data] or available
+    datasets = draws.judged(name for name in statement.datasets if name in draws.pools)
+    if not datasets:
+        return _untested(draws, f"no pools of the splits of {' or '.join(statement.datasets)}")
     gaps = _gaps_of_pools(draws, datasets)
     parts = [
         f"{dataset} {interval_text(gap)}, of the whole splits "
@@ -118,63 +119,54 @@ def _gaps_of_pools(draws: RawDraws, datasets: Collection[str]) -> dict[str, Inte
 
 
 def _fluctuation(statement: Statement, draws: RawDraws, shuffled: RawDraws) -> Finding:
-    """C3d: the gap between the splits is a fluctuation of the samples.
-
-    The evidence also has the splits in pools of one size.
-    """
-    (dataset,) = statement.datasets
-    if dataset not in draws.datasets:
-        return _untested(draws, f"this profile lacks {dataset}")
-    sd = _sd_of_a_difference(draws, dataset)
+    """C3d: the gap between the splits, in pools of one size, is a fluctuation of the samples."""
+    datasets = draws.judged(name for name in statement.datasets if name in draws.pools)
+    if not datasets:
+        return _untested(draws, f"no pools of the splits of {' or '.join(statement.datasets)}")
+    (dataset,) = datasets
+    pools, chance = draws.pools[dataset], shuffled.pools[dataset]
+    sd = _sd_of_a_difference(pools)
     if sd < 1e-9:
         return _untested(draws, "every image is a sample: nothing fluctuates")
-    gap = t_interval(draws.gap(dataset) / sd)
-    halves = _difference_of_halves(draws.values(dataset, "train"))
-    train_sd = draws.values(dataset, "train").std(ddof=1)
-    chance = shuffled.gap(dataset).mean() / _sd_of_a_difference(shuffled, dataset)
+    gap = difference_of_pools(pools["test"], pools["train"])
+    train_sd = pools["train"].std(ddof=1)
     finding = _finding(
         draws,
-        distance_from(gap, 0.0),
-        f"{interval_text(gap)} sd of a difference of two draws ({sd:.3f})"
-        + _gap_of_pools_text(draws, dataset),
-        datasets=[dataset],
-        at_floor=abs(halves) / max(np.sqrt(2) * train_sd, 1e-9),
-        at_chance=abs(chance),
+        distance_from(_in_units(gap, sd), 0.0),
+        f"{interval_text(_in_units(gap, sd))} sd of a difference of two draws ({sd:.3f}): "
+        f"{interval_text(gap)} of CSG; of the whole splits {_whole_gap_text(draws, dataset)}",
+        datasets=datasets,
+        at_floor=abs(_difference_of_halves(pools["train"])) / max(np.sqrt(2) * train_sd, 1e-9),
+        at_chance=abs(chance["test"].mean() - chance["train"].mean())
+        / max(_sd_of_a_difference(chance), 1e-9),
     )
     return _about_named_images(finding, draws)
 
 
-def _sd_of_a_difference(draws: RawDraws, dataset: str) -> float:
+def _sd_of_a_difference(csgs: Mapping[str, np.ndarray]) -> float:
     """Return the standard deviation of one draw of the test split minus one of the training one."""
-    variances = [draws.values(dataset, split).var(ddof=1) for split in SPLITS]
+    variances = [csgs[split].var(ddof=1) for split in SPLITS]
     return float(np.sqrt(sum(variances)))
 
 
-def _gap_of_pools_text(draws: RawDraws, dataset: str) -> str:
-    """Return the gap of the splits in pools of one size, in words."""
-    if dataset not in draws.pools:
-        return ""
-    gap = _gaps_of_pools(draws, [dataset])[dataset]
-    sd = np.sqrt(sum(csg.var(ddof=1) for csg in draws.pools[dataset].values()))
-    return f"; in pools of one size {gap.value / max(sd, 1e-9):.2f} sd ({gap.text()} of CSG)"
+def _in_units(interval: Interval, unit: float) -> Interval:
+    return Interval(interval.value / unit, interval.low / unit, interval.high / unit)
+
+
+def _whole_gap_text(draws: RawDraws, dataset: str) -> str:
+    """Return the gap of the whole splits in sd of a difference of two draws, in words."""
+    sd = _sd_of_a_difference({split: draws.values(dataset, split) for split in SPLITS})
+    gap = t_interval(draws.gap(dataset))
+    return f"{interval_text(_in_units(gap, max(sd, 1e-9)))} sd"
 
 
 # ---------------------------------------------------------------- C7: dependence on k and M
 
 
-def _dependence(
-    statement: Statement,
-    draws: RawDraws,
-    shuffled: RawDraws,
-    stand_ins: Collection[str],
-) -> Finding:
-    """C7: another k, or M, changes CSG/(K-1) little; judged where it changes most.
-
-    On the papers' own data sets if there are any, else on their stand-ins.
-    """
+def _dependence(statement: Statement, draws: RawDraws, shuffled: RawDraws) -> Finding:
+    """C7: another k, or M, changes CSG/(K-1) little; judged where it changes most."""
     setting = statement.parameters["setting"]
-    originals = [name for name in draws.datasets if name not in stand_ins]
-    datasets = originals or draws.datasets
+    datasets = draws.judged(draws.datasets)
     if not draws.other_values(setting):
         return _untested(draws, f"only one {SYMBOLS[setting]} was tried", datasets)
     changes = _changes(draws, datasets, setting)
@@ -255,16 +247,28 @@ def _largest_share_text(draws: RawDraws, datasets: Collection[str], setting: str
 
 def _same_order_text(draws: RawDraws, setting: str) -> str:
     """Return with how many values the data sets come in the same order, in words."""
+    counts = {
+        "CSG": _same_orders(draws, setting, dict.fromkeys(draws.datasets, 1)),
+        "CSG/(K-1)": _same_orders(draws, setting, {n: draws.largest(n) for n in draws.datasets}),
+    }
+    settings = 1 + len(draws.other_values(setting))
+    texts = [f"by {name} in {same} of {settings} settings" for name, same in counts.items()]
+    return f"the {len(draws.datasets)} data sets keep their order {', '.join(texts)}"
+
+
+def _same_orders(draws: RawDraws, setting: str, units: Mapping[str, int]) -> int:
+    """Return with how many values the data sets come in the order of the study's own value.
+
+    Ordered by the mean CSG of the training split in units of the data set.
+    """
     orders = []
     for value in (draws.own_value(setting), *draws.other_values(setting)):
-        means = {}
-        for dataset in draws.datasets:
-            csg = draws.values(dataset, "train", **{setting: value})
-            means[dataset] = csg.mean()
+        means = {
+            dataset: draws.values(dataset, "train", **{setting: value}).mean() / unit
+            for dataset, unit in units.items()
+        }
         orders.append(sorted(means, key=lambda dataset: means[dataset]))
-    same = sum(order == orders[0] for order in orders)
-    datasets = len(draws.datasets)
-    return f"{same} of {len(orders)} settings put the {datasets} data sets in the same order"
+    return sum(order == orders[0] for order in orders)
 
 
 # ---------------------------------------------------------------- findings

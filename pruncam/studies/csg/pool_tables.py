@@ -1,4 +1,7 @@
-"""The tables of pools: CSG by the number of images per class, and the gap between the splits."""
+"""The tables of pools: CSG by the number of images per class, and the gap between the splits.
+
+The draws of whole splits and of pools, on which all intervals rest, have a table of their own.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,6 +15,7 @@ from pruncam.studies.csg.analysis import at_own_settings, rows_by_split
 from pruncam.studies.csg.config import CsgConfig
 from pruncam.studies.csg.experiment import SPLITS, CsgExperiment
 
+_DRAW = ["dataset", "split", "k", "samples", "draw"]  # columns that identify a draw of a split
 _POOL_COLUMNS = ("train_pools", "test_pools", "left", "left_low", "left_high")
 
 
@@ -114,6 +118,48 @@ def _gap_row(experiment: CsgExperiment, draws: pd.DataFrame) -> dict[str, Any]:
         "left_low": left.low,
         "left_high": left.high,
     }
+
+
+def draws(
+    raw_draws: pd.DataFrame,
+    shuffled: pd.DataFrame,
+    experiments: Sequence[CsgExperiment],
+) -> pd.DataFrame:
+    """Return the CSG of raw pixels by draw: the numbers behind the intervals of claims and `gaps`.
+
+    Whole splits at every setting that was tried, and pools as large as the smaller split; `pool` is
+    the number of images per class. `shuffled_labels` is CSG of the same images with shuffled
+    labels. The first two tables are those of `analysis.of_raw_pixels` and
+    `analysis.shuffled_draws`.
+    """
+    chance = shuffled[[*_DRAW, "csg"]].rename(columns={"csg": "shuffled_labels"})
+    whole = raw_draws[[*_DRAW, "csg"]].merge(chance, on=_DRAW)
+    tables = []
+    for experiment in experiments:
+        for split in SPLITS:
+            is_split = (whole["dataset"] == experiment.dataset) & (whole["split"] == split)
+            size = experiment.images_per_class(split)
+            tables.append(whole[is_split].assign(pool=size, whole=True))
+        tables += [_draws_of_pool(experiment, *pool) for pool in experiment.shuffled_pools]
+    table = pd.concat(tables, ignore_index=True)
+    return table[["dataset", "split", "pool", "whole", *_DRAW[2:], "csg", "shuffled_labels"]]
+
+
+def _draws_of_pool(experiment: CsgExperiment, split: str, size: int) -> pd.DataFrame:
+    config = experiment.config
+    return pd.DataFrame(
+        {
+            "dataset": experiment.dataset,
+            "split": split,
+            "pool": size,
+            "whole": False,
+            "k": config.k,
+            "samples": config.samples_per_class,
+            "draw": range(config.pool_draws),
+            "csg": experiment.pool(split, size).numpy(),
+            "shuffled_labels": experiment.pool(split, size, labels="shuffled").numpy(),
+        }
+    )
 
 
 def equal_pools(

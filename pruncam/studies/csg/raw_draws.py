@@ -1,6 +1,6 @@
 """The draws from raw pixels of whole splits and of pools, on which the claims rest."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,6 +32,14 @@ class RawDraws:
     def same_data(self) -> list[str]:
         """The data sets whose images are the paper's, re-encoded or not."""
         return list(dict.fromkeys(self.table.loc[self.table["same_data"], "dataset"]))
+
+    def judged(self, datasets: Iterable[str]) -> list[str]:
+        """Return the data sets on which a claim about some is judged: those of `same_data`.
+
+        If other images stand in for all of them, these are judged.
+        """
+        available = [name for name in datasets if name in self.datasets]
+        return [name for name in available if name in self.same_data] or available
 
     def own_value(self, setting: str) -> int:
         """Return the study's own value of "k" or "samples"."""

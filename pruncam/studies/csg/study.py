@@ -140,6 +140,7 @@ class CsgStudy(Study[CsgConfig]):
             "pools": pool_tables.pools(experiments, sets),
             "gaps": pool_tables.gaps(config, self.raw_draws, experiments),
             "settings": settings,
+            "draws": pool_tables.draws(self.raw_draws, self.shuffled_draws, experiments),
             "distances": distances,
             "nearest": nearest_settings(distances, datasets, config.tsne_images),
             "agreement": published.agreement(config, distances),
@@ -153,7 +154,6 @@ class CsgStudy(Study[CsgConfig]):
             read_statements(self.name),
             self._with_pools(self.raw_draws, "own"),
             self._with_pools(self.shuffled_draws, "shuffled"),
-            self.stand_ins,
         )
 
     def _with_pools(self, table: pd.DataFrame, labels: str) -> RawDraws:

@@ -75,7 +75,7 @@ def _level_row(scores: Mapping[str, Any]) -> dict[str, Any]:
         "density": scores["remaining"] / PRUNABLE,
         **_accuracy_columns(scores, images=len(correct)),
         **means,
-        "iou_above_chance": means["iou"] - means["iou_other_image"],
+        **_above_chance(means),
         "pooled_iou": scores["pooled_iou"],
         "pooled_iou_nonempty": scores["pooled_iou_nonempty"],
         "heatmap_mean": scores["heatmap_mean"],
@@ -83,6 +83,14 @@ def _level_row(scores: Mapping[str, Any]) -> dict[str, Any]:
         **_means_by_correctness(scores, correct, "correct"),
         **_means_by_correctness(scores, ~correct, "incorrect"),
         "incorrect": int((~correct).sum()),
+    }
+
+
+def _above_chance(means: Mapping[str, float]) -> dict[str, float]:
+    """Return the IoU less that with another image, with and without empty maps."""
+    return {
+        f"iou_above_chance{ending}": means[f"iou{ending}"] - means[f"iou_other_image{ending}"]
+        for ending in ("", "_nonempty")
     }
 
 

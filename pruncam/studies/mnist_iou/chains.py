@@ -5,7 +5,7 @@ Only trainings are independent: a chain gives one correlation, and intervals are
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -36,6 +36,15 @@ class Chains:
 
     def __len__(self) -> int:
         return self.levels["seed"].nunique()
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of the chains, in ascending order."""
+        return sorted(self.levels["seed"].unique())
+
+    def without(self, seed: int) -> "Chains":
+        """Return all chains but that of one seed."""
+        return replace(self, levels=self.levels[self.levels["seed"] != seed])
 
     @property
     def last_level(self) -> int:

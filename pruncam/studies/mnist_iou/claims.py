@@ -43,7 +43,7 @@ def findings(statements: Mapping[str, Statement], chains: Chains) -> dict[str, F
     functions: dict[str, Callable[[Statement, Chains], Finding]] = {
         "I1": _correlation,
         "I1b": _correlation_of_working,
-        "I1c": _correlation,
+        "I1c": _correlation_above_chance,
         "I1d": _correlation,
         "I2": _rise,
         "I3a": _loss_of_accuracy,
@@ -52,6 +52,7 @@ def findings(statements: Mapping[str, Statement], chains: Chains) -> dict[str, F
         "I4a": _change_of_heatmaps,
         "I4b": _change_of_heatmaps,
         "I4c": _rise_on_other_image,
+        "I4d": _change_of_heatmaps,
         "I5": _not_normal,
     }
     return {name: functions[name](statement, chains) for name, statement in statements.items()}
@@ -67,6 +68,30 @@ def with_thesis_seeds(
         text = "not tested" if estimate is None else estimate.text()
         evidence = f"{finding.evidence}; the thesis's {seeds} seeds alone: {text}"
         result[name] = dataclasses.replace(finding, evidence=evidence)
+    return result
+
+
+def with_left_out_seeds(
+    found: Mapping[str, Finding],
+    statements: Mapping[str, Statement],
+    chains: Chains,
+) -> dict[str, Finding]:
+    """Return findings whose evidence also says without how many seeds the verdict is the same.
+
+    `found` are the findings from all chains; each seed is left out once.
+    """
+    fewer = [findings(statements, chains.without(seed)) for seed in chains.seeds]
+    result = dict(found)
+    for name, finding in found.items():
+        if finding.estimate is None:
+            continue
+        verdicts = [
+            Claim(statement=statements[name], finding=each).verdict
+            for each in (finding, *(of_fewer[name] for of_fewer in fewer))
+        ]
+        same = verdicts.count(verdicts[0]) - 1
+        text = f"with one seed left out the same verdict in {same} of {len(fewer)} cases"
+        result[name] = dataclasses.replace(finding, evidence=f"{finding.evidence}; {text}")
     return result
 
 
@@ -126,7 +151,7 @@ def _tested(
 
 
 def _correlation(statement: Statement, chains: Chains) -> Finding:
-    """I1, I1c, I1d: a score and accuracy correlate over all levels."""
+    """I1, I1d: a score and accuracy correlate over all levels."""
     column, method = statement.parameters["column"], statement.parameters["method"]
     by_seed = chains.correlations(column, method)
     estimate = mean_correlation(by_seed)
@@ -136,9 +161,11 @@ def _correlation(statement: Statement, chains: Chains) -> Finding:
     of_means = chains.correlation_of_means(column, method)
     low, high = np.nanmin(by_seed), np.nanmax(by_seed)
     chance = _correlation_by_chance(chains, column, method)
+    nonempty = mean_correlation(chains.correlations(f"{column}_nonempty", method))
     evidence = (
         f"{method.capitalize()} {estimate.text(2)}, single seeds {low:.2f} to {high:.2f}, of the "
-        f"seeds' means {of_means:.2f}; with another image {chance:.2f}"
+        f"seeds' means {of_means:.2f}; without empty maps {_text(nonempty)}; with another image "
+        f"{chance:.2f}"
     )
     return _tested(
         estimate,
@@ -147,6 +174,30 @@ def _correlation(statement: Statement, chains: Chains) -> Finding:
         floor=chains.correlation_of_unpruned(column, method),
         chance=chance,
     )
+
+
+def _correlation_above_chance(statement: Statement, chains: Chains) -> Finding:
+    """I1c: the IoU above chance and accuracy correlate over all levels.
+
+    Where nothing is above chance to begin with, nothing can follow accuracy: the evidence also has
+    the correlation of the other seeds.
+    """
+    finding = _correlation(statement, chains)
+    if finding.estimate is None:
+        return finding
+    column, method = statement.parameters["column"], statement.parameters["method"]
+    is_above = chains.scores(column)[:, 0] > 0
+    above = mean_correlation(chains.correlations(column, method)[is_above])
+    evidence = (
+        f"{finding.evidence}; of the {is_above.sum()} seeds of {len(chains)} whose IoU is above "
+        f"chance at level 0 {_text(above)}"
+    )
+    return dataclasses.replace(finding, evidence=evidence)
+
+
+def _text(correlation: Interval) -> str:
+    """Return a mean correlation with its interval in words."""
+    return "undefined" if math.isnan(correlation.low) else correlation.text(2)
 
 
 def _correlation_by_chance(
@@ -180,7 +231,11 @@ def _correlation_of_working(statement: Statement, chains: Chains) -> Finding:
     high = max(bound.high for bound in defined.values())
     texts = [f"{cut:.0f} %: {bound.text(2)}" for cut, bound in defined.items()]
     chance = _correlation_by_chance(chains, column, method, main_cut)
-    evidence = f"{', '.join(texts)}; above {main_cut:.0f} % with another image {chance:.2f}"
+    nonempty = mean_correlation(chains.correlations(f"{column}_nonempty", method, main_cut))
+    evidence = (
+        f"{', '.join(texts)}; above {main_cut:.0f} % without empty maps {_text(nonempty)}, with "
+        f"another image {chance:.2f}"
+    )
     count = int((~np.isnan(chains.correlations(column, method, main_cut))).sum())
     return _tested(
         Interval(defined[main_cut].value, low, high),
@@ -192,15 +247,17 @@ def _correlation_of_working(statement: Statement, chains: Chains) -> Finding:
 
 
 def _rise(statement: Statement, chains: Chains) -> Finding:
-    """I2: IoU rises over the first levels."""
+    """I2: IoU rises over the first levels; the evidence has the neighbouring levels, too."""
     before, after = statement.parameters["levels"]
     if after > chains.last_level:
         return _too_few_levels(statement, chains)
     change = t_interval(chains.change("iou", before, after))
     means = chains.scores("iou").mean(axis=0)
     control = chains.scores(_CONTROL)[:, before] - chains.scores("iou")[:, before]
+    near = [level for level in (after - 1, after, after + 1) if level <= chains.last_level]
+    texts = [f"{level}: {t_interval(chains.change('iou', before, level)).text()}" for level in near]
     evidence = (
-        f"change {change.text()}, from {means[before]:.3f} to {means[after]:.3f}; "
+        f"change to level {', '.join(texts)}; from {means[before]:.3f} to {means[after]:.3f}, "
         f"highest at level {means.argmax()}"
     )
     return _tested(
@@ -289,7 +346,7 @@ def _sparse_level(statement: Statement, chains: Chains) -> int | None:
 
 
 def _change_of_heatmaps(statement: Statement, chains: Chains) -> Finding:
-    """I4a, I4b: sparse networks' heatmaps are blurrier, early ones more often inverted."""
+    """I4a, I4b, I4d: a mean over the heatmaps changes between two levels."""
     column = statement.parameters["column"]
     before, after = statement.parameters["levels"]
     if max(before, after) > chains.last_level:

@@ -209,6 +209,7 @@ def with_reading(
         empty=other["empty"],
         iou_other_image=math.nan,
         iou_above_chance=math.nan,
+        iou_above_chance_nonempty=math.nan,
     )
 
 

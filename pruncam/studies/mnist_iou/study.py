@@ -242,12 +242,17 @@ class MnistIouStudy(Study[MnistIouConfig]):
         return read_statements(self.name)
 
     def findings(self, tables: Tables) -> dict[str, Finding]:
-        """Return the findings on claims I1 to I5 from all seeds; the thesis's beside them."""
-        config = self.config
-        found = claims.findings(self._statements, self.chains(config.dataset, config.all_seeds))
+        """Return the findings on claims I1 to I5 from all seeds.
+
+        Beside them, from the thesis's seeds alone, and with each seed left out.
+        """
+        config, statements = self.config, self._statements
+        chains = self.chains(config.dataset, config.all_seeds)
+        found = claims.findings(statements, chains)
         if not config.more_seeds:
             return found
-        of_thesis = claims.findings(self._statements, self.chains(config.dataset, config.seeds))
+        found = claims.with_left_out_seeds(found, statements, chains)
+        of_thesis = claims.findings(statements, self.chains(config.dataset, config.seeds))
         return claims.with_thesis_seeds(found, of_thesis, len(config.seeds))
 
     @property
