@@ -1,6 +1,7 @@
 """The plan of a run: steps, what is kept, times from a calibration, and what is missing."""
 
 import dataclasses
+import math
 
 import pytest
 
@@ -78,6 +79,19 @@ def test_what_one_sample_takes_too_long_the_others_take_less(monkeypatch):
     rates = calibration.measure([slow, *fast], jobs=1, seconds=4.0)
     assert clock.now < 6.0
     assert [rates[sample].per_image for sample in fast] == pytest.approx([1e-4] * 4)
+
+
+def test_short_trainings_are_timed_on_whole_batches(monkeypatch):
+    clock = Clock(monkeypatch)
+
+    def seconds(count):  # the images of a small batch take longer each
+        return 0.2 + 0.01 * count + 0.1 * math.ceil(count / 50)
+
+    sample = dataclasses.replace(clock.sample(seconds, 1000), batch=50)
+    rate = calibration.measure([sample], jobs=1, seconds=0.1)[sample]
+    assert max(clock.counts) >= 100
+    real = sum(seconds(50) - 0.2 for _ in range(20))
+    assert rate.per_image * 1000 == pytest.approx(real, rel=0.1)
 
 
 def test_times_that_no_start_explains_count_as_images_alone():

@@ -11,6 +11,7 @@ from pruncam.studies.work import Sample, Work
 SECONDS = 10.0
 _LEAST_GROWTH = 4  # from the first timing to the second: fewer images do not tell the slope
 _LARGEST_GROWTH = 16  # from one timing to the next: the first ones are mostly overhead
+_SHORT = 2.0  # seconds that a timing may take in any case
 _CLOCK = 1e-6  # seconds that a clock can tell apart
 
 
@@ -31,37 +32,50 @@ def measure(samples: Sequence[Sample], jobs: int, seconds: float = SECONDS) -> d
 
     Every sample is timed in `jobs` threads at once, since a run has as many, each with the memory
     and caches that the others leave. It is timed on few images, then on at least four times as
-    many if it has them, then on more as long as its share of the remaining time lasts.
+    many if it has them, then on more while its share of the time lasts.
     """
-    progress = Progress("calibration", "sample", show=False)
     end = time.perf_counter() + seconds
     rates = {}
     for number, sample in enumerate(samples):
         now = time.perf_counter()
-        until = now + (end - now) / (len(samples) - number)
-        measured = run_tasks(lambda one: _rate(*one), [(sample, until)] * jobs, jobs, progress)
-        rates[sample] = Rate(
-            start=sum(rate.start for rate in measured) / jobs,
-            per_image=sum(rate.per_image for rate in measured) / jobs,
-        )
+        rates[sample] = _rate(sample, jobs, now + (end - now) / (len(samples) - number))
     return rates
 
 
-def _rate(sample: Sample, until: float) -> Rate:
+def _rate(sample: Sample, jobs: int, until: float) -> Rate:
     """Return the rate of a sample; what its first run prepares does not count."""
     count = min(sample.fewest, sample.largest)
-    sample.run(count)
-    times = {count: _time(sample, count)}
+    _time(sample, count, jobs)
+    times = {count: _time(sample, count, jobs)}
     while count < sample.largest:
-        left = until - time.perf_counter()
-        growth = min(left / times[count], _LARGEST_GROWTH)
-        if len(times) == 1:
-            growth = max(growth, _LEAST_GROWTH)
-        elif growth <= 1:
+        more = min(_next_count(sample, times, until - time.perf_counter()), sample.largest)
+        if more < min(2 * count, sample.largest):
             break
-        count = min(int(growth * count) + 1, sample.largest)
-        times[count] = _time(sample, count)
+        count = more
+        times[count] = _time(sample, count, jobs)
     return line_through(times)
+
+
+def _next_count(sample: Sample, times: dict[int, float], left: float) -> int:
+    """Return on how many images a sample is timed next, at most as many as before to end.
+
+    As many as the time that is left allows. Where the start takes most of the time, as many as add
+    about another start: the difference of two starts would tell nothing of the images. Two batches
+    if they are short: the images of a small batch take longer each.
+    """
+    fewest, count = min(times), max(times)
+    if len(times) == 1:
+        growth = min(max(left / times[count], _LEAST_GROWTH), _LARGEST_GROWTH)
+        return int(growth * count) + 1
+    of_images = max(times[count] - times[fewest], _CLOCK)
+    if of_images < times[fewest]:
+        left = max(left, 2 * times[fewest])
+    slope = of_images / (count - fewest)
+    start = times[fewest] - slope * fewest
+    more = min((left - start) / slope, _LARGEST_GROWTH * count)
+    batches = 2 * sample.batch
+    is_short = start + slope * batches < _SHORT
+    return max(int(more), batches) if is_short else int(more)
 
 
 def line_through(times: dict[int, float]) -> Rate:
@@ -80,7 +94,13 @@ def line_through(times: dict[int, float]) -> Rate:
     return Rate(start, slope)
 
 
-def _time(sample: Sample, count: int) -> float:
-    start = time.perf_counter()
-    sample.run(count)
-    return max(time.perf_counter() - start, _CLOCK)
+def _time(sample: Sample, count: int, jobs: int) -> float:
+    """Return the mean seconds of a sample in `jobs` threads at once."""
+
+    def timed(number: int) -> float:
+        start = time.perf_counter()
+        sample.run(count)
+        return max(time.perf_counter() - start, _CLOCK)
+
+    progress = Progress("calibration", "sample", show=False)
+    return sum(run_tasks(timed, range(jobs), jobs, progress)) / jobs

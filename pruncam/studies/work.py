@@ -27,13 +27,14 @@ class Sample:
     """A small part of a study's work, to be timed.
 
     `run` does it for a number of images, from `fewest` to `largest`; its time is that of a start
-    and grows with their number.
+    and grows with their number. `batch` is the number of images that are computed at once.
     """
 
     title: str
     run: Callable[[int], Any]
     largest: int
     fewest: int = 2
+    batch: int = 1
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ class Samples:
     @cached_property
     def training(self) -> Sample:
         """One epoch."""
-        return Sample("training", self._train, len(self.experiment.train))
+        batch = self.experiment.recipe("finetuning").batch_size
+        return Sample("training", self._train, len(self.experiment.train), batch=batch)
 
     @cached_property
     def scoring(self) -> Sample:

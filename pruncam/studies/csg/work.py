@@ -53,12 +53,14 @@ class CsgSamples:
     @cached_property
     def autoencoder(self) -> Sample:
         """One epoch of the autoencoder."""
-        return Sample("autoencoder", self._train_autoencoder, len(self._images))
+        batch, count = self.experiment.config.batch, len(self._images)
+        return Sample("autoencoder", self._train_autoencoder, count, batch=batch)
 
     @cached_property
     def classifier(self) -> Sample:
         """One epoch of the network whose features are measured."""
-        return Sample("training", self._train_classifier, len(self._images))
+        batch, count = self.experiment.config.batch, len(self._images)
+        return Sample("training", self._train_classifier, count, batch=batch)
 
     @cached_property
     def _images(self) -> ImageSet:

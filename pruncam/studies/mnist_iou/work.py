@@ -20,7 +20,8 @@ _READING_SHARE = 0.8  # of the time of a level's scores that another reading tak
 def of_runs(runs: Sequence[LotteryRun], of_thesis: Sequence[LotteryRun]) -> list[Work]:
     """Return the steps of all runs, and of every reading for those of the thesis."""
     first = runs[0]
-    training = Sample("training", partial(_train, first), len(first.train))
+    batch = first.config.recipe("retraining").batch_size
+    training = Sample("training", partial(_train, first), len(first.train), batch=batch)
     scoring = Sample("heatmaps and scores", partial(_score, first), len(first.test))
     works = [work for run in runs for work in _of_run(run, training, scoring)]
     for reading in readings.possible_readings(first):
