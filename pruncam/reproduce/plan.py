@@ -192,7 +192,7 @@ def _notes(
         if plan is None and not missing[study]:
             yield f"not planned   {study}: its images need more memory than is free"
     seconds = f"{calibration.SECONDS:.0f} seconds"
-    yield f"time here     from samples of the work that is left, timed for about {seconds};"
+    yield f"time here     from samples of the work that is left, timed for {seconds} or more;"
     yield "              a busy machine looks slower"
     yield "saved, committed run: computing time, all cores added up"
 
