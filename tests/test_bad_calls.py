@@ -14,10 +14,19 @@ from torch import nn
 from benchmarks.torture import calls
 from benchmarks.torture.call_catalogue import FUNCTIONS, Function, within
 from benchmarks.torture.call_values import Kind, constants, network, rate_table, score_rows
-from pruncam import cams, comparison, scoring, training
+from pruncam import (
+    Machine,
+    cams,
+    comparison,
+    complexity,
+    metrics,
+    networks,
+    scoring,
+    training,
+)
 from pruncam.cams.gradients import grad_cam_plusplus_weights
 from pruncam.cams.postprocess import to_heatmaps
-from pruncam.datasets import DataError, image_folder
+from pruncam.datasets import DataError, find, image_folder
 from pruncam.studies.pe_score import choose_rate
 from pruncam.studies.sweeps import safe_rate
 
@@ -178,6 +187,96 @@ def test_a_damaged_jpeg_that_can_be_decoded_changes_the_checksum(tmp_path):
     damaged = image_folder.read(tmp_path).images
     assert not torch.equal(damaged.images, intact.images)
     assert damaged.checksum != intact.checksum
+
+
+# ---------------------------------------------------------------- raw errors that there were
+
+
+def of_type(value):
+    return f"of type {type(value).__name__}: choose one of"
+
+
+@pytest.mark.parametrize("value", [np.float64("nan"), None, 3, pd.Series([1.0]), ["image"]])
+def test_what_is_no_name_is_refused_with_its_type(value):
+    maps = torch.rand(2, 8, 8)
+    with pytest.raises(ValueError, match=f"unknown reference network .*{of_type(value)} cifar"):
+        networks.card(value)
+    with pytest.raises(ValueError, match=f"unknown reading of SAM .*{of_type(value)} image"):
+        metrics.spectral_angle(maps, maps, over=value)
+
+
+@pytest.mark.parametrize("size", [np.int64(1), np.uint8(3), 4, 2**63, 10**30])
+def test_a_batch_may_have_any_size_and_type_of_number(size):
+    mine = {"mine": lambda model, images, layer, targets: images[:, 0]}
+    options = {"methods": ["grad-cam"], "custom_methods": mine}
+    expected = cams.explain_with_custom(network(), IMAGES, **options)
+    found = cams.explain_with_custom(network(), IMAGES, **options, batch_size=size)
+    assert torch.equal(found.maps["mine"], IMAGES[:, 0])
+    torch.testing.assert_close(found.maps, expected.maps)
+
+
+@pytest.mark.parametrize("methods", [torch.tensor(0.5), torch.tensor([1.0]), torch.empty(0)])
+def test_a_tensor_is_no_list_of_methods(methods):
+    with pytest.raises(ValueError, match="methods must be a list of one or more of"):
+        cams.explain(network(), IMAGES, methods=methods)
+
+
+def test_a_function_that_cannot_take_what_it_is_given_is_named():
+    with pytest.raises(ValueError, match="after_rows cannot take a number of points: .*int"):
+        complexity.neighbourhoods(
+            torch.rand(6, 2), LABELS[[0, 1, 2, 0, 1, 2]], k=1, after_rows=nn.Linear(2, 2)
+        )
+    with pytest.raises(
+        ValueError, match=r"transform cannot take .* shape \(4, 1, 12, 12\): .*mat1"
+    ):
+        scoring.score(
+            network(), network(1), IMAGES, methods=["grad-cam"], transform=nn.Linear(2, 2)
+        )
+    with pytest.raises(ValueError, match=r"prepare cannot take images of shape \(4, 1, 12, 12\): "):
+        training.predictions(network(), IMAGES, prepare=nn.Linear(2, 2))
+    with pytest.raises(TypeError, match="transform must be a function of a batch of images: "):
+        scoring.score(network(), network(1), IMAGES, transform=lambda images, labels: images)
+
+
+def test_what_a_function_of_the_user_stops_a_search_with_passes_unchanged():
+    class Stopped(Exception):
+        pass
+
+    def stop(count):
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        complexity.neighbourhoods(torch.rand(3, 2), LABELS[:3], k=1, after_rows=stop)
+
+
+def test_a_data_folder_is_a_path_or_none():
+    for value in (torch.empty(0), np.array(["a", "b"]), pd.Series(["a"]), pd.NA, 0):
+        with pytest.raises(TypeError, match="data_dir must be a path, got "):
+            Machine(data_dir=value)
+        with pytest.raises(TypeError, match="data_dir must be a path, got "):
+            find("digits", value)
+    assert Machine(data_dir="").data_dir == ""
+
+
+def test_maps_are_shuffled_among_images_of_one_size():
+    batches = [IMAGES, torch.rand(2, 1, 9, 12)]
+    with pytest.raises(ValueError, match="images must all have one size, got 9x12 and 12x12"):
+        scoring.shuffled_level(network(), batches, methods=["grad-cam"], seed=1)
+    with pytest.raises(ValueError, match="images must be two or more, got none"):
+        scoring.shuffled_level(network(), [], methods=["grad-cam"], seed=1)
+
+
+def test_the_f1_score_of_huge_numbers_is_that_of_small_ones():
+    assert metrics.f1_score(1e308, 0.0, 0.0) == 1
+    assert metrics.f1_score(2.0**1023, 2.0**1022, 0.0) == metrics.f1_score(2, 1, 0) == 0.8
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])
+def test_a_network_of_complex_weights_is_refused_whatever_the_images(dtype):
+    strange = nn.Sequential(nn.Conv2d(1, 3, 3, dtype=torch.complex64))
+    expected = "must be floating point for gradients|cannot take images of shape"
+    with pytest.raises((TypeError, ValueError), match=expected):
+        scoring.score_many(strange, {"other": network()}, IMAGES.to(dtype), methods=["grad-cam"])
 
 
 # ---------------------------------------------------------------- huge activations

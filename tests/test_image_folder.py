@@ -1,6 +1,8 @@
 """Folders and archives of images, `<class>/*`: read as torchvision does, and nothing else."""
 
+import itertools
 import os
+import struct
 import tarfile
 import zipfile
 
@@ -200,3 +202,91 @@ def test_no_flipped_bit_of_a_compressed_tar_goes_unnoticed(folder, tmp_path):
         except DataError:
             noticed += 1
     assert noticed > 0.8 * len(positions)
+
+
+@pytest.fixture
+def cats_and_dogs(tmp_path):
+    """Return a zip of three images, and the place of each in its directory."""
+    names = ("cat/0000000000.png", "dog/0000000001.png", "été/2.png")
+    for number, name in enumerate(names):
+        write_image(tmp_path / "files" / name, number, (4, 4))
+    archive = tmp_path / "images.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for name in names:
+            packed.write(tmp_path / "files" / name, name)
+    content = archive.read_bytes()
+    places = [content.rindex(name.encode()) - 46 for name in names]
+    return archive, places
+
+
+def outcome(archive):
+    """Return all that is read of an archive, or the message of the DataError."""
+    try:
+        images = image_folder.read(archive).images
+    except DataError as error:
+        return str(error)
+    return images.checksum, images.classes, images.labels.tolist()
+
+
+def edited(archive, position, value):
+    """Write a zip again with another value of two bytes."""
+    content = bytearray(archive.read_bytes())
+    content[position : position + 2] = struct.pack("<H", value)
+    archive.write_bytes(content)
+
+
+def test_a_zip_whose_directory_hides_an_image_is_refused(cats_and_dogs):
+    archive, (first, second, third) = cats_and_dogs
+    edited(archive, first + 32, third - second)  # the length of the comment of the first entry
+    with zipfile.ZipFile(archive) as packed:
+        assert len(packed.namelist()) == 2  # zipfile sees no fault
+    with pytest.raises(DataError, match=r"images.zip cannot be read \(.*lists 2 of 3 entries\)"):
+        image_folder.read(archive)
+
+
+def test_a_zip_whose_directory_renames_a_class_is_refused(cats_and_dogs):
+    archive, (_, second, _) = cats_and_dogs
+    edited(archive, second + 46, int.from_bytes(b"fo", "little"))
+    with pytest.raises(DataError, match=r"\(its directory lists 'fog/0000000001.png', which it"):
+        image_folder.read(archive, selection=image_folder.Selection(limit=1))  # it is not read
+
+
+def test_a_zip_of_a_version_to_come_is_refused(cats_and_dogs):
+    archive, (first, *_) = cats_and_dogs
+    edited(archive, first + 6, 84)
+    with pytest.raises(DataError, match=r"images.zip cannot be read \(zip file version 8.4\)"):
+        image_folder.read(archive)
+
+
+def test_zips_of_other_programs_are_read(cats_and_dogs, monkeypatch):
+    """With something before, a comment after, folders, and the count in the longer record."""
+    archive, _ = cats_and_dogs
+    expected = outcome(archive)
+    archive.write_bytes(b"#!/bin/sh\n" + archive.read_bytes())
+    assert outcome(archive) == expected
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 2)  # more are counted in 64 bits
+    with zipfile.ZipFile(archive, "a") as packed:
+        packed.mkdir("dog/")
+        packed.comment = b"PK\6\6 is how such a record begins"
+    end = archive.read_bytes().rindex(b"PK\5\6")
+    edited(archive, end + 10, 2**16 - 1)
+    assert outcome(archive) == expected
+    edited(archive, end - 20 - 56 + 32, 5)
+    assert "lists 4 of 5 entries" in outcome(archive)
+
+
+def test_no_flipped_bit_in_the_directory_of_a_zip_changes_what_is_read(cats_and_dogs):
+    archive, (first, second, _) = cats_and_dogs
+    content, undamaged = archive.read_bytes(), outcome(archive)
+    header, entry, end = range(50), range(first, second), range(len(content) - 22, len(content))
+    places = [*header, *entry, *end]
+    refused = 0
+    for position, bit in itertools.product(places, range(8)):
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << bit
+        archive.write_bytes(damaged)
+        result = outcome(archive)
+        if result != undamaged:
+            assert isinstance(result, str) and "images.zip" in result and "\n" not in result
+            refused += 1
+    assert refused > 4 * len(places)

@@ -1,17 +1,18 @@
 """The plan of a run: steps, what is kept, times from a calibration, and what is missing."""
 
 import dataclasses
+import math
 
 import pytest
 
 from pruncam import Machine, cli
 from pruncam._core import paths
-from pruncam._core.store import Store
+from pruncam._core.store import Step, Store
 from pruncam.reproduce import calibration, plan
 from pruncam.studies import mnist_iou, pe_score
 from pruncam.studies.mnist_iou.study import MnistIouStudy
 from pruncam.studies.pe_score.study import PeScoreStudy
-from pruncam.studies.work import Sample
+from pruncam.studies.work import Sample, Work
 
 CONFIG = mnist_iou.configure(
     "quick",
@@ -40,23 +41,63 @@ class Clock:
         return Sample("any", run, largest)
 
 
-def test_a_sample_is_timed_on_so_many_images_that_overhead_does_not_count(monkeypatch):
+def test_the_start_of_a_sample_is_told_from_its_images(monkeypatch):
     clock = Clock(monkeypatch)
     sample = clock.sample(lambda count: 0.05 + 1e-3 * count, 10_000)
-    rates = calibration.seconds_per_image([sample], jobs=1, seconds=5.0)
-    assert rates[sample] == pytest.approx(1e-3)
-    assert clock.now < 2 * 5.0 and max(clock.counts) <= 10_000
+    rate = calibration.measure([sample], jobs=1, seconds=5.0)[sample]
+    assert (rate.start, rate.per_image) == pytest.approx((0.05, 1e-3))
+    assert clock.now < 2 * 5.0 and 2 <= min(clock.counts) < max(clock.counts) <= 10_000
+    # By hand: 3 starts and 400 images.
+    step = Step("any", 1, {})
+    assert rate.seconds(Work(step, sample, amount=400, starts=3)) == pytest.approx(0.55)
 
 
-def test_a_slow_sample_is_timed_once_and_a_small_one_never_beyond_its_images(monkeypatch):
+def test_a_start_that_takes_longer_than_the_calibration_is_still_told(monkeypatch):
+    clock = Clock(monkeypatch)
+    sample = clock.sample(lambda count: 1.0 + 0.01 * count, 200)
+    rate = calibration.measure([sample], jobs=1, seconds=0.1)[sample]
+    assert (rate.start, rate.per_image) == pytest.approx((1.0, 0.01))
+
+
+def test_a_slow_sample_is_timed_twice_and_a_small_one_never_beyond_its_images(monkeypatch):
     clock = Clock(monkeypatch)
     slow = clock.sample(lambda count: 2.0 * count, 10_000)
-    assert calibration.seconds_per_image([slow], jobs=1, seconds=1.0)[slow] == pytest.approx(2.0)
-    assert clock.counts == [4, 4]  # the first run prepares, and does not count
+    rate = calibration.measure([slow], jobs=1, seconds=1.0)[slow]
+    assert (rate.start, rate.per_image) == pytest.approx((0.0, 2.0))
+    assert len(clock.counts) == 3 and max(clock.counts) < 10  # the first run prepares
     clock.counts.clear()
     few = clock.sample(lambda count: 0.1, 3)
-    assert calibration.seconds_per_image([few], jobs=1, seconds=1.0)[few] == pytest.approx(0.1 / 3)
-    assert set(clock.counts) == {3}
+    rate = calibration.measure([few], jobs=1, seconds=1.0)[few]
+    assert (rate.start, rate.per_image) == pytest.approx((0.0, 0.1 / 3))
+    assert max(clock.counts) == 3
+
+
+def test_what_one_sample_takes_too_long_the_others_take_less(monkeypatch):
+    clock = Clock(monkeypatch)
+    slow = clock.sample(lambda count: 0.1 * count, 10_000)
+    fast = [clock.sample(lambda count: 0.01 + 1e-4 * count, 10**6) for _ in range(4)]
+    rates = calibration.measure([slow, *fast], jobs=1, seconds=4.0)
+    assert clock.now < 6.0
+    assert [rates[sample].per_image for sample in fast] == pytest.approx([1e-4] * 4)
+
+
+def test_short_trainings_are_timed_on_whole_batches(monkeypatch):
+    clock = Clock(monkeypatch)
+
+    def seconds(count):  # the images of a small batch take longer each
+        return 0.2 + 0.01 * count + 0.1 * math.ceil(count / 50)
+
+    sample = dataclasses.replace(clock.sample(seconds, 1000), batch=50)
+    rate = calibration.measure([sample], jobs=1, seconds=0.1)[sample]
+    assert max(clock.counts) >= 100
+    real = sum(seconds(50) - 0.2 for _ in range(20))
+    assert rate.per_image * 1000 == pytest.approx(real, rel=0.1)
+
+
+def test_times_that_no_start_explains_count_as_images_alone():
+    line = calibration.line_through
+    assert line({2: 0.3, 8: 0.3, 40: 0.2}) == calibration.Rate(0.0, 0.2 / 40)
+    assert line({2: 0.1, 40: 4.0}) == calibration.Rate(0.0, 0.1)
 
 
 def test_a_plan_is_what_a_run_then_does_and_writes_nothing(tmp_path, monkeypatch):

@@ -30,6 +30,7 @@ import pruncam
 from benchmarks.torture.call_catalogue import FUNCTIONS, Function
 from benchmarks.torture.call_values import ANYTHING
 from benchmarks.torture.outcome import Outcome
+from pruncam import metrics
 from pruncam.datasets import DataError
 
 CLEAR, RAW, ACCEPTED, WRONG, HUNG = "clear", "raw", "accepted", "wrong", "hung"
@@ -50,13 +51,15 @@ _WORDS = {
     "model": ("network", "weights"),
     "correct": ("successes", "trials"),
     "images": ("trials",),
-    "baseline": ("model", "network", "checkpoint"),
+    "baseline": ("model", "network", "checkpoint", "prune"),
     "pruned": ("model", "network", "checkpoint"),
     "table": ("sweep", "csg", "rate", "rates", "acc_drop", "pe"),
     "datasets": ("data", "source"),
     "embedded": ("embed",),
     "spec": ("imported", "model"),
     "reshape": ("imported",),
+    "new": ("mask", "prune"),
+    "origin": ("mask", "prune"),
 }
 _PACKAGE = str(Path(pruncam.__file__).parent)
 
@@ -191,7 +194,7 @@ def _names_argument(message: str, call: Call, arguments: dict[str, Any]) -> bool
     words |= {word for name in names for word in _WORDS.get(name, ())}
     words |= {type(value).__name__.lower() for value in arguments.values()}
     words |= set(re.findall("[a-z]{3,}", call.function.name.lower()))
-    used = set(re.findall("[a-z_]+", message.lower()))
+    used = {*re.findall("[a-z_]+", message.lower()), *re.findall("[a-z_0-9]+", message.lower())}
     used |= {word.rstrip("s") for word in used}
     values = [reprlib.repr(value) for value in arguments.values()]
     values += [str(value) for value in arguments.values() if isinstance(value, str | Path)]
@@ -268,6 +271,7 @@ def _import_what_is_slow() -> None:
 
     models.list_models()
     torch.ones(2, device="meta").softmax(0)
+    metrics.ssim(torch.ones(1, 8, 8), torch.ones(1, 8, 8))  # compiles its kernel
 
 
 def _until(end: float) -> Iterator[Call]:

@@ -9,6 +9,7 @@ from benchmarks.torture.outcome import Outcome, run_trials
 from benchmarks.torture.references import Reference, Workspace
 
 _SIGNALS = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
+_FEWEST = 10  # trials of each program
 _PROGRAMS = {
     "a study, killed and started again": references.study,
     "`pruncam compare`, killed and started again": references.comparison,
@@ -18,9 +19,7 @@ _PROGRAMS = {
 def run(seconds: float) -> list[Outcome]:
     """Kill a study and a comparison for half of the time each."""
     return [
-        run_trials(
-            name, seconds / len(_PROGRAMS), partial(_trial, name, reference()), len(_SIGNALS)
-        )
+        run_trials(name, seconds / len(_PROGRAMS), partial(_trial, name, reference()), _FEWEST)
         for name, reference in _PROGRAMS.items()
     ]
 

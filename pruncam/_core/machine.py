@@ -10,8 +10,8 @@ from pruncam._core.validation import (
     DEVICES,
     check_choice,
     check_cluster,
+    check_data_folder,
     check_number,
-    check_path,
 )
 
 
@@ -31,8 +31,7 @@ class Machine:
 
     def __post_init__(self) -> None:
         check_choice("device", self.device, DEVICES)
-        if self.data_dir:
-            check_path("data_dir", self.data_dir)
+        check_data_folder(self.data_dir)
         if self.jobs is not None:
             check_number("jobs", self.jobs, whole=True, at_least=1)
         if self.cluster_address is not None:

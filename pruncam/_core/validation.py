@@ -7,7 +7,8 @@ import os
 import re
 import reprlib
 import sys
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from types import NoneType, UnionType
 from typing import TypeGuard, get_args
 
@@ -26,7 +27,8 @@ def check_choice(name: str, value: object, options: Iterable[str]) -> None:
     """Raise ValueError, listing the options, unless `value` is one of `options`."""
     options = tuple(options)
     if not isinstance(value, str) or value not in options:
-        text = repr(value) if isinstance(value, str) else short_repr(value)
+        kind = type(value).__name__
+        text = repr(value) if isinstance(value, str) else f"{short_repr(value)} of type {kind}"
         raise ValueError(f"unknown {name} {text}: choose one of {', '.join(options)}")
 
 
@@ -102,6 +104,25 @@ def check_function(name: str, value: object, arguments: Iterable[str]) -> None:
         raise TypeError(f"{expected}: {error}") from None
 
 
+@contextmanager
+def calling(name: str, arguments: str, *errors: type[Exception]) -> Iterator[None]:
+    """Say of an error that a function of the user raises inside which function it was.
+
+    `name` is that of the function as an argument, `arguments` says in words what it takes.
+    """
+    try:
+        yield
+    except errors as error:
+        message = f"{name} cannot take {arguments}: {first_line(error)}"
+        raise ValueError(message) from error
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its type if there is none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def check_functions(
     name: str,
     functions: object,
@@ -156,6 +177,12 @@ def check_path(name: str, value: object) -> None:
     parts = os.fspath(value).split(os.sep)
     if "\0" in os.fspath(value) or any(len(os.fsencode(part)) > _LONGEST_NAME for part in parts):
         raise ValueError(f"{name} must be a path that a file can have, got {short_repr(value)}")
+
+
+def check_data_folder(value: object) -> None:
+    """Raise as `check_path` does unless `data_dir` is a path, or none: None or an empty text."""
+    if value is not None and not (isinstance(value, str) and not value):
+        check_path("data_dir", value)
 
 
 def check_seed(value: object, name: str = "seed") -> int:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from pruncam._core.validation import check_model
+from pruncam._core.validation import check_model, first_line
 from pruncam._nn.hooks import add_thread_hook
 from pruncam._nn.logits_graph import LogitsGraph
 from pruncam._nn.outputs import Output, check_logits_shape, select_output
@@ -114,13 +114,18 @@ def profile_forward(
     unchanged. A model in `DataParallel` or `torch.compile` is recorded without its wrapper.
     `output` selects the logits if the model returns more. With `graph`, the pass keeps its autograd
     graph. Raises ValueError if the model cannot process the images or does not return logits of
-    shape (N, classes).
+    shape (N, classes), TypeError if images without a fraction are to have gradients.
     """
     check_model(model)
     model = unwrapped(model)
     _check_readable(model)
     recorder = _Recorder(model)
     inputs = placed_like(model, images)
+    if graph and not inputs.is_floating_point():
+        raise TypeError(
+            f"images must be floating point for gradients, got {images.dtype}: convert them, "
+            "since the model has no floating-point weights into whose type they could be brought"
+        )
     with eval_mode(model), run_eagerly(), recorder.recording():
         if not graph:
             return ForwardProfile(recorder.calls, first_logits(model, inputs, output))
@@ -227,16 +232,11 @@ def _run(model: nn.Module, images: Tensor, output: Output | None) -> Tensor:
         raise
     except Exception as error:  # a forward pass is arbitrary code
         shape = tuple(images.shape[1:])
-        message = f"the model cannot take images of shape {shape}: {_first_line(error)}"
+        message = f"the model cannot take images of shape {shape}: {first_line(error)}"
         raise ValueError(message) from error
     logits = select_output(value, output)
     check_logits_shape(logits, len(images))
     return logits
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def check_fit(model: nn.Module, images: Tensor, labels: Tensor) -> None:

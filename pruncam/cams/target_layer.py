@@ -16,6 +16,8 @@ from pruncam.cams.layer_choice import LayerChoice
 from pruncam.cams.map_layout import LayoutReader, MapLayout, Reshape, custom_layout
 from pruncam.cams.validation import check_images
 
+_ALL_IMAGES = 2**31  # more than there are in any set
+
 # Fewest cells of the default target layer in height and in width.
 MIN_CELLS = 4
 
@@ -248,4 +250,4 @@ def batch_size_within(layer: TargetLayer, batch_size: int | None) -> int:
     if batch_size is None:
         return images_within(layer.bytes_per_image, layer.device)
     check_number("batch_size", batch_size, whole=True, at_least=1)
-    return batch_size
+    return min(int(batch_size), _ALL_IMAGES)

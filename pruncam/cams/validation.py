@@ -13,7 +13,8 @@ ENGINES = ("fast", "grad-cam")
 
 def check_methods(methods: Collection[str]) -> None:
     """Raise ValueError unless `methods` is a non-empty collection of CAM methods."""
-    if isinstance(methods, str) or not isinstance(methods, Collection) or len(methods) == 0:
+    is_list = isinstance(methods, Collection) and not isinstance(methods, str | Tensor)
+    if not is_list or len(methods) == 0:
         known = ", ".join(METHODS)
         raise ValueError(
             f"methods must be a list of one or more of {known}, got {short_repr(methods)}"

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from pruncam._core.validation import check_function, check_number
+from pruncam._core.validation import calling, check_function, check_number
 from pruncam.complexity._csg import CSG, csg_of_places, draw_samples, members_of
 from pruncam.complexity._neighbours import Neighbours, join, search
 from pruncam.complexity._places import fill_places
@@ -118,7 +118,8 @@ def neighbourhoods(
     blocks = []
     for block in search(points, torch.arange(len(points)), k):
         blocks.append(block)
-        after_rows(len(block.indices))
+        with calling("after_rows", "a number of points", TypeError):
+            after_rows(len(block.indices))
     has_volume = points.shape[1] <= VOLUME_DIMENSIONS
     return Neighbourhoods(
         labels=classes[codes],

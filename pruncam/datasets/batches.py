@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pruncam._core.validation import check_tensor, short_repr
+from pruncam._core.validation import calling, check_function, check_tensor, short_repr
 from pruncam.datasets import decoding, image_folder
 from pruncam.datasets.images import ImageSet, images_in_batch
 from pruncam.datasets.streamed_images import StreamedImages
@@ -89,10 +89,8 @@ def _check_arguments(images: object, labels: object, transform: object) -> None:
         raise TypeError(
             f"labels go with a tensor of images; a {type(images).__name__} has labels already"
         )
-    if transform is not None and not callable(transform):
-        raise TypeError(
-            f"transform must be a function of a batch of images, got {type(transform).__name__}"
-        )
+    if transform is not None:
+        check_function("transform", transform, ["a batch of images"])
     first = images[0] if isinstance(images, tuple) and len(images) == 2 else None
     if isinstance(first, Tensor) and first.ndim == 4:
         raise TypeError("images and labels are two arguments, got one pair")
@@ -137,7 +135,9 @@ def _split(batch: object, name: str) -> tuple[Tensor, Any]:
 
 
 def _transformed(images: Tensor, transform: Callable[[Tensor], Tensor], name: str) -> Tensor:
-    result = transform(images)
+    shape = tuple(images.shape)
+    with calling("transform", f"{name} of shape {shape}", TypeError, ValueError, RuntimeError):
+        result = transform(images)
     if not isinstance(result, Tensor) or result.ndim != 4 or len(result) != len(images):
         raise ValueError(
             "transform must give a batch of as many images (N, C, H, W) as it receives; "

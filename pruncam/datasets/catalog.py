@@ -6,7 +6,7 @@ from typing import Protocol
 
 from pruncam._core import paths
 from pruncam._core.commands import command
-from pruncam._core.validation import check_choice, check_number, check_path
+from pruncam._core.validation import check_choice, check_data_folder, check_number
 from pruncam.datasets.digits import DigitsSet
 from pruncam.datasets.folder_set import FolderSet
 from pruncam.datasets.generated import GeneratedSet
@@ -165,8 +165,7 @@ def find(name: str, data_dir: str | os.PathLike | None = None) -> Path | None:
     For a set that comes with a package it is the package's own folder.
     """
     source = _source(name)
-    if data_dir:
-        check_path("data_dir", data_dir)
+    check_data_folder(data_dir)
     if source.package_folder is not None:
         return source.package_folder
     folders = paths.data_folders(data_dir)

@@ -8,7 +8,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 from typing import IO, cast
@@ -16,6 +16,7 @@ from typing import IO, cast
 from pruncam._core.text import printable
 from pruncam._core.validation import check_path
 from pruncam.datasets.images import DataError
+from pruncam.datasets.zip_directory import check_directory
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -25,7 +26,15 @@ _SYSTEM_FOLDERS = frozenset(
     {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 )
 _BLOCK = 2**20  # bytes read at a time
-_DAMAGED_ARCHIVE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, OSError, EOFError)
+_DAMAGED_ARCHIVE = (
+    zipfile.BadZipFile,
+    NotImplementedError,  # a zip of a version to come
+    UnicodeDecodeError,  # a name of a zip that is no UTF-8
+    tarfile.TarError,
+    zlib.error,
+    OSError,
+    EOFError,
+)
 
 Parts = tuple[str, ...]  # a path below the root of a tree
 
@@ -218,6 +227,7 @@ def _reject_doubled(tree: FileTree) -> None:
 
 
 def _zip_tree(source: Path, archive: zipfile.ZipFile) -> FileTree:
+    check_directory(source, archive)
     files: list[File] = []
     folders = []
     for position, member in enumerate(archive.infolist()):
@@ -226,20 +236,8 @@ def _zip_tree(source: Path, archive: zipfile.ZipFile) -> FileTree:
             folders.append(path)
         else:
             location = f"{source}/{'/'.join(path)}"
-            file = _ZipMember(path, location, position, archive, member)
-            if not (file.is_image and _is_visible(path)):
-                _check_header(archive, member)
-            files.append(file)
+            files.append(_ZipMember(path, location, position, archive, member))
     return _tree(source, files, folders)
-
-
-def _check_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-    """Raise BadZipFile if a member's name is not that in its header.
-
-    The name of an image is checked as it is read; a damaged one may not look like that of an image.
-    """
-    with suppress(RuntimeError):  # it is encrypted or compressed in an unknown way
-        archive.open(member).close()
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def f1_score(tp: float, fp: float, fn: float) -> float:
     0.85
     """
     _check_counts(tp=tp, fp=fp, fn=fn)
-    return 2 * tp / (2 * tp + fp + fn)
+    return tp / (tp + fp / 2 + fn / 2)  # 2 tp may be larger than any float
 
 
 def _check_counts(**counts: float) -> None:

@@ -65,7 +65,8 @@ def ssim(
     width = _window_width(window, size)
     if min(x.shape[1:]) < width:
         raise ValueError(
-            f"the SSIM window is {width} wide, larger than maps of {x.shape[1]}x{x.shape[2]} pixels"
+            f"the SSIM window is {width} wide, larger than maps of {x.shape[1]}x{x.shape[2]} "
+            "pixels: take larger images or a smaller window"
         )
     # From population to sample covariance.
     correction = width**2 / (width**2 - 1) if sample_covariance else 1.0

@@ -1,63 +1,106 @@
 """How fast this machine is: samples of the work to come, timed for a few seconds."""
 
-import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pruncam._core.executor import run_tasks
 from pruncam._core.progress import Progress
-from pruncam.studies.work import Sample
+from pruncam.studies.work import Sample, Work
 
 SECONDS = 10.0
-_FIRST = 4  # images
+_LEAST_GROWTH = 4  # from the first timing to the second: fewer images do not tell the slope
 _LARGEST_GROWTH = 16  # from one timing to the next: the first ones are mostly overhead
+_SHORT = 2.0  # seconds that a timing may take in any case
 _CLOCK = 1e-6  # seconds that a clock can tell apart
 
 
-def seconds_per_image(
-    samples: Sequence[Sample], jobs: int, seconds: float = SECONDS
-) -> dict[Sample, float]:
-    """Return how long each sample takes for one image.
+@dataclass(frozen=True)
+class Rate:
+    """The seconds that a sample takes: to start, and for every image."""
+
+    start: float
+    per_image: float
+
+    def seconds(self, work: Work) -> float:
+        """Return how long a step takes."""
+        return self.start * work.starts + self.per_image * work.amount
+
+
+def measure(samples: Sequence[Sample], jobs: int, seconds: float = SECONDS) -> dict[Sample, Rate]:
+    """Return the rates of samples, timed for about so many seconds in all.
 
     Every sample is timed in `jobs` threads at once, since a run has as many, each with the memory
-    and caches that the others leave. It is timed on 4 images, then on more, up to as many as its
-    share of the time allows.
+    and caches that the others leave. It is timed on few images, then on at least four times as
+    many if it has them, then on more while its share of the time lasts.
     """
-    progress = Progress("calibration", "sample", show=False)
-    share = seconds / max(len(samples), 1)
-
-    def time_sample(sample: Sample) -> float:
-        return _time(sample, share)
-
+    end = time.perf_counter() + seconds
     rates = {}
-    for sample in samples:
-        measured = run_tasks(time_sample, [sample] * jobs, jobs, progress)
-        rates[sample] = sum(measured) / jobs
+    for number, sample in enumerate(samples):
+        now = time.perf_counter()
+        rates[sample] = _rate(sample, jobs, now + (end - now) / (len(samples) - number))
     return rates
 
 
-def _time(sample: Sample, share: float) -> float:
-    """Return the seconds per image of a sample; what its first run prepares does not count.
-
-    It is the slope from the smallest to the largest number of images: a call has an overhead.
-    """
-    first = count = min(_FIRST, sample.largest)
-    _run(sample, first)
-    shortest = _run(sample, first)
-    left, times = share, [shortest]
-    while left > times[-1]:
-        left -= times[-1]
-        growth = min(left / times[-1], _LARGEST_GROWTH)
-        more = min(int(growth * count) + 1, sample.largest)
-        times = [*(times if more == count else []), _run(sample, more)]
+def _rate(sample: Sample, jobs: int, until: float) -> Rate:
+    """Return the rate of a sample; what its first run prepares does not count."""
+    count = min(sample.fewest, sample.largest)
+    _time(sample, count, jobs)
+    times = {count: _time(sample, count, jobs)}
+    while count < sample.largest:
+        more = min(_next_count(sample, times, until - time.perf_counter()), sample.largest)
+        if more < min(2 * count, sample.largest):
+            break
         count = more
-    usual = statistics.median(times)
-    if count > first and usual > shortest:
-        return (usual - shortest) / (count - first)
-    return usual / count
+        times[count] = _time(sample, count, jobs)
+    return line_through(times)
 
 
-def _run(sample: Sample, count: int) -> float:
-    start = time.perf_counter()
-    sample.run(count)
-    return max(time.perf_counter() - start, _CLOCK)
+def _next_count(sample: Sample, times: dict[int, float], left: float) -> int:
+    """Return on how many images a sample is timed next, at most as many as before to end.
+
+    As many as the time that is left allows. Where the start takes most of the time, as many as add
+    about another start: the difference of two starts would tell nothing of the images. Two batches
+    if they are short: the images of a small batch take longer each.
+    """
+    fewest, count = min(times), max(times)
+    if len(times) == 1:
+        growth = min(max(left / times[count], _LEAST_GROWTH), _LARGEST_GROWTH)
+        return int(growth * count) + 1
+    of_images = max(times[count] - times[fewest], _CLOCK)
+    if of_images < times[fewest]:
+        left = max(left, 2 * times[fewest])
+    slope = of_images / (count - fewest)
+    start = times[fewest] - slope * fewest
+    more = min((left - start) / slope, _LARGEST_GROWTH * count)
+    batches = 2 * sample.batch
+    is_short = start + slope * batches < _SHORT
+    return max(int(more), batches) if is_short else int(more)
+
+
+def line_through(times: dict[int, float]) -> Rate:
+    """Return the line through the times of the fewest and the most images.
+
+    Without a second number of images, or a rise, the time counts as one for images alone, which is
+    an upper bound for more of them.
+    """
+    fewest, most = min(times), max(times)
+    if times[most] <= times[fewest]:
+        return Rate(0.0, times[most] / most)
+    slope = (times[most] - times[fewest]) / (most - fewest)
+    start = times[fewest] - slope * fewest
+    if start < 0:  # few images take less than their part
+        return Rate(0.0, times[most] / most)
+    return Rate(start, slope)
+
+
+def _time(sample: Sample, count: int, jobs: int) -> float:
+    """Return the mean seconds of a sample in `jobs` threads at once."""
+
+    def timed(number: int) -> float:
+        start = time.perf_counter()
+        sample.run(count)
+        return max(time.perf_counter() - start, _CLOCK)
+
+    progress = Progress("calibration", "sample", show=False)
+    return sum(run_tasks(timed, range(jobs), jobs, progress)) / jobs

@@ -127,8 +127,8 @@ def plan_of(study: Study[Any], seconds: float = calibration.SECONDS) -> StudyPla
     left = [work for work in works if stored[work.step.key] is None]
     kept = [stored[work.step.key] for work in works if work not in left]
     samples = list(dict.fromkeys(work.sample for work in left))
-    rates = calibration.seconds_per_image(samples, study.jobs, seconds)
-    compute = sum(work.amount * rates[work.sample] for work in left)
+    rates = calibration.measure(samples, study.jobs, seconds)
+    compute = sum(rates[work.sample].seconds(work) for work in left)
     images = sum(images.images.nbytes for images in study.image_sets)
     return StudyPlan(
         steps=len(works),
@@ -192,8 +192,8 @@ def _notes(
         if plan is None and not missing[study]:
             yield f"not planned   {study}: its images need more memory than is free"
     seconds = f"{calibration.SECONDS:.0f} seconds"
-    yield f"time here     from samples of the work that is left, timed for {seconds}: an upper"
-    yield "              bound, mostly of overhead for small studies; a busy machine looks slower"
+    yield f"time here     from samples of the work that is left, timed for {seconds} or more;"
+    yield "              a busy machine looks slower"
     yield "saved, committed run: computing time, all cores added up"
 
 

@@ -65,6 +65,7 @@ class Comparison:
                 check_classes("baseline", self.baseline, images[:1], self.options["output"])
             explanations.append(self._explain(self.baseline, images, self._targets(None, of_batch)))
             labels.append(of_batch)
+        _check_joinable(explanations)
         joined = _joined(explanations)
         count = len(joined.logits)
         if count < 2:
@@ -192,9 +193,19 @@ class Comparison:
         return probabilities.gather(1, classes[:, None])[:, 0]
 
 
+def _check_joinable(explanations: Sequence[cams.Explanation]) -> None:
+    """Raise ValueError unless there is a batch, and the heatmaps of all batches have one size."""
+    if not explanations:
+        raise ValueError("images must be two or more, got none: the loader gave no batch")
+    sizes = {maps.shape[1:] for batch in explanations for maps in batch.maps.values()}
+    if len(sizes) > 1:
+        found = " and ".join(f"{height}x{width}" for height, width in sorted(sizes))
+        raise ValueError(f"images must all have one size, got {found}: resize them")
+
+
 def _joined(explanations: Sequence[cams.Explanation]) -> cams.Explanation:
     """Return the explanations of several batches as those of one."""
-    methods = explanations[0].maps if explanations else {}
+    methods = explanations[0].maps
     return cams.Explanation(
         logits=torch.cat([e.logits for e in explanations]),
         targets=torch.cat([e.targets for e in explanations]),

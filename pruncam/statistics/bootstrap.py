@@ -207,7 +207,10 @@ def extreme(
     """
     if select is not min and select is not max:
         raise ValueError(f"select must be min or max, got {short_repr(select)}")
-    bounds = list(intervals) if isinstance(intervals, Iterable) else []
+    try:
+        bounds = list(intervals)
+    except TypeError:
+        bounds = []
     if not bounds or not all(isinstance(bound, Interval) for bound in bounds):
         raise TypeError(f"intervals must be one or more of Interval, got {short_repr(intervals)}")
     return Interval(

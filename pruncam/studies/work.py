@@ -26,12 +26,15 @@ _SMALL_RATE = 1e-4  # a learning rate at which no network diverges in a sample
 class Sample:
     """A small part of a study's work, to be timed.
 
-    `run` does it for a number of images, `largest` at most; its time grows with their number.
+    `run` does it for a number of images, from `fewest` to `largest`; its time is that of a start
+    and grows with their number. `batch` is the number of images that are computed at once.
     """
 
     title: str
     run: Callable[[int], Any]
     largest: int
+    fewest: int = 2
+    batch: int = 1
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Work:
     step : the step, by which the store tells whether it is finished
     sample : work of the same kind, which can be timed
     amount : number of images of the sample that take as long as the step
+    starts : how often it does what a sample does once, whatever the number of images
     epochs : of a training
     stored : bytes of the result in the store, about
     """
@@ -50,6 +54,7 @@ class Work:
     step: Step
     sample: Sample
     amount: float
+    starts: float = 1
     epochs: int = 0
     stored: int = 0
 
@@ -74,7 +79,8 @@ class Samples:
     @cached_property
     def training(self) -> Sample:
         """One epoch."""
-        return Sample("training", self._train, len(self.experiment.train))
+        batch = self.experiment.recipe("finetuning").batch_size
+        return Sample("training", self._train, len(self.experiment.train), batch=batch)
 
     @cached_property
     def scoring(self) -> Sample:
@@ -176,12 +182,14 @@ class ExperimentWork(Generic[ExperimentType]):
     def scoring(self, step: Step, models: int, images: ImageSet) -> Work:
         """Return the scores of some models beside the baseline."""
         rows = models * len(images) * len(self.experiment.config.methods)
-        amount = len(images) * (models + 1) / 2  # the sample has two networks
-        return Work(step, self.samples.scoring, amount, stored=rows * _BYTES_OF_ROW)
+        runs = (models + 1) / 2  # the sample has two networks
+        stored = rows * _BYTES_OF_ROW
+        return Work(step, self.samples.scoring, len(images) * runs, runs, stored=stored)
 
     def explaining(self, step: Step, models: int, images: ImageSet) -> Work:
         """Return a measurement of the heatmaps of some models, which keeps a row per model."""
-        return Work(step, self.samples.scoring, amount=len(images) * models / 2)
+        runs = models / 2
+        return Work(step, self.samples.scoring, len(images) * runs, runs)
 
     def object_hits(self) -> list[Work]:
         """Return the hits of all models on the object, if its pixels are known."""
@@ -213,6 +221,7 @@ class ExperimentWork(Generic[ExperimentType]):
                 diagnostics.times_step(experiment, rule),
                 self.samples.classifying,
                 amount=images * (1 + len(experiment.of_rule(rule))),
+                starts=1 + len(experiment.of_rule(rule)),
             )
             for rule in rules
         ]

@@ -23,7 +23,7 @@ def resolve_precision(precision: str, device: torch.device | str) -> str:
         return precision
     try:
         device = torch.device(device)
-    except (TypeError, RuntimeError):
+    except (TypeError, ValueError, RuntimeError):
         raise ValueError(
             f"device must be the name of a device, such as 'cpu', got {short_repr(device)}"
         ) from None

@@ -5,7 +5,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from pruncam._core.validation import check_function, check_model, check_number, check_tensor
+from pruncam._core.validation import (
+    calling,
+    check_function,
+    check_model,
+    check_number,
+    check_tensor,
+)
 from pruncam._nn.probe import eval_mode, first_logits
 
 Prepare = Callable[[Tensor], Tensor]
@@ -54,10 +60,7 @@ def _predicted(
     with eval_mode(model), torch.no_grad():  # `eval_mode` alone switches gradients on
         images = images.clone() if images.is_inference() else images
         for position, batch in enumerate(images.split(min(int(batch_size), len(images)))):
-            inputs = batch if prepare is None else prepare(batch)
-            if prepare is not None and not isinstance(inputs, Tensor):
-                kind = type(inputs).__name__
-                raise TypeError(f"prepare must return a tensor of network input, got {kind}")
+            inputs = batch if prepare is None else _prepared(batch, prepare)
             if position == 0:
                 count = first_logits(model, inputs[:1]).shape[1]
             logits = model(inputs)
@@ -109,6 +112,17 @@ def accuracy(
         )
     correct = predicted == labels.to(predicted.device)
     return int(correct.sum()) / len(labels)
+
+
+def _prepared(images: Tensor, prepare: Prepare) -> Tensor:
+    """Return the network input that `prepare` makes of images; raise unless it is a tensor."""
+    shape = tuple(images.shape)
+    with calling("prepare", f"images of shape {shape}", TypeError, ValueError, RuntimeError):
+        inputs = prepare(images)
+    if not isinstance(inputs, Tensor):
+        kind = type(inputs).__name__
+        raise TypeError(f"prepare must return a tensor of network input, got {kind}")
+    return inputs
 
 
 def _check_images(images: Tensor, prepare: Prepare | None) -> None:

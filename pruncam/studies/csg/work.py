@@ -47,17 +47,20 @@ class CsgSamples:
     @cached_property
     def plane(self) -> Sample:
         """An embedding in a plane."""
-        return Sample("t-SNE", self._embed, min(self.experiment.config.tsne_images, _LARGEST))
+        largest = min(self.experiment.config.tsne_images, _LARGEST)
+        return Sample("t-SNE", self._embed, largest, fewest=_FEWEST)
 
     @cached_property
     def autoencoder(self) -> Sample:
         """One epoch of the autoencoder."""
-        return Sample("autoencoder", self._train_autoencoder, len(self._images))
+        batch, count = self.experiment.config.batch, len(self._images)
+        return Sample("autoencoder", self._train_autoencoder, count, batch=batch)
 
     @cached_property
     def classifier(self) -> Sample:
         """One epoch of the network whose features are measured."""
-        return Sample("training", self._train_classifier, len(self._images))
+        batch, count = self.experiment.config.batch, len(self._images)
+        return Sample("training", self._train_classifier, count, batch=batch)
 
     @cached_property
     def _images(self) -> ImageSet:
@@ -79,7 +82,6 @@ class CsgSamples:
             )
 
     def _embed(self, count: int) -> None:
-        count = max(count, _FEWEST)
         points = embeddings.pixels(self.experiment.train.first(count))
         dimensions = min(self.experiment.config.pca_dimensions, count)
         embeddings.plane(embeddings.principal_components(points, dimensions, 1), 1)
@@ -103,8 +105,9 @@ def of_experiments(experiments: Iterable[CsgExperiment]) -> list[Work]:
     for experiment in experiments:
         shape = tuple(experiment.train.images.shape[1:])
         samples = shared.setdefault(shape, CsgSamples(experiment))
+        plane = next(iter(shared.values())).plane  # of a few dimensions, whatever the images
         works += _trainings(experiment, samples)
-        works += (_of_view(experiment, samples, view) for view in experiment.views)
+        works += (_of_view(experiment, samples, plane, view) for view in experiment.views)
         works += _pools(experiment, samples)
         works += (_shuffled(experiment, samples, split) for split in SPLITS)
     return works
@@ -122,11 +125,11 @@ def _trainings(experiment: CsgExperiment, samples: CsgSamples) -> Iterator[Work]
             yield Work(step, samples.classifier, config.recipe().epochs * images)
 
 
-def _of_view(experiment: CsgExperiment, samples: CsgSamples, view: View) -> Work:
+def _of_view(experiment: CsgExperiment, samples: CsgSamples, plane: Sample, view: View) -> Work:
     """Return the step of a view's draws; in a plane the embedding takes longest."""
     step, stored = experiment.draws_step(view), view.images * _BYTES_OF_IMAGE
     if view.embedding in PLANAR:
-        return Work(step, samples.plane, view.images, stored=stored)
+        return Work(step, plane, view.images, stored=stored)
     sample = samples.pixels if view.embedding == RAW else samples.components
     return Work(step, sample, view.images**2 / sample.largest, stored=stored)
 
@@ -139,7 +142,8 @@ def _pools(experiment: CsgExperiment, samples: CsgSamples) -> Iterator[Work]:
     for (split, size), labels in pools:
         searched = classes * min(size, config.samples_per_class)
         amount = config.pool_draws * searched * size * classes / samples.pixels.largest
-        yield Work(experiment.pool_step(split, size, labels=labels), samples.pixels, amount)
+        step = experiment.pool_step(split, size, labels=labels)
+        yield Work(step, samples.pixels, amount, config.pool_draws)
 
 
 def _shuffled(experiment: CsgExperiment, samples: CsgSamples, split: str) -> Work:

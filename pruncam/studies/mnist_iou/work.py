@@ -20,13 +20,15 @@ _READING_SHARE = 0.8  # of the time of a level's scores that another reading tak
 def of_runs(runs: Sequence[LotteryRun], of_thesis: Sequence[LotteryRun]) -> list[Work]:
     """Return the steps of all runs, and of every reading for those of the thesis."""
     first = runs[0]
-    training = Sample("training", partial(_train, first), len(first.train))
+    batch = first.config.recipe("retraining").batch_size
+    training = Sample("training", partial(_train, first), len(first.train), batch=batch)
     scoring = Sample("heatmaps and scores", partial(_score, first), len(first.test))
     works = [work for run in runs for work in _of_run(run, training, scoring)]
     for reading in readings.possible_readings(first):
         for run in of_thesis:
-            amount = _READING_SHARE * len(run.test) * (run.config.levels + 1)
-            works.append(Work(readings.step(run, reading), scoring, amount))
+            levels = _READING_SHARE * (run.config.levels + 1)
+            step = readings.step(run, reading)
+            works.append(Work(step, scoring, levels * len(run.test), levels))
     return works
 
 
@@ -38,7 +40,8 @@ def _of_run(run: LotteryRun, training: Sample, scoring: Sample) -> Iterator[Work
     levels = range(run.config.levels + 1)
     steps += [(step, epochs) for step in map(run.level_step, levels) if step is not None]
     for step, epochs in steps:
-        yield Work(step, training, epochs * len(run.train), epochs, _NETWORK_BYTES)
+        amount = epochs * len(run.train)
+        yield Work(step, training, amount, epochs=epochs, stored=_NETWORK_BYTES)
     for level in levels:
         yield Work(LevelScorer(run).step(level), scoring, len(run.test))
 

@@ -62,7 +62,8 @@ def complexity_work(experiment: SweepsExperiment) -> list[Work]:
     for images in dict.fromkeys([pool, pool.first(min(config.csg_pool, len(pool)))]):
         searched = min(config.csg_samples * len(images.classes), len(images))
         amount = len(config.csg_seeds) * searched * len(images) / sample.largest
-        works.append(Work(experiment.complexity_step(images), sample, amount))
+        step = experiment.complexity_step(images)
+        works.append(Work(step, sample, amount, len(config.csg_seeds)))
     return works
 
 
