@@ -186,7 +186,7 @@ def test_the_steps_of_a_run_are_known_before_it(small, cache, planned_epochs):
     assert planned_epochs(study, small, cache) == 0  # its progress counts images
 
 
-def test_every_sample_of_the_plan_runs_on_one_image(small):
+def test_every_sample_of_the_plan_runs_on_its_fewest_images(small):
     study = CsgStudy(small.config, machine=Machine("cpu"), progress=False)
     study.load()
     samples = {id(work.sample): work.sample for work in study.work()}
@@ -194,7 +194,7 @@ def test_every_sample_of_the_plan_runs_on_one_image(small):
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         for sample in samples.values():
-            sample.run(1)
+            sample.run(sample.fewest)
 
 
 def test_a_second_run_searches_and_trains_nothing(small, cache, monkeypatch):
