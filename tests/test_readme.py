@@ -237,7 +237,7 @@ def test_the_gaps_between_splits_are_those_of_the_table(text):
     assert cifar["left_high"] < two_sd
     within = f"within two standard deviations of a difference of two draws ({two_sd:.2f})"
     assert f"What is left, {what_is_left(cifar)}, is {within}" in text
-    assert f"difference of {fashion['gap']:.2f} is {what_is_left(fashion)} left" in text
+    assert f"difference of {fashion['gap']:.2f}, {what_is_left(fashion)} is left" in text
     assert mnist["gap"] > 0 > mnist["left_high"] and "MNIST's changes its sign" in text
 
 
