@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -233,7 +234,7 @@ def two_cycles(folder):
     return folder
 
 
-def test_cycles_that_are_trained_one_by_one_are_one_training(two_cycles):
+def test_a_cycle_starts_from_the_rounded_weights_of_the_one_before(two_cycles):
     checksum()
     train = catalog.load("digits", "train", at_most=96).as_rgb().resized(32)
     model = networks.cifar_net(10, width=2)
@@ -241,33 +242,23 @@ def test_cycles_that_are_trained_one_by_one_are_one_training(two_cycles):
     recipe = reference.recipe(networks.card("tiny"))
     assert recipe.epochs == 3 and recipe.restarts == [2]
     seed = derive(3, "reference training", "tiny")
-    training.fit(model, train.images, train.labels, recipe, Inputs(mean=0.5, std=0.5), seed=seed)
+    first = replace(recipe, schedule=recipe.schedule.cycles[0])
+    for schedule, epoch in ((first, 0), (recipe, 2)):
+        training.fit(
+            model,
+            train.images,
+            train.labels,
+            schedule,
+            Inputs(mean=0.5, std=0.5),
+            seed=seed,
+            first_epoch=epoch,
+        )
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.copy_(parameter.half())
     loaded = networks.load("tiny")
-    for name, value in loaded.named_parameters():
-        assert torch.equal(value, model.get_parameter(name).half().float())
-
-
-def test_a_training_continues_from_the_weights_of_its_first_cycles(
-    two_cycles, tmp_path, monkeypatch
-):
-    with monkeypatch.context() as patch:
-        patch.setattr("pruncam.training.reference.fit", stop_after(1, training.fit))
-        assert cli.main(["weights", "tiny"]) == 130
-    unfinished = networks.card("tiny").unfinished
-    assert unfinished.keys() == {"cycles", "test_accuracy", "sha256"} and unfinished["cycles"] == 1
-    assert networks.names() == (), "an unfinished network is not offered"
-    monkeypatch.setenv("PRUNCAM_CACHE", str(tmp_path / "another cache"))
-    fits = []
-    monkeypatch.setattr(
-        "pruncam.training.reference.fit",
-        lambda *arguments, **settings: (
-            fits.append(settings["first_epoch"]) or training.fit(*arguments, **settings)
-        ),
-    )
-    checksum()
-    assert fits == [2], "only the second cycle is trained"
-    assert networks.card("tiny").unfinished == {}
-    assert {path.name for path in two_cycles.iterdir()} == {"tiny.yaml", "tiny.safetensors"}
+    for name, value in loaded.state_dict().items():
+        assert torch.equal(value, model.state_dict()[name])
 
 
 def stop_after(count, function):
@@ -282,18 +273,52 @@ def stop_after(count, function):
     return call
 
 
-def test_damaged_weights_of_first_cycles_are_not_used(two_cycles):
+@pytest.mark.parametrize("is_lost", [False, True], ids=["same cache", "another cache"])
+def test_a_training_continues_in_its_last_cycle(two_cycles, tmp_path, monkeypatch, is_lost):
+    expected = checksum()
+    (two_cycles / "tiny.safetensors").unlink()
+    networks.card("tiny")
+    module = "pruncam.reproduce.reference_networks"
+    monkeypatch.setattr(f"{module}.Checkpoint", partial(training.Checkpoint, pause=0))
+    monkeypatch.setenv("PRUNCAM_CACHE", str(tmp_path / "second cache"))
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{module}.Progress.advance", stop_after(2, lambda self: None))
+        assert cli.main(["weights", "tiny"]) == 130
+    unfinished = networks.card("tiny").unfinished
+    assert unfinished["cycles"] == 1 and unfinished["precision"] == "float32"
+    assert networks.names() == (), "an unfinished network is not offered"
+    if is_lost:
+        monkeypatch.setenv("PRUNCAM_CACHE", str(tmp_path / "third cache"))
+    epochs = []
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{module}.Progress.advance", lambda self: epochs.append(1))
+        assert checksum() == expected
+    assert len(epochs) == 1, "only the second cycle is trained"
+    assert networks.card("tiny").unfinished == {}
+    assert {path.name for path in two_cycles.iterdir()} == {"tiny.yaml", "tiny.safetensors"}
+
+
+def test_unfinished_weights_of_another_training_and_damaged_ones_are_refused(two_cycles):
     card = networks.card("tiny")
+    train = catalog.load("digits", "train", at_most=96).as_rgb().resized(32)
     test = catalog.load("digits", "test", at_most=40).as_rgb().resized(32)
-    reference.save_unfinished(card, 1, card.build().eval(), test)
+    earlier = reference.without_last_cycle(card)
+    assert reference.unfinished_state(card, earlier, train) is None
+    reference.save_unfinished(card, earlier, card.build().eval(), train, test)
     card = networks.card("tiny")
-    assert reference.unfinished_state(card, 1).keys() == card.build().state_dict().keys()
-    assert reference.unfinished_state(card, 2) is None
+    state = reference.unfinished_state(card, earlier, train)
+    assert state.keys() == card.build().state_dict().keys()
+    message = "^tiny.unfinished.safetensors does not belong to the training of its card: remove"
+    for other in (replace(card, seed=4), replace(card, network={**card.network, "width": 3})):
+        with pytest.raises(ValueError, match=message):
+            reference.unfinished_state(other, reference.without_last_cycle(other), train)
     path = card.unfinished_file
     path.write_bytes(flip_a_bit(path.read_bytes()))
-    assert reference.unfinished_state(card, 1) is None
+    with pytest.raises(ValueError, match=message):
+        reference.unfinished_state(card, earlier, train)
     path.unlink()
-    assert reference.unfinished_state(card, 1) is None
+    with pytest.raises(ValueError, match=message):
+        reference.unfinished_state(card, earlier, train)
 
 
 def flip_a_bit(content):

@@ -11,12 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn.utils import prune
 
 from pruncam import pruning, training
+from pruncam._core import allocator
 from pruncam._core.seeds import derive, generator
 from pruncam.datasets import catalog, noise
 from pruncam.networks import cifar_net, initialize, mnist_net
@@ -199,6 +201,32 @@ def test_other_convolutions_stay_pytorchs(layer):
         assert "forward" not in vars(layer)
 
 
+def test_outputs_of_fast_convolutions_may_be_changed_in_place():
+    layers = (nn.Conv2d(3, 64, 3, padding=1), nn.Conv2d(64, 64, 3, padding=1))
+    model = nn.Sequential(*layers, nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(64 * 100, 4))
+    images, labels = colours(8)
+    fit(model, images, labels, Recipe(((1, 0.01),), 4), Inputs(), seed=1, engine="winograd")
+    x = torch.randn(2, 64, 8, 8)
+    with winograd.fast_convolutions(model):
+        y = layers[1](x)
+        expected = y.detach() + 1
+        y += 1
+        assert torch.equal(y.detach(), expected)
+        y.sum().backward()
+
+
+def test_fast_convolutions_do_not_depend_on_the_default_type():
+    layer, x = nn.Conv2d(64, 64, 3, padding=1), torch.randn(2, 64, 8, 8)
+    expected = layer(x)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with winograd.fast_convolutions(layer):
+            output = layer(x)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    torch.testing.assert_close(output, expected)
+
+
 def test_compiled_models_keep_their_own_code():
     wrapper = nn.Module()
     wrapper._orig_mod = nn.Conv2d(64, 64, 3, padding=1)  # as torch.compile(model) has it
@@ -254,7 +282,7 @@ def test_the_winograd_engine_is_for_wide_networks_in_float32_on_a_cpu():
     assert training.resolve_engine(wide, "auto", RECIPE) == "winograd"
     assert training.resolve_engine(wide, "auto", RECIPE, "bfloat16") == "torch"
     assert training.resolve_engine(wide.double(), "auto", RECIPE) == "torch"
-    with pytest.raises(ValueError, match="at least 64 channels and filters.*use engine 'torch'"):
+    with pytest.raises(ValueError, match="at least 64 channels and filters, .* use engine 'torch'"):
         training.resolve_engine(narrow, "winograd", RECIPE)
 
 
@@ -598,14 +626,31 @@ def test_a_restart_begins_without_momentum():
 @pytest.mark.parametrize(
     ("cycles", "error", "message"),
     [
-        ((), ValueError, "need a tuple of OneCycle schedules"),
-        ([OneCycle(1, 0.1)], ValueError, "need a tuple of OneCycle schedules"),
-        ((OneCycle(1, 0.1), (1, 0.1)), TypeError, "each cycle must be a OneCycle"),
+        ((), ValueError, "need at least one cycle, got none"),
+        ([OneCycle(1, 0.1)], TypeError, "need a tuple of OneCycle schedules"),
+        ((OneCycle(1, 0.1), (1, 0.1)), TypeError, "need a tuple of OneCycle schedules"),
     ],
 )
 def test_warm_restarts_that_make_no_sense_are_refused(cycles, error, message):
     with pytest.raises(error, match=message):
         WarmRestarts(cycles)
+
+
+def test_a_checkpoint_of_another_first_epoch_is_refused(digits, tmp_path):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    recipe = Recipe(((3, 0.01),), 100)
+    for first in (np.int64(1), 0):  # a NumPy number counts as that number
+        checkpoint = Checkpoint(tmp_path / "unfinished", pause=0)
+        arguments = (net(), digits.images, digits.labels, recipe, NOISY)
+        settings = {"seed": 1, "checkpoint": checkpoint, "first_epoch": first}
+        if first:
+            with pytest.raises(KeyboardInterrupt):
+                fit(*arguments, **settings, after_epoch=interrupt)
+        else:
+            with pytest.raises(ValueError, match="another training .*first epoch"):
+                fit(*arguments, **settings)
 
 
 @pytest.mark.parametrize("epoch", [3, -1, 0.5, True, None], ids=str)
@@ -633,6 +678,62 @@ def test_nesterov_label_smoothing_and_weight_decay_are_the_formulas(schedule):
     plain = small_net()
     fit(plain, images, labels, replace(recipe, label_smoothing=0.0), Inputs(), seed=5)
     assert (parameters(plain) - weights).abs().max() > 1e-3, "the smoothing must matter"
+
+
+# ---------------------------------------------------------------- memory kept between steps
+
+
+class FakeLibrary:
+    """The C library's functions, which write down what they are asked."""
+
+    def __init__(self, largest_block=2**31):
+        self.calls, self.largest_block = [], largest_block
+
+    def mallopt(self, parameter, value):
+        is_accepted = parameter != -3 or value <= self.largest_block
+        if is_accepted:
+            self.calls.append((parameter, value))
+        return int(is_accepted)
+
+    def malloc_trim(self, pad):
+        self.calls.append("trim")
+
+
+KEPT = [(-3, 2**31 - 1), (-1, 2**31 - 1)]
+RETURNED = [(-3, 2**25), (-1, 2**26), "trim"]
+
+
+@pytest.fixture
+def library(monkeypatch):
+    library = FakeLibrary()
+    for name in allocator._SETTINGS_OF_USER:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(allocator, "_glibc", lambda: library)
+    return library
+
+
+def test_memory_is_returned_when_the_last_training_ends(library):
+    with allocator.kept_memory():
+        with pytest.raises(RuntimeError), allocator.kept_memory():
+            raise RuntimeError
+        assert library.calls == KEPT
+    assert library.calls == KEPT + RETURNED
+
+
+def test_an_older_library_keeps_the_largest_blocks_that_it_can(library):
+    library.largest_block = 2**25
+    with allocator.kept_memory():
+        assert library.calls == [(-3, 2**25), (-1, 2**31 - 1)]
+
+
+def test_memory_is_left_to_the_user_and_to_other_libraries(library, monkeypatch):
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1")
+    with allocator.kept_memory():
+        assert library.calls == []
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_")
+    monkeypatch.setattr(allocator, "_glibc", lambda: None)
+    with allocator.kept_memory():
+        assert library.calls == []
 
 
 # ---------------------------------------------------------------- memory layout and precision

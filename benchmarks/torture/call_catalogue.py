@@ -555,7 +555,7 @@ _TRAINING = (
         training.resolve_engine,
         {
             "model": of.MODEL,
-            "engine": name("auto", "torch", "fused"),
+            "engine": name("auto", "torch", "winograd", "fused"),
             "recipe": of.RECIPE,
             "precision": name("float32", "auto", "bfloat16"),
         },

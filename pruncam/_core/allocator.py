@@ -1,16 +1,19 @@
 """Memory that the C library keeps between the steps of a training."""
 
 import ctypes
+import os
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Parameters of mallopt (glibc), the values while memory is kept, and those to which glibc's own
-# adjustment has grown after one large block was freed.
+# Parameters of mallopt in glibc.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_KEPT = {_MMAP_THRESHOLD: 2**31 - 1, _TRIM_THRESHOLD: 2**31 - 1}
-_USUAL = {_MMAP_THRESHOLD: 2**25, _TRIM_THRESHOLD: 2**26}
+_UNLIMITED = 2**31 - 1
+# What glibc's own adjustment comes to once large blocks have been freed. Some versions accept no
+# larger threshold for blocks of their own.
+_USUAL_BLOCK, _USUAL_TRIM = 2**25, 2**26
+_SETTINGS_OF_USER = ("GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
 
 _lock = threading.Lock()
 _users = 0
@@ -21,11 +24,13 @@ def kept_memory() -> Iterator[None]:
     """Keep freed memory within the process in this context, and return it at the end.
 
     glibc gives large blocks back to the system as soon as they are freed; new ones must then be
-    cleared, page by page, in every step of a training. Elsewhere nothing changes. Contexts may be
-    nested and may run in several threads.
+    cleared, page by page, in every step of a training. With another C library, or if environment
+    variables set these thresholds, nothing changes. After the first context, blocks above 32 MiB
+    are returned when they are freed, smaller ones once 64 MiB are free. Contexts may be nested and
+    may run in several threads.
     """
     library = _glibc()
-    if library is None:
+    if library is None or any(name in os.environ for name in _SETTINGS_OF_USER):
         yield
         return
     _enter(library)
@@ -47,7 +52,9 @@ def _enter(library: ctypes.CDLL) -> None:
     with _lock:
         _users += 1
         if _users == 1:
-            _set(library, _KEPT)
+            if not library.mallopt(_MMAP_THRESHOLD, _UNLIMITED):
+                library.mallopt(_MMAP_THRESHOLD, _USUAL_BLOCK)
+            library.mallopt(_TRIM_THRESHOLD, _UNLIMITED)
 
 
 def _leave(library: ctypes.CDLL) -> None:
@@ -55,10 +62,6 @@ def _leave(library: ctypes.CDLL) -> None:
     with _lock:
         _users -= 1
         if _users == 0:
-            _set(library, _USUAL)
+            library.mallopt(_MMAP_THRESHOLD, _USUAL_BLOCK)
+            library.mallopt(_TRIM_THRESHOLD, _USUAL_TRIM)
             library.malloc_trim(0)
-
-
-def _set(library: ctypes.CDLL, values: dict[int, int]) -> None:
-    for parameter, value in values.items():
-        library.mallopt(parameter, value)

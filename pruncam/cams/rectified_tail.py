@@ -53,7 +53,7 @@ class RectifiedTail:
         `hidden` (N, C, h', w') its output, and `score` (N, 1) the target logits with all channels.
         None if the layers give another score than that, for example because a hook changes it.
         """
-        # Importing the kernel compiles it, so it is imported only when it is needed.
+        # The kernel imports numba, which takes a second: only when it is needed.
         from pruncam.cams import ablation_kernel
 
         kernel: Callable[..., None] = ablation_kernel.ablated_logits

@@ -79,7 +79,7 @@ def ssim(
 
 def _uniform_ssim(x: Tensor, y: Tensor, width: int, correction: float) -> Tensor:
     """Return the SSIM over uniform windows of this width, computed on the CPU, (N,) float64."""
-    # Importing the kernel compiles it, so it is imported only when it is needed.
+    # The kernel imports numba, which takes a second: only when it is needed.
     from pruncam.metrics._ssim_kernel import mean_ssim
 
     array_x = x.detach().contiguous().numpy()

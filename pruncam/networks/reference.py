@@ -42,13 +42,15 @@ class Card:
     data : `source` in the catalogue of data sets, `size` of the images in pixels, and the numbers
         of `train_images` and `test_images` that are used, from the first one on (None: all)
     recipe : arguments of `training.Recipe`; `one_cycle` holds those of `training.OneCycle`, or a
-        list of cycles, each of which starts from the weights of the one before
+        list of cycles, each of which starts from the weights of the one before, rounded to half
+        precision
     seed : of initial weights, batch order and augmentation
     precision : "float32", "bfloat16" or "auto"
     result : facts of the training: accuracy on both splits in %, number of parameters, size and
         checksum of the weights, checksums of the images, device and versions; empty before it
-    unfinished : facts of a training of which only the first cycles are done: their number, the
-        accuracy on the test images in %, and the checksum of the weights
+    unfinished : facts of a training of which only the first cycles are done: their number, the key
+        and precision of their training, the accuracy on the test images in %, and the checksum of
+        the weights
     """
 
     name: str

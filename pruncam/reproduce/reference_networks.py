@@ -80,15 +80,17 @@ class _Training:
         return store.get(step, train).value
 
     def _start(self, card: networks.Card) -> dict[str, Tensor] | None:
-        """Return the state dict before the last cycle: shipped, from the store, or trained now."""
+        """Return the state dict before the last cycle; None if that is the only one.
+
+        It is read from the package, so that weights do not depend on where a training stopped.
+        """
         earlier = reference.without_last_cycle(card)
         if earlier is None:
             return None
-        cycles = reference.cycles(earlier)
-        shipped = reference.unfinished_state(self.card, cycles)
-        if shipped is not None:
-            return shipped
+        state = reference.unfinished_state(self.card, earlier, self.train_images)
+        if state is not None:
+            return state
         model = self.model(earlier)
-        # The weights outlive the store.
-        reference.save_unfinished(self.card, cycles, model, self.test_images)
-        return model.cpu().state_dict()
+        reference.save_unfinished(self.card, earlier, model, self.train_images, self.test_images)
+        saved = networks.card(self.card.name)
+        return reference.unfinished_state(saved, earlier, self.train_images)

@@ -51,7 +51,8 @@ class Checkpoint:
         if not isinstance(content, dict) or content.keys() != {"training", "state"}:
             raise ValueError(f"{self.path} is not a checkpoint: pass another path")
         stored = content["training"]
-        differences = [name for name in training if stored.get(name) != training[name]]
+        names = [*training, *(stored.keys() - training.keys())]
+        differences = [name for name in names if stored.get(name) != training.get(name)]
         if differences:
             raise ValueError(
                 f"{self.path} belongs to another training (different "

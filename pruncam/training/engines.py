@@ -66,11 +66,12 @@ def resolve_engine(
     if engine == "auto":
         if is_supported and trainer.available():
             return "fused"
-        return "winograd" if is_wide and winograd.available() else "torch"
+        return "winograd" if is_wide and trainer.available() else "torch"
     if engine == "winograd" and not is_wide:
         raise ValueError(
-            "engine 'winograd' trains, in float32 and on a CPU, networks with 3x3 convolutions of "
-            "at least 64 channels and filters, in multiples of 8: use engine 'torch'"
+            "engine 'winograd' trains, in float32 and on a CPU, networks that are not compiled and "
+            "have 3x3 convolutions of stride 1, padding 0 or 1, and at least 64 channels and "
+            "filters, both multiples of 8: use engine 'torch'"
         )
     if engine == "fused" and not is_supported:
         raise ValueError(
@@ -234,7 +235,7 @@ class CompiledEngine:
         return loss
 
     def restart(self) -> None:
-        """Forget the momentum."""
+        """Forget the momentum. No recipe with restarts is trained by this engine."""
         self.trainer.velocity[:] = 0
 
     def state(self) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def fit(
     _check_settings(inputs, checkpoint, after_epoch)
     seed = check_seed(seed)
     engine = resolve_engine(model, engine, recipe, precision)
-    _check_first_epoch(first_epoch, recipe)
+    first_epoch = _check_first_epoch(first_epoch, recipe)
     precision = "float32" if engine == "fused" else resolve_precision(precision, images.device)
     examples = inputs.normalize(images[:2])
     check_fit(model, examples, labels)
@@ -231,13 +231,15 @@ def _check_finite(model: nn.Module, moment: str) -> None:
             raise ValueError(f"{name} has NaN or infinite values {moment}")
 
 
-def _check_first_epoch(first_epoch: object, recipe: Recipe) -> None:
+def _check_first_epoch(first_epoch: int, recipe: Recipe) -> int:
+    """Return the number of an epoch as an int. Raises TypeError or ValueError if there is none."""
     check_number("first_epoch", first_epoch, whole=True, at_least=0)
     if first_epoch not in range(recipe.epochs):
         raise ValueError(
             f"first_epoch must be below the recipe's number of epochs, {recipe.epochs}, "
             f"got {first_epoch}"
         )
+    return int(first_epoch)
 
 
 def _check_settings(

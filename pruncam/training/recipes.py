@@ -67,12 +67,13 @@ class WarmRestarts:
 
     def __post_init__(self) -> None:
         cycles = self.cycles
-        if not isinstance(cycles, tuple) or not cycles:
-            raise ValueError(
+        are_cycles = isinstance(cycles, tuple) and all(isinstance(c, OneCycle) for c in cycles)
+        if not are_cycles:
+            raise TypeError(
                 f"warm restarts need a tuple of OneCycle schedules, got {short_repr(cycles)}"
             )
-        if not all(isinstance(cycle, OneCycle) for cycle in cycles):
-            raise TypeError(f"each cycle must be a OneCycle, got {short_repr(cycles)}")
+        if not cycles:
+            raise ValueError("warm restarts need at least one cycle, got none")
 
     @property
     def epochs(self) -> int:

@@ -37,20 +37,20 @@ def recipe(card: Card) -> Recipe:
     return Recipe(OneCycle(**one_cycle), **arguments)
 
 
-def cycles(card: Card) -> int:
-    """Return the number of one-cycle schedules in a card's recipe, at least 1."""
+def count_cycles(card: Card) -> int:
+    """Return the number of cycles in a card's recipe, 1 if it has no list of them."""
     one_cycle = card.recipe.get("one_cycle")
     return len(one_cycle) if isinstance(one_cycle, list) else 1
 
 
 def without_last_cycle(card: Card) -> Card | None:
     """Return the card of the training but for its last cycle; None if it is one cycle or none."""
-    if cycles(card) == 1:
+    if count_cycles(card) <= 1:
         return None
     *rest, _ = card.recipe["one_cycle"]
-    if len(rest) == 1:
-        (rest,) = rest
-    return replace(card, recipe={**card.recipe, "one_cycle": rest})
+    # A single cycle is written, and stored, as in a card without a list.
+    one_cycle = rest[0] if len(rest) == 1 else rest
+    return replace(card, recipe={**card.recipe, "one_cycle": one_cycle})
 
 
 def first_epoch(card: Card) -> int:
@@ -69,8 +69,18 @@ def images(card: Card, split: str, data_dir: str | None = None) -> ImageSet:
     return loaded.as_rgb().resized(card.data["size"])
 
 
-def step(card: Card, train_images: ImageSet, seed: int, device: torch.device) -> Step:
-    """Return the step under which a network trained from a card on a device is stored."""
+def step(
+    card: Card,
+    train_images: ImageSet,
+    seed: int,
+    device: torch.device,
+    *,
+    precision: str | None = None,
+) -> Step:
+    """Return the step under which a network trained from a card on a device is stored.
+
+    `precision` is by default the one in which the device trains.
+    """
     inputs = {
         "network": dict(card.network),
         "inputs": dict(card.inputs),
@@ -78,7 +88,7 @@ def step(card: Card, train_images: ImageSet, seed: int, device: torch.device) ->
         "name": card.name,
         "seed": seed,
         "train": train_images.checksum,
-        "precision": resolve_precision(card.precision, device),
+        "precision": precision or resolve_precision(card.precision, device),
     }
     return Step("reference-network", _VERSION, inputs)
 
@@ -139,11 +149,20 @@ def save(card: Card, model: nn.Module, train_images: ImageSet, test_images: Imag
     return complete
 
 
-def save_unfinished(card: Card, cycles: int, model: nn.Module, test_images: ImageSet) -> None:
-    """Write the weights after the first `cycles` of a card's cycles into the package."""
+def save_unfinished(
+    card: Card,
+    earlier: Card,
+    model: nn.Module,
+    train_images: ImageSet,
+    test_images: ImageSet,
+) -> None:
+    """Write a network of which the cycles of `earlier` are trained into the package."""
     rounded, content = _rounded(model)
+    device = train_images.images.device
     facts = {
-        "cycles": cycles,
+        "cycles": count_cycles(earlier),
+        "training": step(earlier, train_images, card.seed, device).key,
+        "precision": resolve_precision(card.precision, device),
         "test_accuracy": _accuracy(card, rounded, test_images),
         "sha256": checksum(content),
     }
@@ -151,13 +170,23 @@ def save_unfinished(card: Card, cycles: int, model: nn.Module, test_images: Imag
     replace(card, unfinished=facts).save()
 
 
-def unfinished_state(card: Card, cycles: int) -> dict[str, Tensor] | None:
-    """Return the state dict that `save_unfinished` wrote after as many cycles; None without one."""
-    if card.unfinished.get("cycles") != cycles or not card.unfinished_file.is_file():
+def unfinished_state(card: Card, earlier: Card, train_images: ImageSet) -> dict[str, Tensor] | None:
+    """Return the state dict after the cycles of `earlier` that `save_unfinished` wrote.
+
+    None if it wrote none, or after other cycles. Raises ValueError if it belongs to another
+    training or is damaged.
+    """
+    facts = card.unfinished
+    if facts.get("cycles") != count_cycles(earlier):
         return None
-    content = card.unfinished_file.read_bytes()
-    if checksum(content) != card.unfinished.get("sha256"):
-        return None
+    device = train_images.images.device
+    expected = step(earlier, train_images, card.seed, device, precision=facts.get("precision"))
+    content = card.unfinished_file.read_bytes() if card.unfinished_file.is_file() else b""
+    if facts.get("training") != expected.key or checksum(content) != facts.get("sha256"):
+        raise ValueError(
+            f"{card.unfinished_file.name} does not belong to the training of its card: remove "
+            "`unfinished` from the card to train from the beginning"
+        )
     state = deserialize(content)
     return {name: v.float() if v.dtype == torch.float16 else v for name, v in state.items()}
 

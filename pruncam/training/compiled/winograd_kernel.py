@@ -19,7 +19,7 @@ _compile = njit(cache=True, nogil=True, error_model="numpy")
 _inline = njit(nogil=True, error_model="numpy", forceinline=True)
 
 
-# numba's disk cache refers to this class by name: delete it after renaming it.
+# numba's disk cache refers to Maps and Tiles by name: delete the cache after renaming one.
 
 
 class Maps(NamedTuple):
