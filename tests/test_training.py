@@ -206,6 +206,7 @@ def test_outputs_of_fast_convolutions_may_be_changed_in_place():
     model = nn.Sequential(*layers, nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(64 * 100, 4))
     images, labels = colours(8)
     fit(model, images, labels, Recipe(((1, 0.01),), 4), Inputs(), seed=1, engine="winograd")
+    model.zero_grad()
     x = torch.randn(2, 64, 8, 8)
     with winograd.fast_convolutions(model):
         y = layers[1](x)
