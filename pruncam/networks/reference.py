@@ -84,8 +84,9 @@ class Card:
         """Write the card into the package, as YAML."""
         keys = [entry.name for entry in fields(self) if entry.name != "name"]
         values = {key: getattr(self, key) for key in keys}
-        if not self.unfinished:
-            del values["unfinished"]
+        for key in ("result", "unfinished"):
+            if not values[key]:
+                del values[key]
         text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
         write_text_atomically(_card_file(self.name), text)
 
