@@ -151,7 +151,9 @@ def test_the_wheel_holds_the_files_of_the_package_and_no_others(built):
     names = {name for name in contents(wheel_in(built)) if not name.startswith("pruncam-")}
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "pruncam"]
     files = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
-    assert names == set(files.stdout.splitlines())
+    # Weights of unfinished trainings are for those who train on.
+    shipped = {name for name in files.stdout.splitlines() if ".unfinished." not in name}
+    assert names == shipped
     assert {"pruncam/py.typed", f"pruncam/weights/{NETWORK}.safetensors"} <= names
 
 
