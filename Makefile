@@ -83,12 +83,8 @@ weights: .venv/.ready  ## train the reference networks in pruncam/weights again,
 
 # A fresh cache, or a run would be compared with itself; a fresh figures folder, or a test would
 # overwrite results. Without bytecode, every kernel and child process would compile the package.
-# jsonschema, which checks notebooks, does without rfc3987_syntax if its import fails: that compiles
-# a grammar of web addresses, three seconds in each of a dozen processes, for no field of a notebook.
 SCRATCH = set -e; unset PYTHONDONTWRITEBYTECODE; scratch=$$(mktemp -d); \
   trap 'rm -rf "$$scratch"' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
-  mkdir "$$scratch/path"; echo 'raise ImportError' > "$$scratch/path/rfc3987_syntax.py"; \
-  export PYTHONPATH="$$scratch/path$${PYTHONPATH:+:$$PYTHONPATH}"; \
   export PRUNCAM_CACHE="$$scratch/cache" PRUNCAM_FIGURES="$$scratch/figures" IPYTHONDIR="$$scratch/ipython";
 
 test: lint  ## lint, unit tests, doctests, and the committed notebooks re-run (nbval)

@@ -83,8 +83,7 @@ def disable_questions(folder: Path) -> None:
 
 def environment(folder: Path) -> dict[str, str]:
     variables = os.environ | {name: str(folder / path) for name, path in FOLDERS.items()}
-    search_path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    variables |= {"PYTHONPATH": search_path, "OMP_NUM_THREADS": "2"}
+    variables |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"}
     variables.pop("PRUNCAM_DATA", None)
     return variables
 

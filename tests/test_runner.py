@@ -88,8 +88,7 @@ def texts(path: Path) -> list[str]:
 
 def start_process(project: Path, *arguments: str, **options) -> subprocess.Popen:
     """Start the command line in a new process, for a project in another folder."""
-    search_path = os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")]))
-    env = {**os.environ, "PYTHONPATH": search_path}
+    env = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     command = [sys.executable, "-c", PROGRAM, str(project), *arguments]
     return subprocess.Popen(
         command,

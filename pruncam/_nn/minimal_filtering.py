@@ -5,6 +5,7 @@ tile of 4x4 outputs needs 36 instead of 144 (Lavin & Gray 2016, F(4x4, 3x3)).
 """
 
 import numpy as np
+from torch import nn
 
 TILE = 4  # outputs of one tile along one axis
 # Of the usual choices of interpolation points the one that rounds least; infinity is the sixth.
@@ -32,3 +33,15 @@ def transforms() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     kernel_powers = np.vander(points, 3, increasing=True) / scales
     kernel = np.vstack([kernel_powers, kernel_at_infinity])
     return outputs, kernel, inputs
+
+
+def is_plain_3x3(layer: nn.Conv2d) -> bool:
+    """Return whether a convolution has 3x3 kernels, stride 1, and neither groups nor dilation.
+
+    Subclasses may compute something else, so they are none; padding, if any, must be zeros.
+    """
+    if type(layer) is not nn.Conv2d or layer.kernel_size != (3, 3):
+        return False
+    if layer.stride != (1, 1) or layer.dilation != (1, 1):
+        return False
+    return layer.groups == 1 and layer.padding_mode == "zeros"

@@ -28,7 +28,7 @@ _SYSTEM_FOLDERS = frozenset(
 _BLOCK = 2**20  # bytes read at a time
 _DAMAGED_ARCHIVE = (
     zipfile.BadZipFile,
-    NotImplementedError,  # a zip of a version to come
+    NotImplementedError,  # Python's answer to a zip of a later version, or a damaged version
     UnicodeDecodeError,  # a name of a zip that is no UTF-8
     tarfile.TarError,
     zlib.error,

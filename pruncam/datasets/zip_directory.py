@@ -24,7 +24,9 @@ def check_directory(source: Path, archive: zipfile.ZipFile) -> None:
         file.seek(max(size - _TAIL, 0))
         count = _entries(file.read())
         if len(members) % 2**16 != count % 2**16:  # older programs count no further
-            raise zipfile.BadZipFile(f"its directory lists {len(members):,} of {count:,} entries")
+            raise zipfile.BadZipFile(
+                f"its directory lists {len(members):,} entries, the record at its end {count:,}"
+            )
         for member in members:
             file.seek(min(member.header_offset, size))
             header = file.read(_HEADER_BYTES + 4 * len(member.orig_filename))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pruncam._nn import minimal_filtering
-from pruncam._nn.minimal_filtering import TILE
+from pruncam._nn.minimal_filtering import TILE, is_plain_3x3
 
 Step = Callable[[Tensor], Tensor]
 
@@ -34,7 +34,7 @@ def faster(step: Step, row: Tensor) -> Step:
     if is_mostly_padding and row.numel() * step(row).numel() <= _LARGEST_MATRIX:
         return _MatrixConvolution(step, row)
     is_tiled = height == width and height in (TILE, 2 * TILE)
-    if is_tiled and _is_usual_3x3(step):
+    if is_tiled and is_plain_3x3(step) and step.padding in (1, (1, 1)):
         return _WinogradConvolution(step, height)
     return step
 
@@ -42,15 +42,6 @@ def faster(step: Step, row: Tensor) -> Step:
 def _is_plain(layer: nn.Conv2d) -> bool:
     """Return True for a convolution itself, not a subclass, without groups and special padding."""
     return type(layer) is nn.Conv2d and layer.groups == 1 and layer.padding_mode == "zeros"
-
-
-def _is_usual_3x3(layer: nn.Conv2d) -> bool:
-    """Return True for a 3x3 kernel with stride, dilation and padding of 1."""
-    if layer.kernel_size != (3, 3):
-        return False
-    if layer.stride != (1, 1) or layer.dilation != (1, 1):
-        return False
-    return layer.padding in (1, (1, 1))
 
 
 class _MatrixConvolution:

@@ -57,7 +57,7 @@ def _rate(sample: Sample, jobs: int, until: float) -> Rate:
 
 
 def _next_count(sample: Sample, times: dict[int, float], left: float) -> int:
-    """Return on how many images a sample is timed next, at most as many as before to end.
+    """Return on how many images a sample is timed next; no more than last time: the timings end.
 
     As many as the time that is left allows. Where the start takes most of the time, as many as add
     about another start: the difference of two starts would tell nothing of the images. Two batches

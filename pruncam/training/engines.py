@@ -1,6 +1,6 @@
 """The ways to run a training epoch: PyTorch, with faster convolutions, and compiled code."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import torch
@@ -133,30 +133,18 @@ class TorchEngine:
         augmentation: Augmentation | None,
     ) -> float:
         """Train on all images once, in this order; return the mean loss."""
-        convolutions = (
-            winograd.fast_convolutions(self.model) if self.fast_convolutions else nullcontext()
-        )
-        with convolutions:
-            return self._epoch(order, rates, noise_key, augmentation)
-
-    def _epoch(
-        self,
-        order: Tensor,
-        rates: list[float],
-        noise_key: int,
-        augmentation: Augmentation | None,
-    ) -> float:
         total = torch.zeros((), device=self.images.device)
         batches = self._batches(order)
-        for indices, rate in zip(batches, rates[: len(batches)], strict=True):
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
-            batch = indices.to(self.images.device)
-            images = self.inputs.add_noise(self.images[batch], batch, noise_key)
-            if augmentation is not None:
-                images = augmentation.apply(images, indices)
-            loss = self._step(self.inputs.normalize(images), self.labels[batch])
-            total += loss * len(batch)
+        with self._convolutions():
+            for indices, rate in zip(batches, rates[: len(batches)], strict=True):
+                for group in self.optimizer.param_groups:
+                    group["lr"] = rate
+                batch = indices.to(self.images.device)
+                images = self.inputs.add_noise(self.images[batch], batch, noise_key)
+                if augmentation is not None:
+                    images = augmentation.apply(images, indices)
+                loss = self._step(self.inputs.normalize(images), self.labels[batch])
+                total += loss * len(batch)
         return total.item() / len(order)
 
     def restart(self) -> None:
@@ -171,6 +159,10 @@ class TorchEngine:
         """Continue from a state that `state` returned."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+    def _convolutions(self) -> AbstractContextManager[None]:
+        """Return the context in which wide convolutions are computed as the engine says."""
+        return winograd.fast_convolutions(self.model) if self.fast_convolutions else nullcontext()
 
     def _batches(self, order: Tensor) -> list[Tensor]:
         batches = list(order.split(self.recipe.batch_size))

@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 
 from pruncam._core.extras import needed_for
 from pruncam._nn import minimal_filtering
-from pruncam._nn.minimal_filtering import TILE
+from pruncam._nn.minimal_filtering import TILE, is_plain_3x3
 from pruncam._nn.wrappers import COMPILED
 
 _POINTS = (TILE + 2) ** 2
@@ -63,11 +63,7 @@ def _wide_layers(model: nn.Module) -> list[nn.Conv2d]:
 
 
 def _is_wide_3x3(layer: nn.Conv2d) -> bool:
-    if type(layer) is not nn.Conv2d or layer.kernel_size != (3, 3):
-        return False
-    if layer.stride != (1, 1) or layer.dilation != (1, 1) or layer.groups != 1:
-        return False
-    if layer.padding not in ((0, 0), (1, 1)) or layer.padding_mode != "zeros":
+    if not is_plain_3x3(layer) or layer.padding not in ((0, 0), (1, 1)):
         return False
     filters, channels = layer.weight.shape[:2]
     if min(filters, channels) < _LEAST_CHANNELS or filters % 8 or channels % 8:

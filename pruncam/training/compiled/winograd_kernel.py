@@ -45,26 +45,24 @@ def to_products(maps, shape, tiles, first, last, products):
     height, width, channels, padding = shape
     columns = np.empty(36 * 8, np.float32)
     patch = np.empty(36 * channels, np.float32)
-    tile = first * tiles.rows * tiles.columns
-    for image in range(first, last):
-        for row in range(tiles.rows):
-            for column in range(tiles.columns):
-                top = 4 * row - padding
-                left = 4 * column - padding
-                values, start, line = maps, 0, width
-                if top >= 0 and left >= 0 and top + 6 <= height and left + 6 <= width:
-                    start = ((image * height + top) * width + left) * channels
-                else:
-                    _copy_patch(maps, shape, image, top, left, 6, patch)
-                    values, line = patch, 6
-                for channel in range(0, channels, 8):
-                    for k in range(6):
-                        source = start + k * channels + channel
-                        _transform_inputs(values, source, line * channels, columns, 8 * k, 48)
-                    for k in range(6):
-                        target = 6 * k * tiles.stride + tile * channels + channel
-                        _transform_inputs(columns, 48 * k, 8, products, target, tiles.stride)
-                tile += 1
+    per_image = tiles.rows * tiles.columns
+    for tile in range(first * per_image, last * per_image):
+        image, top, left = _corner(tile, tiles)
+        top -= padding
+        left -= padding
+        values, start, line = maps, 0, width
+        if top >= 0 and left >= 0 and top + 6 <= height and left + 6 <= width:
+            start = ((image * height + top) * width + left) * channels
+        else:
+            _copy_patch(maps, shape, image, top, left, 6, patch)
+            values, line = patch, 6
+        for channel in range(0, channels, 8):
+            for k in range(6):
+                source = start + k * channels + channel
+                _transform_inputs(values, source, line * channels, columns, 8 * k, 48)
+            for k in range(6):
+                target = 6 * k * tiles.stride + tile * channels + channel
+                _transform_inputs(columns, 48 * k, 8, products, target, tiles.stride)
 
 
 @_compile
@@ -73,23 +71,20 @@ def add_from_products(products, shape, tiles, first, last, maps):
     height, width, channels, padding = shape
     rows = np.empty(36 * 8, np.float32)
     sums = np.empty(6 * 8, np.float32)
-    tile = first * tiles.rows * tiles.columns
-    for image in range(first, last):
-        for row in range(tiles.rows):
-            for column in range(tiles.columns):
-                top = 4 * row - padding
-                left = 4 * column - padding
-                for channel in range(0, channels, 8):
-                    for k in range(6):
-                        source = 6 * k * tiles.stride + tile * channels + channel
-                        _transform_inputs_back(products, source, tiles.stride, rows, 48 * k, 8)
-                    for x in range(max(left, 0), min(left + 6, width)):
-                        _transform_inputs_back(rows, 8 * (x - left), 48, sums, 0, 8)
-                        for y in range(max(top, 0), min(top + 6, height)):
-                            place = ((image * height + y) * width + x) * channels + channel
-                            total = load(maps, place) + load(sums, 8 * (y - top))
-                            store(maps, place, total)
-                tile += 1
+    per_image = tiles.rows * tiles.columns
+    for tile in range(first * per_image, last * per_image):
+        image, top, left = _corner(tile, tiles)
+        top -= padding
+        left -= padding
+        for channel in range(0, channels, 8):
+            for k in range(6):
+                source = 6 * k * tiles.stride + tile * channels + channel
+                _transform_inputs_back(products, source, tiles.stride, rows, 48 * k, 8)
+            for x in range(max(left, 0), min(left + 6, width)):
+                _transform_inputs_back(rows, 8 * (x - left), 48, sums, 0, 8)
+                for y in range(max(top, 0), min(top + 6, height)):
+                    place = ((image * height + y) * width + x) * channels + channel
+                    store(maps, place, load(maps, place) + load(sums, 8 * (y - top)))
 
 
 @_compile
@@ -98,25 +93,21 @@ def from_products(products, shape, tiles, first, last, maps):
     height, width, channels, _ = shape
     rows = np.empty(24 * 8, np.float32)
     outputs = np.empty(4 * 8, np.float32)
-    tile = first * tiles.rows * tiles.columns
-    for image in range(first, last):
-        for row in range(tiles.rows):
-            for column in range(tiles.columns):
-                whole_row = 4 * column + 4 <= width
-                for channel in range(0, channels, 8):
-                    for k in range(6):
-                        source = k * tiles.stride + tile * channels + channel
-                        _transform_products(products, source, 6 * tiles.stride, rows, 8 * k, 48)
-                    for y in range(min(4, height - 4 * row)):
-                        line = (image * height + 4 * row + y) * width
-                        place = (line + 4 * column) * channels + channel
-                        if whole_row:
-                            _transform_products(rows, 48 * y, 8, maps, place, channels)
-                        else:
-                            _transform_products(rows, 48 * y, 8, outputs, 0, 8)
-                            for x in range(width - 4 * column):
-                                store(maps, place + x * channels, load(outputs, 8 * x))
-                tile += 1
+    per_image = tiles.rows * tiles.columns
+    for tile in range(first * per_image, last * per_image):
+        image, top, left = _corner(tile, tiles)
+        for channel in range(0, channels, 8):
+            for k in range(6):
+                source = k * tiles.stride + tile * channels + channel
+                _transform_products(products, source, 6 * tiles.stride, rows, 8 * k, 48)
+            for y in range(top, min(top + 4, height)):
+                place = ((image * height + y) * width + left) * channels + channel
+                if left + 4 <= width:
+                    _transform_products(rows, 48 * (y - top), 8, maps, place, channels)
+                else:
+                    _transform_products(rows, 48 * (y - top), 8, outputs, 0, 8)
+                    for x in range(width - left):
+                        store(maps, place + x * channels, load(outputs, 8 * x))
 
 
 @_compile
@@ -125,24 +116,30 @@ def to_product_gradients(gradients, shape, tiles, first, last, products):
     height, width, channels, _ = shape
     columns = np.empty(24 * 8, np.float32)
     patch = np.empty(16 * channels, np.float32)
-    tile = first * tiles.rows * tiles.columns
-    for image in range(first, last):
-        for row in range(tiles.rows):
-            for column in range(tiles.columns):
-                values, start, line = gradients, 0, width
-                if 4 * row + 4 <= height and 4 * column + 4 <= width:
-                    start = ((image * height + 4 * row) * width + 4 * column) * channels
-                else:
-                    _copy_patch(gradients, shape, image, 4 * row, 4 * column, 4, patch)
-                    values, line = patch, 4
-                for channel in range(0, channels, 8):
-                    for k in range(4):
-                        source, step = start + k * channels + channel, line * channels
-                        _transform_products_back(values, source, step, columns, 8 * k, 32)
-                    for k in range(6):
-                        target = 6 * k * tiles.stride + tile * channels + channel
-                        _transform_products_back(columns, 32 * k, 8, products, target, tiles.stride)
-                tile += 1
+    per_image = tiles.rows * tiles.columns
+    for tile in range(first * per_image, last * per_image):
+        image, top, left = _corner(tile, tiles)
+        values, start, line = gradients, 0, width
+        if top + 4 <= height and left + 4 <= width:
+            start = ((image * height + top) * width + left) * channels
+        else:
+            _copy_patch(gradients, shape, image, top, left, 4, patch)
+            values, line = patch, 4
+        for channel in range(0, channels, 8):
+            for k in range(4):
+                source, step = start + k * channels + channel, line * channels
+                _transform_products_back(values, source, step, columns, 8 * k, 32)
+            for k in range(6):
+                target = 6 * k * tiles.stride + tile * channels + channel
+                _transform_products_back(columns, 32 * k, 8, products, target, tiles.stride)
+
+
+@_inline
+def _corner(tile, tiles):
+    """Return the image of a tile, and the row and column of its first output."""
+    image, place = divmod(tile, tiles.rows * tiles.columns)
+    row, column = divmod(place, tiles.columns)
+    return image, 4 * row, 4 * column
 
 
 @_inline
