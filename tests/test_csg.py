@@ -564,6 +564,12 @@ def test_a_stand_in_gives_way_if_the_data_set_itself_is_there(tmp_path, monkeypa
         csg.run(alone, False, machine=empty)
 
 
+def test_figures_bear_the_name_of_the_images_that_were_loaded(digits):
+    study = CsgStudy(digits.config, machine=Machine("cpu"), progress=False)
+    study.experiments = [dataclasses.replace(digits, dataset="CIFAR-100")]
+    assert study.shown_names == {"CIFAR-100": "digits (for CIFAR-100)"}
+
+
 def test_csg_relative_to_the_number_of_classes_reverses_the_printed_order(small):
     table = small.tables["complexity_1"].query("split == 'train'").set_index("dataset")
     assert table["published"].sort_values().index.tolist() == ["STL-10", "CIFAR-10", "CIFAR-100"]

@@ -17,18 +17,19 @@ def original_datasets() -> pd.DataFrame:
 
 
 def shown_names(specs: Iterable[DatasetSpec]) -> dict[str, str]:
-    """Return the names of data sets for figures and texts, by the name in the tables.
+    """Return the names of data sets for figures and texts, by the name in the tables."""
+    return {spec.paper: shown_name(spec.paper, spec.source) for spec in specs}
 
-    Images that stand in for a paper's data set bear their own name, with the paper's in brackets.
+
+def shown_name(dataset: str, source: str) -> str:
+    """Return the name of a paper's data set for figures and texts.
+
+    Images that stand in for it bear their own name, with the paper's in brackets.
     """
-    return {spec.paper: _shown_name(spec) for spec in specs}
-
-
-def _shown_name(spec: DatasetSpec) -> str:
     table = original_datasets()
-    if spec.paper not in table.index or table.loc[spec.paper, "source"] == spec.source:
-        return spec.paper
-    return f"{spec.source} (for {spec.paper})"
+    if dataset not in table.index or table.loc[dataset, "source"] == source:
+        return dataset
+    return f"{source} (for {dataset})"
 
 
 def is_same_dataset(dataset: str, images: ImageSet) -> bool:

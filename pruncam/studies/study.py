@@ -51,6 +51,7 @@ class StudyResult(Result):
     claims: pd.DataFrame
     judged: list[Claim] = field(default_factory=list)  # the same, with all that was judged
     stable_lines: list[str] = field(default_factory=list)
+    shown_names: Mapping[str, str] = field(default_factory=dict)  # of the data sets, in figures
 
     def stable(self) -> None:
         """Print what holds on every machine: exact counts and verdicts far from their limit."""
@@ -66,7 +67,7 @@ class StudyResult(Result):
         table = self.tables[key]
         if "dataset" not in table:
             return table
-        names = shown_names(getattr(self.config, "datasets", ()))
+        names = self.shown_names
         return table.assign(dataset=[names.get(name, name) for name in table["dataset"]])
 
     @property
@@ -130,7 +131,13 @@ class Study(ABC, Generic[ConfigType]):
             drawings=self.figures(tables),
             manifest=self.manifest(time.perf_counter() - started),
             stable_lines=[*self.stable_lines(tables), *_firm_verdicts(claims)],
+            shown_names=self.shown_names,
         )
+
+    @property
+    def shown_names(self) -> dict[str, str]:
+        """The names of the data sets in figures and texts, by the name in the tables."""
+        return shown_names(getattr(self.config, "datasets", ()))
 
     @abstractmethod
     def load(self) -> None:

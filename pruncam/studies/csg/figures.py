@@ -18,7 +18,6 @@ from pruncam.studies.csg.experiment import SPLITS, CsgExperiment, mean_over_draw
 from pruncam.studies.csg.overlap import OverlapRow
 from pruncam.studies.csg.published import longest_values
 from pruncam.studies.figures import made_at
-from pruncam.studies.original_data import shown_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +25,8 @@ class Figures:
     """All figures of a finished study.
 
     `csgs` are those of raw pixels by data set, one per draw; `overlaps` are the images to show, by
-    data set; `stand_ins` are the data sets for which other images stand in.
+    data set; `stand_ins` are the data sets for which other images stand in, `names` those of all
+    data sets in figures.
     """
 
     config: CsgConfig
@@ -35,6 +35,7 @@ class Figures:
     csgs: Mapping[str, list[CSG]]
     overlaps: Mapping[str, Sequence[OverlapRow]]
     stand_ins: Sequence[str]
+    names: Mapping[str, str]
 
     def drawings(self) -> dict[str, Drawing]:
         """Return the figures by the paper's number or a name."""
@@ -62,7 +63,7 @@ class Figures:
 
     def _named(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return a table with the names of the images in the place of the data sets'."""
-        return table.assign(dataset=table["dataset"].map(shown_names(self.config.datasets)))
+        return table.assign(dataset=table["dataset"].map(self.names))
 
     def _images_shown(self, experiment: CsgExperiment) -> str:
         """Return the name of the images, and of the data set that they stand in for."""
@@ -105,9 +106,8 @@ class Figures:
         return drawings
 
     def _eigenvalues(self) -> Drawing:
-        names = shown_names(self.config.datasets)
         spectra = {
-            names[dataset]: mean_over_draws(draws, "eigenvalues")
+            self.names[dataset]: mean_over_draws(draws, "eigenvalues")
             for dataset, draws in self.csgs.items()
         }
         caption = (
@@ -158,7 +158,7 @@ class Figures:
             f"{config.tsne_images:,} images, as CSG falls when their number grows. "
             f"{self._ending_of_all}"
         )
-        draw = partial(_draw_embeddings, config, self.tables["distances"])
+        draw = partial(_draw_embeddings, config, self.tables["distances"], self.names)
         return Drawing(draw, caption, lines=True)
 
 
@@ -222,14 +222,15 @@ def _curves_by_dataset(
     return curves
 
 
-def _draw_embeddings(config: CsgConfig, distances: pd.DataFrame) -> Figure:
+def _draw_embeddings(
+    config: CsgConfig, distances: pd.DataFrame, names: Mapping[str, str]
+) -> Figure:
     """Draw every embedding at the study's own k and M against the printed values."""
     table = at_own_settings(distances, config)
     volume = table["volume"].map({True: ", volume", False: ""})
     is_few = (table["embedding"] == RAW) & ~table["whole"]
     fewer = is_few.map({True: " (fewer)", False: ""})
     table = table.assign(row=table["embedding"] + volume + fewer)
-    names = shown_names(config.datasets)
     panels = {}
     for dataset in config.embedded or dict.fromkeys(table["dataset"]):
         of_dataset = table[table["dataset"] == dataset]

@@ -19,7 +19,7 @@ from pruncam.studies.csg.figures import Figures
 from pruncam.studies.csg.overlap import overlap_rows
 from pruncam.studies.csg.ranking import nearest_settings
 from pruncam.studies.csg.raw_draws import RawDraws
-from pruncam.studies.original_data import shown_names
+from pruncam.studies.original_data import shown_name
 from pruncam.studies.study import Study, StudyResult, Tables, Task
 from pruncam.studies.work import Work
 
@@ -59,6 +59,11 @@ class CsgStudy(Study[CsgConfig]):
             if catalog.find(candidate.source, self.machine.data_dir):
                 return candidate
         return spec
+
+    @property
+    def shown_names(self) -> dict[str, str]:
+        """The names of the images that were loaded, which may stand in for others."""
+        return {e.dataset: shown_name(e.dataset, e.test.name) for e in self.experiments}
 
     def _load_experiment(self, spec: DatasetSpec) -> CsgExperiment:
         return CsgExperiment(
@@ -176,12 +181,13 @@ class CsgStudy(Study[CsgConfig]):
             csgs=self.csgs,
             overlaps=self.overlaps,
             stand_ins=self.stand_ins,
+            names=self.shown_names,
         )
         return figures.drawings()
 
     def stable_lines(self, tables: Tables) -> list[str]:
         """Return the CSG of all training images of every data set."""
-        names = shown_names(self.config.datasets)
+        names = self.shown_names
         lines = []
         for experiment in self.experiments:
             images = f"all {len(experiment.train):,} training images"
