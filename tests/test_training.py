@@ -34,6 +34,7 @@ from pruncam.training import (
     resolve_precision,
     winograd,
 )
+from pruncam.training.augmentation import draw_augmentation
 from pruncam.training.compiled import trainer
 
 ENGINES = ("torch", "fused")
@@ -431,6 +432,51 @@ def test_images_are_shifted_and_mirrored_anew_in_every_epoch(shift, mirror):
     rows, columns, mirrored = zip(*epochs[0] + epochs[1], strict=True)
     assert set(rows) == set(columns) == set(range(2 * shift + 1))
     assert (40 < sum(mirrored) < 80) if mirror else sum(mirrored) == 0
+
+
+def cut_square(image):
+    """Return the black rows and columns of a white image with a rectangle in it."""
+    black = (image == 0).all(0)
+    rows, columns = black.any(1).nonzero().flatten(), black.any(0).nonzero().flatten()
+    assert torch.equal(image == 0, black.expand_as(image)), "the channels differ"
+    assert black.sum() == len(rows) * len(columns), "not a rectangle"
+    return rows.tolist(), columns.tolist()
+
+
+def test_cutout_puts_one_black_square_on_every_image_of_its_cycle_anew_in_every_epoch():
+    images = torch.full((200, 3, 9, 8), 255, dtype=torch.uint8)
+    model = Recorder()
+    cycles = OneCycle(1, 0.01), OneCycle(2, 0.01, cutout=3)
+    recipe = Recipe(training.WarmRestarts(cycles), batch_size=50)
+    fit(model, images, torch.zeros(200, dtype=torch.int64), recipe, Inputs(), seed=3)
+    first, *cut = (model.seen[start : start + 200] for start in (0, 200, 400))
+    assert all(image.eq(255).all() for image in first), "the first cycle has no cutout"
+    epochs = [[cut_square(image) for image in seen] for seen in cut]
+    places = []
+    for seen, epoch in zip(epochs, (1, 2), strict=True):
+        order = torch.randperm(200, generator=generator(3, "order", epoch))
+        places.append([seen[k] for k in order.argsort()])
+    assert sum(a == b for a, b in zip(*places, strict=True)) < 20, "72 places, two draws"
+    for rows, columns in places[0] + places[1]:
+        for pixels, length in ((rows, 9), (columns, 8)):
+            is_whole = len(pixels) == 3
+            touches_edge = pixels[0] == 0 or pixels[-1] == length - 1
+            assert is_whole or (len(pixels) == 2 and touches_edge)
+    first_rows = {tuple(rows) for rows, _ in places[0]}
+    expected = {tuple(range(max(0, c - 1), min(9, c + 2))) for c in range(9)}
+    assert first_rows == expected, "the centre may be any row"
+
+
+def test_cutout_covers_the_share_of_pixels_computed_by_hand():
+    # Along a line of 8 pixels, squares of side 4 centred at pixel c hold the pixels c-2 to c+1:
+    # 2, 3, 4, 4, 4, 4, 4, 3 of them lie in the image.
+    covered = (2 + 3 + 4 * 5 + 3) / 8
+    images = torch.full((4000, 1, 8, 8), 255, dtype=torch.uint8)
+    recipe = Recipe(OneCycle(1, 0.01, cutout=4), batch_size=50)
+    draw = draw_augmentation(recipe, 0, 4000, generator(1))
+    counts = (draw.apply(images, torch.arange(4000)) == 0).sum((1, 2, 3)).double()
+    assert counts.mean() == pytest.approx(covered**2, rel=0.02)
+    assert counts.max() == 16 and counts.min() == 4
 
 
 @pytest.mark.parametrize(
@@ -916,7 +962,9 @@ def dropout_net():
 
 
 AUGMENTED = Recipe(((2, 0.05), (2, 0.01)), 16, weight_decay=1e-3, shift=1, mirror=True)
-ONE_CYCLE = replace(AUGMENTED, schedule=OneCycle(4, 0.1), optimizer="nesterov", label_smoothing=0.1)
+ONE_CYCLE = replace(
+    AUGMENTED, schedule=OneCycle(4, 0.1, cutout=2), optimizer="nesterov", label_smoothing=0.1
+)
 ADAM = replace(AUGMENTED, schedule=((4, 0.003),), optimizer="adam")
 CASES = {
     "SGD": (dropout_net, AUGMENTED, "torch", "float32"),
@@ -1387,6 +1435,8 @@ def test_recipes_that_make_no_sense_are_refused(arguments, message):
         ((3, math.inf), "a finite peak above 0"),
         ((3, math.nan), "a finite peak above 0"),
         ((3, 0.1, 0.0), "a warmup in \\(0, 1\\), got 0.1 and 0.0"),
+        ((3, 0.1, 0.2, -1), "cutout must be at least 0, got -1"),
+        ((3, 0.1, 0.2, 1.5), "cutout must be a whole number of at least 0, got 1.5"),
         ((3, 0.1, 1.0), "a warmup in \\(0, 1\\), got 0.1 and 1.0"),
     ],
 )

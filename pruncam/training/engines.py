@@ -90,7 +90,7 @@ def _is_float32(model: nn.Module, precision: str) -> bool:
 def _is_plain_sgd(recipe: Recipe) -> bool:
     if recipe.optimizer != "sgd" or not isinstance(recipe.rates, Steps):
         return False
-    return not recipe.augments and recipe.label_smoothing == 0
+    return not recipe.moves and recipe.label_smoothing == 0
 
 
 class TorchEngine:

@@ -180,7 +180,7 @@ class _Training:
         """Train for one epoch; return the mean loss. Raises ValueError if the training diverges."""
         order = torch.randperm(self.image_count, generator=generator(self.seed, "order", epoch))
         moves = generator(self.seed, "moves", epoch)
-        augmentation = draw_augmentation(self.recipe, self.image_count, moves)
+        augmentation = draw_augmentation(self.recipe, epoch, self.image_count, moves)
         batches = math.ceil(self.image_count / self.recipe.batch_size)
         rates = self.recipe.rates.batch_rates(epoch, batches)
         noise_key = derive(self.seed, "noise", epoch)

@@ -25,16 +25,21 @@ class OneCycle:
     epochs : epochs of the whole training
     peak : the largest learning rate
     warmup : share of the training during which the rate rises, in (0, 1)
+    cutout : side of a square of black pixels put on each image in every epoch, 0 for none
+        Its centre is drawn from all pixels of the image, in every epoch again; what lies outside
+        of the image is cut off (DeVries & Taylor 2017).
     """
 
     epochs: int
     peak: float
     warmup: float = 0.2
+    cutout: int = 0
 
     def __post_init__(self) -> None:
         check_number("epochs", self.epochs, whole=True, at_least=1)
         check_number("peak", self.peak)
         check_number("warmup", self.warmup)
+        check_number("cutout", self.cutout, whole=True, at_least=0)
         if not (0 < self.peak < math.inf and 0 < self.warmup < 1):
             raise ValueError(
                 "a one-cycle schedule needs a finite peak above 0 and a warmup in (0, 1), "
@@ -46,6 +51,10 @@ class OneCycle:
         total = self.epochs * batches
         start = epoch * batches
         return [self._rate((start + batch + 0.5) / total) for batch in range(batches)]
+
+    def cutout_in(self, epoch: int) -> int:
+        """Return the side of the square put on the images of an epoch; epochs count from 0."""
+        return self.cutout
 
     def _rate(self, progress: float) -> float:
         """Return the learning rate after a share `progress` of the training."""
@@ -87,8 +96,15 @@ class WarmRestarts:
 
     def batch_rates(self, epoch: int, batches: int) -> list[float]:
         """Return the learning rate of every batch of an epoch; epochs count from 0."""
-        number = max(k for k, start in enumerate(self.starts) if start <= epoch)
+        number = self._cycle_of(epoch)
         return self.cycles[number].batch_rates(epoch - self.starts[number], batches)
+
+    def cutout_in(self, epoch: int) -> int:
+        """Return the side of the square put on the images of an epoch; epochs count from 0."""
+        return self.cycles[self._cycle_of(epoch)].cutout
+
+    def _cycle_of(self, epoch: int) -> int:
+        return max(k for k, start in enumerate(self.starts) if start <= epoch)
 
 
 @dataclass(frozen=True)
@@ -116,6 +132,10 @@ class Steps:
         """Return the learning rate of every batch of an epoch; epochs count from 0."""
         rates = [rate for epochs, rate in self.phases for _ in range(epochs)]
         return [rates[epoch]] * batches
+
+    def cutout_in(self, epoch: int) -> int:
+        """Return 0: the papers' recipes have no cutout."""
+        return 0
 
 
 @dataclass(frozen=True)
@@ -184,7 +204,7 @@ class Recipe:
         return self.rates.epochs
 
     @property
-    def augments(self) -> bool:
+    def moves(self) -> bool:
         """Return whether images are shifted or mirrored."""
         return self.shift > 0 or self.mirror
 
