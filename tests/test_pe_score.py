@@ -416,6 +416,21 @@ def test_maps_are_read_at_the_configured_layer_and_the_scale_says_so(small):
         assert {"baseline_empty", "pruned_empty"} <= set(small.tables[name]), name
 
 
+def test_a_reference_network_without_weights_is_refused_by_name(monkeypatch):
+    card = dataclasses.replace(networks.card("vgg11-generated-10"), result={})
+    monkeypatch.setattr(networks, "card", lambda name: card)
+    spec = SPECS[0] | {"weights": "vgg11-generated-10"}
+    config = pe_score.configure("quick", **(SMALL | {"datasets": [spec]}))
+    study = PeScoreStudy(config, machine=Machine("cpu"), progress=False)
+    study.load()
+    message = (
+        "CIFAR-10: the training of reference network 'vgg11-generated-10' is not finished: "
+        "run .*weights"
+    )
+    with pytest.raises(ValueError, match=message):
+        study.work()
+
+
 def test_a_reference_network_is_the_baseline(tmp_path):
     spec = SPECS[0] | {"weights": "vgg11-generated-10"}
     config = pe_score.configure("quick", **(SMALL | {"datasets": [spec]}))

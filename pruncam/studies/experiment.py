@@ -11,6 +11,7 @@ import pandas as pd
 from torch import Tensor, nn
 
 from pruncam import cams, networks, pruning
+from pruncam._core.commands import command
 from pruncam._core.seeds import derive
 from pruncam._core.store import Step
 from pruncam.datasets import ImageSet
@@ -73,8 +74,19 @@ class Experiment(ABC):
 
     @cached_property
     def reference(self) -> networks.Card | None:
-        """The card of the reference network that is the baseline; None if one is trained."""
-        return None if self.spec.weights is None else networks.card(self.spec.weights)
+        """The card of the reference network that is the baseline; None if one is trained.
+
+        Raises ValueError if that network has no weights yet.
+        """
+        if self.spec.weights is None:
+            return None
+        card = networks.card(self.spec.weights)
+        if not card.result:
+            raise ValueError(
+                f"{self.dataset}: the training of reference network {card.name!r} is not finished: "
+                f"run {command('weights', NAME=card.name)}"
+            )
+        return card
 
     @property
     def is_shipped(self) -> bool:
