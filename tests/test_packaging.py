@@ -51,8 +51,8 @@ COMPILED = (
     "cams/ablation_kernel.py",
     "metrics/_ssim_kernel.py",
     "training/compiled/kernel.py",
-    "training/compiled/simd.py",
-    "training/compiled/winograd_kernel.py",
+    "_nn/compiled/simd.py",
+    "_nn/compiled/winograd_kernel.py",
 )
 CONDA_NAMES = {
     "torch": "pytorch",

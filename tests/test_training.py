@@ -20,6 +20,7 @@ from torch.nn.utils import prune
 from pruncam import pruning, training
 from pruncam._core import allocator
 from pruncam._core.seeds import derive, generator
+from pruncam._nn import tiled_convolution
 from pruncam.datasets import catalog, noise
 from pruncam.networks import cifar_net, initialize, mnist_net
 from pruncam.training import (
@@ -153,7 +154,7 @@ def convolution_gradients(layer, x, gradient):
     ("size", "padding"), [((16, 16), 1), ((8, 12), 1), ((11, 9), 1), ((14, 14), 0), ((13, 9), 0)]
 )
 def test_fast_convolutions_round_about_as_pytorchs_do(size, padding, layout, monkeypatch):
-    monkeypatch.setattr(winograd, "_CHUNK", 2**15)  # several chunks, the last one smaller
+    monkeypatch.setattr(tiled_convolution, "_CHUNK", 2**15)  # several chunks, the last one smaller
     random = torch.Generator().manual_seed(2)
     layer = initialize(nn.Conv2d(64, 72, 3, padding=padding), "pytorch", 3)
     x = torch.randn(5, 64, *size, generator=random).contiguous(memory_format=layout)

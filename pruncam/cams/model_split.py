@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 from pruncam._nn.fx_tracer import Tracer, subgraph
 from pruncam._nn.hooks import add_thread_hook, has_hooks
 from pruncam.cams.closed_form import ChannelwiseHead, recognize
+from pruncam.cams.fast_layers import speed_up
 
 # Threads may split one model at a time, on which torch.fx leaves attributes for a while.
 _tracing = threading.Lock()
@@ -132,6 +133,7 @@ def split_model(model: nn.Module, layer: nn.Module, image: Tensor) -> TracedMode
             return hooked
     except Exception:  # for example, because the number of rows is a constant in the graph
         return hooked
+    speed_up(stem, model)
     channelwise = recognize(head)
     if channelwise is not None and _is_channelwise(traced, channelwise, forward):
         return TracedModel(stem, head, channelwise)

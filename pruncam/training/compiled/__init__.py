@@ -1,1 +1,1 @@
-"""Compiled training loops: the MNIST network's epochs, and the transforms of wide convolutions."""
+"""Compiled training loops: the MNIST network's epochs."""

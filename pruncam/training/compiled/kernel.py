@@ -17,8 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from pruncam.datasets.noise import GOLDEN, MULTIPLIERS
-from pruncam.training.compiled.simd import (
+from pruncam._nn.compiled.simd import (
     broadcast,
     even_elements,
     horizontal_sum,
@@ -30,6 +29,7 @@ from pruncam.training.compiled.simd import (
     select_equal,
     store,
 )
+from pruncam.datasets.noise import GOLDEN, MULTIPLIERS
 
 F32, U64 = np.float32, np.uint64
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from pruncam.training.compiled.simd import broadcast, load, store
+from pruncam._nn.compiled.simd import broadcast, load, store
 
 F32 = np.float32
 

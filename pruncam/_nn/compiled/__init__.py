@@ -1,0 +1,1 @@
+"""Code compiled by numba: vectors of eight numbers, and the transforms of wide convolutions."""
