@@ -33,6 +33,9 @@ from pruncam.datasets.noise import GOLDEN, MULTIPLIERS
 
 F32, U64 = np.float32, np.uint64
 
+# numba's disk cache refers to the module of the vectors by name: change the first line of the
+# compiled functions, as this comment did, or delete the cache after moving it.
+
 # The hash of `datasets.noise`; two pixels share the halves of one 64-bit draw.
 STEP = U64(GOLDEN)
 MULTIPLIER1 = U64(MULTIPLIERS[0])
