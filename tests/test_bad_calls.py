@@ -13,7 +13,14 @@ from torch import nn
 
 from benchmarks.torture import calls
 from benchmarks.torture.call_catalogue import FUNCTIONS, Function, within
-from benchmarks.torture.call_values import Kind, constants, network, rate_table, score_rows
+from benchmarks.torture.call_values import (
+    MODEL,
+    Kind,
+    constants,
+    network,
+    rate_table,
+    score_rows,
+)
 from pruncam import (
     Machine,
     cams,
@@ -87,6 +94,96 @@ def test_a_result_outside_its_range_is_wrong():
     assert judged(lambda size: torch.tensor([0.5]), promise=within(0, 1)) == calls.ACCEPTED
     assert judged(lambda size: torch.tensor([1.5]), promise=within(0, 1)) == calls.WRONG
     assert judged(lambda size: torch.tensor([math.nan]), promise=within(0, 1)) == calls.WRONG
+
+
+# ---------------------------------------------------------------- lazy layers and TorchScript
+
+LAZY = [name for name in MODEL.likely if "lazy" in name]
+TORCHSCRIPT = [name for name in MODEL.likely if "scripted" in name or "traced" in name]
+# These call a model and read its buffers, which TorchScript allows.
+RUN_TORCHSCRIPT = {
+    "cams.road",
+    "pruning.apply_masks",
+    "pruning.masks",
+    "training.accuracy",
+    "training.predictions",
+}
+USUAL_MODELS = MODEL.usual.keys() | {"a pruned network"}
+TAKE_MODELS = [
+    (function, argument)
+    for function in FUNCTIONS
+    for argument, kind in function.arguments.items()
+    if kind.usual.keys() & USUAL_MODELS
+]
+
+
+def verdicts_on(name):
+    """Return what comes of a model, by function and argument; other arguments are usual ones."""
+    model, verdicts = MODEL.likely[name](), {}
+    for function, argument in TAKE_MODELS:
+        usual = {each: min(kind.usual.items()) for each, kind in function.arguments.items()}
+        call = calls.Call(function, usual | {argument: (name, lambda: model)}, is_likely=True)
+        verdicts[function.name, argument] = calls.judge(call)
+    return verdicts
+
+
+@pytest.mark.parametrize("model", LAZY)
+def test_every_function_refuses_weights_that_are_not_there_yet(model):
+    for place, verdict in verdicts_on(model).items():
+        assert verdict.kind == calls.CLEAR, (place, verdict)
+        assert "has lazy layers, whose weights are not there yet: run it on" in verdict.text
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
+@pytest.mark.parametrize("model", TORCHSCRIPT)
+def test_torchscript_is_run_or_refused(model):
+    for place, verdict in verdicts_on(model).items():
+        if place[0] in RUN_TORCHSCRIPT:
+            assert verdict.kind == calls.ACCEPTED, (place, verdict)
+        else:
+            assert verdict.kind == calls.CLEAR, (place, verdict)
+            assert "has TorchScript layers, which cannot be read or changed: " in verdict.text
+
+
+def test_an_exported_program_is_not_trained():
+    class Exported(nn.Sequential):
+        def train(self, mode=True):
+            raise NotImplementedError("Calling train() is not supported yet.")  # as torch.export's
+
+    images, recipe = IMAGES.mul(255).to(torch.uint8), training.Recipe(((1, 0.1),), 2)
+    with pytest.raises(ValueError, match="cannot be trained .* from which it was exported"):
+        training.fit(Exported(network()), images, LABELS, recipe, training.Inputs(), seed=0)
+
+
+def test_a_class_in_the_place_of_a_function_is_refused():
+    class Training:
+        def __init__(self, model, seed):
+            """Keep the arguments and train nothing."""
+
+    message = "finetune must be a function of a model and a seed, got the class Training: pass"
+    with pytest.raises(TypeError, match=message):
+        scoring.fine_tuned_controls(network(), Training, seeds=(1,))
+    with pytest.raises(TypeError, match="after_epoch must be a function of no argument, got the c"):
+        training.fit(
+            network(),
+            IMAGES.mul(255).to(torch.uint8),
+            LABELS,
+            training.Recipe(((1, 0.1),), 2),
+            training.Inputs(),
+            seed=0,
+            after_epoch=list,
+        )
+
+
+def test_any_error_inside_a_function_of_the_user_is_one_sentence():
+    for argument in ("reshape", "transform"):
+        options = {argument: lambda tensor: tensor.missing}
+        with pytest.raises(ValueError, match=f"{argument} cannot take .* has no attribute"):
+            scoring.score(
+                network(), network(1), IMAGES, LABELS, target_layer="4", progress=False, **options
+            )
+    with pytest.raises(ValueError, match="prepare cannot take images of shape .* no attribute"):
+        training.predictions(network(), IMAGES, prepare=lambda images: images.missing)
 
 
 # ---------------------------------------------------------------- nonsense that was accepted

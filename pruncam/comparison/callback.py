@@ -9,7 +9,7 @@ import pandas as pd
 from torch import nn
 
 from pruncam import metrics, scoring
-from pruncam._core.validation import check_model, check_number, check_path
+from pruncam._core.validation import check_layers, check_number, check_path
 from pruncam.datasets.batches import Images
 from pruncam.scoring import Options
 
@@ -61,7 +61,7 @@ class CompareCallback:
         every: int = 1,
         **options: Unpack[Options],
     ) -> None:
-        check_model(baseline, "baseline")
+        check_layers(baseline, "baseline")
         if log_dir is not None:
             check_path("log_dir", log_dir)
         check_number("every", every, whole=True, at_least=1)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pruncam import pruning
-from pruncam._core.validation import check_choice, check_model
+from pruncam._core.validation import check_choice, check_layers
 from pruncam.training import winograd
 from pruncam.training.augmentation import Augmentation
 from pruncam.training.compiled import trainer
@@ -55,7 +55,7 @@ def resolve_engine(
     Raises ValueError if engine or precision is unknown, or the engine cannot train this model by
     this recipe.
     """
-    check_model(model)
+    check_layers(model)
     if not isinstance(recipe, Recipe):
         raise TypeError(f"recipe must be a training.Recipe, got {type(recipe).__name__}")
     check_choice("engine", engine, ENGINES)
