@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +22,9 @@ from pruncam._core.validation import (
 from pruncam._nn.operations import BATCH_NORMS
 from pruncam._nn.probe import LayerCall, check_fit, profile_forward
 from pruncam.training.augmentation import draw_augmentation
-from pruncam.training.checkpoint import Checkpoint, Unfinished, checksum
+from pruncam.training.checkpoint import Checkpoint, checksum
 from pruncam.training.dropout import seeded_dropout
-from pruncam.training.engines import CompiledEngine, Engine, TorchEngine, resolve_engine
+from pruncam.training.engines import CompiledEngine, Engine, TorchEngine, continued_engine
 from pruncam.training.memory_layout import channels_last
 from pruncam.training.precision import resolve_precision
 from pruncam.training.recipes import Inputs, Recipe
@@ -91,6 +90,8 @@ def fit(
         above or do not fit the model, a BatchNorm would see a single value, the checkpoint belongs
         to another training, a weight or a statistic of BatchNorm is not finite, or the training
         diverges.
+    OSError
+        If the file of the checkpoint cannot be replaced.
     TypeError
         If an argument has the wrong type.
     """
@@ -98,7 +99,8 @@ def fit(
     _check_settings(inputs, checkpoint, after_epoch)
     seed = check_seed(seed)
     unfinished = None if checkpoint is None else checkpoint.read()
-    engine = _continued_engine(model, engine, recipe, precision, unfinished)
+    begun = None if unfinished is None else unfinished.training.get("engine")
+    engine = continued_engine(model, engine, recipe, precision, begun)
     first_epoch = _check_first_epoch(first_epoch, recipe)
     precision = "float32" if engine == "fused" else resolve_precision(precision, images.device)
     examples = inputs.normalize(images[:2])
@@ -197,25 +199,6 @@ class _Training:
             raise ValueError(f"the loss became {loss:g} in epoch {epoch + 1}: {advice}")
         _check_finite(self.model, f"after epoch {epoch + 1}: {advice}")
         return loss
-
-
-def _continued_engine(
-    model: nn.Module,
-    engine: str,
-    recipe: Recipe,
-    precision: str,
-    unfinished: Unfinished | None,
-) -> str:
-    """Return the engine as `resolve_engine` does; "auto" keeps the one that began the training.
-
-    Another one would not end with the same weights. The fastest may be another one now, such as
-    after numba was installed.
-    """
-    resolved = resolve_engine(model, engine, recipe, precision)
-    if engine == "auto" and unfinished is not None:
-        with suppress(ValueError):  # it cannot train the model here, or there is none of this name
-            return resolve_engine(model, unfinished.training.get("engine"), recipe, precision)
-    return resolved
 
 
 def _put_into_training_mode(model: nn.Module) -> None:
