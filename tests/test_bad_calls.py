@@ -3,6 +3,7 @@
 import io
 import math
 import zipfile
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -28,12 +29,15 @@ from pruncam import (
     complexity,
     metrics,
     networks,
+    profiles,
+    pruning,
     scoring,
     training,
 )
 from pruncam.cams.gradients import grad_cam_plusplus_weights
 from pruncam.cams.postprocess import to_heatmaps
 from pruncam.datasets import DataError, find, image_folder
+from pruncam.studies import sweeps
 from pruncam.studies.pe_score import choose_rate
 from pruncam.studies.sweeps import safe_rate
 
@@ -47,6 +51,13 @@ SLOW = (
 )
 FAST = [function for function in FUNCTIONS if not function.name.startswith(SLOW)]
 IMAGES, LABELS = torch.rand(4, 1, 12, 12), torch.tensor([0, 1, 2, 1])
+CALLBACK = partial(comparison.CompareCallback, network(), IMAGES)
+LOAD_NETWORK = partial(comparison.load_network, "pruncam:mnist_net")
+LOAD_STATE = partial(pruning.load_state, network(), network().state_dict())
+CUSTOM_MAPS = cams.custom_heatmaps
+SPEC = partial(profiles.DatasetSpec, "CIFAR-10", "digits")
+SWEEPS = partial(sweeps.configure, "quick")
+PRECISION = partial(training.resolve_precision, "float32")
 
 
 # ---------------------------------------------------------------- drawn calls
@@ -187,6 +198,32 @@ def test_any_error_inside_a_function_of_the_user_is_one_sentence():
 
 
 # ---------------------------------------------------------------- nonsense that was accepted
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "call"),
+    [
+        (ValueError, "methods must be a list", partial(CALLBACK, methods="")),
+        (ValueError, "unknown target.class", partial(CALLBACK, target_class="")),
+        (TypeError, "output must be a position", partial(LOAD_NETWORK, output=0.5)),
+        (TypeError, "output must be a position", partial(LOAD_STATE, output=())),
+        (TypeError, "example_input must be a tensor", partial(LOAD_STATE, example_input="")),
+        (
+            TypeError,
+            "must be a torch.nn.Module, got bytes",
+            partial(CUSTOM_MAPS, b"x", IMAGES, {}, targets=None),
+        ),
+        (TypeError, "target_layer must be a name or None", partial(SPEC, target_layer={"a": 1})),
+        (TypeError, "weights must be a name or None, got 3", partial(SPEC, weights=3)),
+        (ValueError, "csg_seeds must be different", partial(SWEEPS, csg_seeds=(2**64,))),
+        (ValueError, "floor_seeds must be different", partial(SWEEPS, floor_seeds=(2**64,))),
+        (ValueError, "seed must be a whole number from 0", partial(SWEEPS, seed=-1)),
+        (ValueError, "device must be the name of a device", partial(PRECISION, math.nan)),
+    ],
+)
+def test_arguments_are_checked_before_they_are_needed(error, message, call):
+    with pytest.raises(error, match=message):
+        call()
 
 
 @pytest.mark.parametrize("labels", [[0, 1, 2, 3], [-1, 0, 1, 2], [100, 0, 0, 0]])

@@ -41,10 +41,10 @@ def custom_heatmaps(
     of its images in [0, 1].
     """
     check_custom_methods("methods", methods)
-    if not methods:
-        return {}
     check_layers(model)
     check_images(images)
+    if not methods:
+        return {}
     parts: dict[str, list[Tensor]] = {name: [] for name in methods}
     model = unwrapped(model)
     with eval_mode(model), run_eagerly():

@@ -12,6 +12,7 @@ from pruncam import metrics, scoring
 from pruncam._core.validation import check_layers, check_number, check_path
 from pruncam.datasets.batches import Images
 from pruncam.scoring import Options
+from pruncam.scoring.options import resolve_options
 
 
 class _Writer(Protocol):
@@ -65,10 +66,12 @@ class CompareCallback:
         if log_dir is not None:
             check_path("log_dir", log_dir)
         check_number("every", every, whole=True, at_least=1)
+        own: Options = {"methods": ["grad-cam"], "progress": False, **options}
+        resolve_options(own)  # before the first epoch is trained
         self._baseline = copy.deepcopy(baseline).eval()
         self._images = images
         self._every = every
-        self._options: Options = {"methods": ["grad-cam"], "progress": False, **options}
+        self._options = own
         self._writer = None if log_dir is None else _tensorboard_writer(log_dir)
         self._tables: list[pd.DataFrame] = []
 

@@ -39,7 +39,7 @@ class Checkpoint:
     def __init__(self, path: str | os.PathLike, pause: float = 10.0) -> None:
         check_path("path", path)
         check_number("pause", pause, at_least=0)
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
         self.pause = pause
         self._last_write = time.monotonic()
 
