@@ -3,6 +3,7 @@
 import io
 import math
 import zipfile
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,14 @@ from torch import nn
 
 from benchmarks.torture import calls
 from benchmarks.torture.call_catalogue import FUNCTIONS, Function, within
-from benchmarks.torture.call_values import Kind, constants, network, rate_table, score_rows
+from benchmarks.torture.call_values import (
+    MODEL,
+    Kind,
+    constants,
+    network,
+    rate_table,
+    score_rows,
+)
 from pruncam import (
     Machine,
     cams,
@@ -21,12 +29,15 @@ from pruncam import (
     complexity,
     metrics,
     networks,
+    profiles,
+    pruning,
     scoring,
     training,
 )
 from pruncam.cams.gradients import grad_cam_plusplus_weights
 from pruncam.cams.postprocess import to_heatmaps
 from pruncam.datasets import DataError, find, image_folder
+from pruncam.studies import sweeps
 from pruncam.studies.pe_score import choose_rate
 from pruncam.studies.sweeps import safe_rate
 
@@ -40,6 +51,13 @@ SLOW = (
 )
 FAST = [function for function in FUNCTIONS if not function.name.startswith(SLOW)]
 IMAGES, LABELS = torch.rand(4, 1, 12, 12), torch.tensor([0, 1, 2, 1])
+CALLBACK = partial(comparison.CompareCallback, network(), IMAGES)
+LOAD_NETWORK = partial(comparison.load_network, "pruncam:mnist_net")
+LOAD_STATE = partial(pruning.load_state, network(), network().state_dict())
+CUSTOM_MAPS = cams.custom_heatmaps
+SPEC = partial(profiles.DatasetSpec, "CIFAR-10", "digits")
+SWEEPS = partial(sweeps.configure, "quick")
+PRECISION = partial(training.resolve_precision, "float32")
 
 
 # ---------------------------------------------------------------- drawn calls
@@ -89,7 +107,123 @@ def test_a_result_outside_its_range_is_wrong():
     assert judged(lambda size: torch.tensor([math.nan]), promise=within(0, 1)) == calls.WRONG
 
 
+# ---------------------------------------------------------------- lazy layers and TorchScript
+
+LAZY = [name for name in MODEL.likely if "lazy" in name]
+TORCHSCRIPT = [name for name in MODEL.likely if "scripted" in name or "traced" in name]
+# These call a model and read its buffers, which TorchScript allows.
+RUN_TORCHSCRIPT = {
+    "cams.road",
+    "pruning.apply_masks",
+    "pruning.masks",
+    "training.accuracy",
+    "training.predictions",
+}
+USUAL_MODELS = MODEL.usual.keys() | {"a pruned network"}
+TAKE_MODELS = [
+    (function, argument)
+    for function in FUNCTIONS
+    for argument, kind in function.arguments.items()
+    if kind.usual.keys() & USUAL_MODELS
+]
+
+
+def verdicts_on(name):
+    """Return what comes of a model, by function and argument; other arguments are usual ones."""
+    model, verdicts = MODEL.likely[name](), {}
+    for function, argument in TAKE_MODELS:
+        usual = {each: min(kind.usual.items()) for each, kind in function.arguments.items()}
+        call = calls.Call(function, usual | {argument: (name, lambda: model)}, is_likely=True)
+        verdicts[function.name, argument] = calls.judge(call)
+    return verdicts
+
+
+@pytest.mark.parametrize("model", LAZY)
+def test_every_function_refuses_weights_that_are_not_there_yet(model):
+    for place, verdict in verdicts_on(model).items():
+        assert verdict.kind == calls.CLEAR, (place, verdict)
+        assert "has lazy layers, whose weights are not there yet: run it on" in verdict.text
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
+@pytest.mark.parametrize("model", TORCHSCRIPT)
+def test_torchscript_is_run_or_refused(model):
+    for place, verdict in verdicts_on(model).items():
+        if place[0] in RUN_TORCHSCRIPT:
+            assert verdict.kind == calls.ACCEPTED, (place, verdict)
+        else:
+            assert verdict.kind == calls.CLEAR, (place, verdict)
+            assert "has TorchScript layers, which cannot be read or changed: " in verdict.text
+
+
+def test_an_exported_program_is_not_trained():
+    class Exported(nn.Sequential):
+        def train(self, mode=True):
+            raise NotImplementedError("Calling train() is not supported yet.")  # as torch.export's
+
+    images, recipe = IMAGES.mul(255).to(torch.uint8), training.Recipe(((1, 0.1),), 2)
+    with pytest.raises(ValueError, match="cannot be trained .* from which it was exported"):
+        training.fit(Exported(network()), images, LABELS, recipe, training.Inputs(), seed=0)
+
+
+def test_a_class_in_the_place_of_a_function_is_refused():
+    class Training:
+        def __init__(self, model, seed):
+            """Keep the arguments and train nothing."""
+
+    message = "finetune must be a function of a model and a seed, got the class Training: pass"
+    with pytest.raises(TypeError, match=message):
+        scoring.fine_tuned_controls(network(), Training, seeds=(1,))
+    with pytest.raises(TypeError, match="after_epoch must be a function of no argument, got the c"):
+        training.fit(
+            network(),
+            IMAGES.mul(255).to(torch.uint8),
+            LABELS,
+            training.Recipe(((1, 0.1),), 2),
+            training.Inputs(),
+            seed=0,
+            after_epoch=list,
+        )
+
+
+def test_any_error_inside_a_function_of_the_user_is_one_sentence():
+    for argument in ("reshape", "transform"):
+        options = {argument: lambda tensor: tensor.missing}
+        with pytest.raises(ValueError, match=f"{argument} cannot take .* has no attribute"):
+            scoring.score(
+                network(), network(1), IMAGES, LABELS, target_layer="4", progress=False, **options
+            )
+    with pytest.raises(ValueError, match="prepare cannot take images of shape .* no attribute"):
+        training.predictions(network(), IMAGES, prepare=lambda images: images.missing)
+
+
 # ---------------------------------------------------------------- nonsense that was accepted
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "call"),
+    [
+        (ValueError, "methods must be a list", partial(CALLBACK, methods="")),
+        (ValueError, "unknown target.class", partial(CALLBACK, target_class="")),
+        (TypeError, "output must be a position", partial(LOAD_NETWORK, output=0.5)),
+        (TypeError, "output must be a position", partial(LOAD_STATE, output=())),
+        (TypeError, "example_input must be a tensor", partial(LOAD_STATE, example_input="")),
+        (
+            TypeError,
+            "must be a torch.nn.Module, got bytes",
+            partial(CUSTOM_MAPS, b"x", IMAGES, {}, targets=None),
+        ),
+        (TypeError, "target_layer must be a name or None", partial(SPEC, target_layer={"a": 1})),
+        (TypeError, "weights must be a name or None, got 3", partial(SPEC, weights=3)),
+        (ValueError, "csg_seeds must be different", partial(SWEEPS, csg_seeds=(2**64,))),
+        (ValueError, "floor_seeds must be different", partial(SWEEPS, floor_seeds=(2**64,))),
+        (ValueError, "seed must be a whole number from 0", partial(SWEEPS, seed=-1)),
+        (ValueError, "device must be the name of a device", partial(PRECISION, math.nan)),
+    ],
+)
+def test_arguments_are_checked_before_they_are_needed(error, message, call):
+    with pytest.raises(error, match=message):
+        call()
 
 
 @pytest.mark.parametrize("labels", [[0, 1, 2, 3], [-1, 0, 1, 2], [100, 0, 0, 0]])

@@ -435,6 +435,7 @@ OTHER_FILES = {
     "a web page": (text(b"<!DOCTYPE html><html>"), "is a web page: download the file itself"),
     "gzip": (text(b"\x1f\x8b\x08\x00"), "is compressed: unpack it"),
     "a folder": (lambda folder, _: folder, "is a folder: pass the file with the weights"),
+    "a file of the kernel": (lambda *_: Path("/proc/self/mem"), "/proc/self/mem is empty: copy"),
     "a pipe": (pipe, "is no regular file: pass the file with the weights"),
     "cut safetensors": (cut_safetensors, "a.safetensors is damaged or cut off"),
     "numbers": (lambda folder, _: saved([1, 2], folder), "contains a list instead of weights"),

@@ -668,7 +668,7 @@ def test_a_further_baseline_needs_the_images_of_the_reference_network(tmp_path):
         ),
         ({"rates": [0.4, 0.2]}, "rates must rise within \\(0, 1\\)"),
         ({"rates": [0.5, 1.0]}, "rates must rise within \\(0, 1\\)"),
-        ({"random_seeds": []}, "random_seeds must hold at least one seed"),
+        ({"random_seeds": []}, "random_seeds must be different .* one or more"),
         ({"methods": ["cam"]}, "methods must be taken from grad-cam, grad-cam\\+\\+, ablation-cam"),
         ({"bootstrap": 10}, "bootstrap must be 100 resamples or more, got 10"),
         ({"finetuning": [[0, 0.1]]}, "a schedule is"),

@@ -1058,7 +1058,7 @@ def test_the_larger_set_of_training_images_is_loaded_once(monkeypatch, train, po
         ),
         ({"rates": [0.5, 0.2]}, "rates must rise within \\(0, 1\\)"),
         ({"methods": ["cam"]}, "methods must be taken from"),
-        ({"csg_seeds": []}, "csg_seeds must hold at least one seed"),
+        ({"csg_seeds": []}, "csg_seeds must be different .* one or more"),
         ({"csg_samples": 0}, "csg_samples must be at least 1"),
         ({"csg_pool": 5}, "csg_images and csg_pool must be more images than csg_neighbours"),
         (

@@ -261,7 +261,9 @@ def test_a_small_map_is_the_layer_only_if_there_is_no_larger_one(size, layer):
     model = nn.Sequential(
         convolution, nn.ReLU(), nn.MaxPool2d(8, ceil_mode=True), nn.Flatten(), nn.LazyLinear(2)
     )
-    assert cams.default_layer(model, torch.rand(1, 3, size, size)) == layer
+    image = torch.rand(1, 3, size, size)
+    model(image)
+    assert cams.default_layer(model, image) == layer
 
 
 def test_images_before_the_first_convolution_are_no_feature_map():

@@ -388,9 +388,9 @@ def test_batches_of_one_are_refused_where_batch_norm_would_see_a_single_value(di
 class Recorder(nn.Module):
     """A classifier that records the images it is trained on."""
 
-    def __init__(self):
+    def __init__(self, pixels):
         super().__init__()
-        self.linear, self.seen = nn.LazyLinear(10), []
+        self.linear, self.seen = nn.Linear(pixels, 10), []
 
     def forward(self, x):
         if self.training:
@@ -418,7 +418,7 @@ def test_images_are_shifted_and_mirrored_anew_in_every_epoch(shift, mirror):
     images = torch.randint(
         0, 256, (60, 3, 9, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
     )
-    model = Recorder()
+    model = Recorder(images[0].numel())
     recipe = Recipe(((2, 0.01),), batch_size=16, shift=shift, mirror=mirror)
     fit(model, images, torch.zeros(60, dtype=torch.int64), recipe, Inputs(), seed=3)
     epochs, seen = [], iter(model.seen)
@@ -446,7 +446,7 @@ def cut_square(image):
 
 def test_cutout_puts_one_black_square_on_every_image_of_its_cycle_anew_in_every_epoch():
     images = torch.full((200, 3, 9, 8), 255, dtype=torch.uint8)
-    model = Recorder()
+    model = Recorder(images[0].numel())
     cycles = OneCycle(1, 0.01), OneCycle(2, 0.01, cutout=3)
     recipe = Recipe(training.WarmRestarts(cycles), batch_size=50)
     fit(model, images, torch.zeros(200, dtype=torch.int64), recipe, Inputs(), seed=3)
@@ -1167,6 +1167,67 @@ def test_a_checkpoint_is_written_after_a_pause_only(tmp_path, monkeypatch):
     )
     assert times == [112, 124]
     assert not path.exists()
+
+
+def folder(path):
+    path.mkdir()
+
+
+def dangling_link(path):
+    path.symlink_to("nothing")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, folder, dangling_link])
+def test_a_checkpoint_replaces_no_folder_pipe_or_link(tmp_path, make):
+    """What is no regular file is refused before the training, which would remove it at its end."""
+    path = tmp_path / "training.pt"
+    make(path)
+    before = path.lstat()
+    with pytest.raises(ValueError, match=r"training.pt is (a folder|no regular file): pass anoth"):
+        fit(small_net(), *colours(), RECIPE, Inputs(), seed=0, checkpoint=Checkpoint(path))
+    assert (path.lstat().st_mode, path.lstat().st_ino) == (before.st_mode, before.st_ino)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs Linux's /proc")
+def test_a_checkpoint_where_no_file_can_be_written_is_refused_before_the_training():
+    checkpoint = Checkpoint("/proc/self/mem")
+    with pytest.raises(OSError, match="no checkpoint can be written to /proc/self .* another path"):
+        fit(small_net(), *colours(), RECIPE, Inputs(), seed=0, checkpoint=checkpoint)
+
+
+def test_auto_continues_a_training_with_the_engine_that_began_it(digits, tmp_path, monkeypatch):
+    """As after numba was installed: the compiled engine would now train this network."""
+    data = digits.images, digits.labels, replace(RECIPE, schedule=((3, 0.05),)), NOISY
+    checkpoint = Checkpoint(tmp_path / "training.pt", pause=0)
+    monkeypatch.setattr(training.engines.trainer, "available", lambda: False)
+    with pytest.raises(Killed):
+        fit(net(), *data, seed=4, checkpoint=checkpoint, after_epoch=killer(1))
+    monkeypatch.undo()
+    assert training.resolve_engine(net(), "auto", data[2]) == "fused"
+    with pytest.raises(ValueError, match=r"another training \(different engine\)"):
+        fit(net(), *data, seed=4, engine="fused", checkpoint=checkpoint)
+    continued, expected = net(), net()
+    loss = fit(continued, *data, seed=4, checkpoint=checkpoint)
+    assert loss == fit(expected, *data, seed=4, engine="torch")
+    assert torch.equal(parameters(continued), parameters(expected))
+
+
+def test_auto_does_not_take_an_engine_that_cannot_train_here(tmp_path, monkeypatch):
+    checkpoint = Checkpoint(tmp_path / "training.pt", pause=0)
+    with pytest.raises(Killed):
+        fit(
+            small_net(),
+            *colours(),
+            AUGMENTED,
+            Inputs(),
+            seed=4,
+            checkpoint=checkpoint,
+            after_epoch=killer(1),
+        )
+    stored = checkpoint.read()
+    checkpoint.write(stored.training | {"engine": "winograd"}, stored.state)
+    with pytest.raises(ValueError, match=r"another training \(different engine\)"):
+        fit(small_net(), *colours(), AUGMENTED, Inputs(), seed=4, checkpoint=checkpoint)
 
 
 @pytest.mark.parametrize("checkpoint", ["training.pt", Path("training.pt"), True])

@@ -154,6 +154,16 @@ def _with_weight_norm() -> nn.Module:
     return net
 
 
+def _with_head(head: nn.Module) -> nn.Module:
+    net = network()
+    net[8] = head
+    return net
+
+
+def _scripted() -> nn.Module:
+    return torch.jit.script(network())
+
+
 _ODD_MODELS: Values = {
     "nn.Sequential()": nn.Sequential,
     "nn.Identity()": nn.Identity,
@@ -162,7 +172,13 @@ _ODD_MODELS: Values = {
     "a network of two inputs": _TwoInputs,
     "a lazy network": lambda: nn.Sequential(nn.LazyConv2d(2, 3), nn.Flatten(), nn.LazyLinear(3)),
     "a complex network": lambda: nn.Sequential(nn.Conv2d(1, 2, 3, dtype=torch.complex64)),
-    "a scripted network": lambda: torch.jit.script(network()),
+    "a network with a lazy head": lambda: _with_head(nn.LazyLinear(CLASSES)),
+    "a network with a lazy norm": lambda: nn.Sequential(network(), nn.LazyBatchNorm1d()),
+    "a scripted network": _scripted,
+    "a frozen scripted network": lambda: torch.jit.freeze(_scripted()),
+    "a network with a scripted head": lambda: _with_head(torch.jit.script(nn.Linear(24, CLASSES))),
+    "a traced network": lambda: torch.jit.trace(network(), drawn(1, 1, SIDE, SIDE)),
+    "a traced pruned network": lambda: torch.jit.trace(pruned(), drawn(1, 1, SIDE, SIDE)),
     "a network that returns None": lambda: _Returns(lambda logits: None),
     "a network that returns a list": lambda: _Returns(lambda logits: logits.tolist()),
     "a network that returns integers": lambda: _Returns(lambda logits: logits.long()),
@@ -520,11 +536,21 @@ TRANSFORM = Kind(
         "a function to NaN": lambda: lambda images: images * math.nan,
     },
 )
+
+
+class _Training:
+    """A fine-tuning that is made, but never run."""
+
+    def __init__(self, model: nn.Module, seed: int) -> None:
+        self.model, self.seed = model, seed
+
+
 FINETUNE = Kind(
     {"a function": lambda: lambda model, seed: None},
     constants(None, "train", 3)
     | {
         "a function of one": lambda: lambda model: model,
+        "a class": lambda: _Training,
         "a function to a number": lambda: lambda model, seed: 0.5,
         "a function to another model": lambda: lambda model, seed: _flat(),
     },

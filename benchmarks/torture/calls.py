@@ -139,7 +139,8 @@ def drawn_calls(
 
 def judge(call: Call) -> Verdict:
     """Make a call and say what came of it."""
-    arguments = {name: make() for name, (_, make) in call.values.items()}
+    with _quiet():
+        arguments = {name: make() for name, (_, make) in call.values.items()}
     try:
         with _quiet(), _limited(LIMIT):
             result = call.function.call(**arguments)

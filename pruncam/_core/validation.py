@@ -92,6 +92,9 @@ def check_function(name: str, value: object, arguments: Iterable[str]) -> None:
     arguments = list(arguments)
     parts = [", ".join(arguments[:-1]), *arguments[-1:]]
     expected = f"{name} must be a function of {' and '.join(filter(None, parts)) or 'no argument'}"
+    if isinstance(value, type):
+        advice = "pass a function, or an object that can be called"
+        raise TypeError(f"{expected}, got the class {value.__name__}: {advice}")
     if not callable(value):
         raise TypeError(f"{expected}, got {type(value).__name__}")
     try:
@@ -214,14 +217,36 @@ def check_seeds(values: object, name: str = "seeds") -> tuple[int, ...]:
 def check_model(model: object, name: str = "model") -> None:
     """Raise TypeError unless `model` is a torch.nn.Module, ValueError if it holds no weights."""
     from torch import nn  # torch takes seconds to import
+    from torch.nn.modules.lazy import LazyModuleMixin
 
     if not isinstance(model, nn.Module):
         raise TypeError(f"{name} must be a torch.nn.Module, got {type(model).__name__}")
+    lazy = [module for module in model.modules() if isinstance(module, LazyModuleMixin)]
+    if any(module.has_uninitialized_params() for module in lazy):
+        raise ValueError(
+            f"{name} has lazy layers, whose weights are not there yet: run it on an image first"
+        )
     first = next(model.parameters(), None)
     if first is not None and first.is_meta:
         raise ValueError(
             f"{name} is on the meta device, where weights have no values: "
             "build it on another device, or load weights"
+        )
+
+
+def check_layers(model: object, name: str = "model") -> None:
+    """Raise as `check_model` does, and TypeError if layers are TorchScript.
+
+    Such layers are no `nn.Conv2d` or `nn.Linear`, take no hooks and keep their parameters.
+    """
+    import torch
+
+    check_model(model, name)
+    assert isinstance(model, torch.nn.Module)
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise TypeError(
+            f"{name} has TorchScript layers, which cannot be read or changed: "
+            "pass the torch.nn.Module from which it was made"
         )
 
 

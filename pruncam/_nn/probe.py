@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from pruncam._core.validation import check_model, first_line
+from pruncam._core.validation import check_layers, check_model, first_line
 from pruncam._nn.hooks import add_thread_hook
 from pruncam._nn.logits_graph import LogitsGraph
 from pruncam._nn.outputs import Output, check_logits_shape, select_output
@@ -116,9 +116,8 @@ def profile_forward(
     graph. Raises ValueError if the model cannot process the images or does not return logits of
     shape (N, classes), TypeError if images without a fraction are to have gradients.
     """
-    check_model(model)
+    check_layers(model)
     model = unwrapped(model)
-    _check_readable(model)
     recorder = _Recorder(model)
     inputs = placed_like(model, images)
     if graph and not inputs.is_floating_point():
@@ -189,15 +188,6 @@ def _shape(value: object) -> torch.Size | None:
     return value.shape if isinstance(value, Tensor) else None
 
 
-def _check_readable(model: nn.Module) -> None:
-    """Raise TypeError if the layers of a model take no hooks."""
-    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
-        raise TypeError(
-            "the layers of a TorchScript model cannot be read: "
-            "pass the torch.nn.Module from which it was made"
-        )
-
-
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
     """Put `model` into eval mode, then restore the mode of every submodule.
@@ -205,7 +195,8 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
     Inference mode is switched off inside, since its tensors can never take part in a gradient.
     """
     check_model(model)
-    training = [module for module in model.modules() if module.training]
+    # A frozen TorchScript model has no mode.
+    training = [module for module in model.modules() if getattr(module, "training", False)]
     with torch.inference_mode(False):
         try:
             for module in training:

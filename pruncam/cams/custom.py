@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pruncam._core.validation import check_model, short_repr
+from pruncam._core.validation import check_layers, short_repr
 from pruncam._nn.outputs import LogitsOf, Output
 from pruncam._nn.probe import eval_mode, placed_like
 from pruncam._nn.wrappers import run_eagerly, unwrapped
@@ -41,10 +41,10 @@ def custom_heatmaps(
     of its images in [0, 1].
     """
     check_custom_methods("methods", methods)
+    check_layers(model)
+    check_images(images)
     if not methods:
         return {}
-    check_model(model)
-    check_images(images)
     parts: dict[str, list[Tensor]] = {name: [] for name in methods}
     model = unwrapped(model)
     with eval_mode(model), run_eagerly():

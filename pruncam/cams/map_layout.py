@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from pruncam._core.validation import short_repr
+from pruncam._core.validation import calling, short_repr
 from pruncam._nn.operations import CHANNELS_FIRST_LAYERS
 from pruncam._nn.probe import ForwardProfile, LayerCall
 
@@ -89,12 +89,9 @@ def custom_layout(reshape: Reshape, output_shape: torch.Size) -> MapLayout:
             "reshape must be a function from the output of the target layer to maps "
             f"(N, C, h, w), got {short_repr(reshape)}"
         )
-    try:
+    output = f"the output {tuple(output_shape)} of the target layer"
+    with calling("reshape", output, Exception):  # it is any code of the user
         maps = reshape(torch.zeros(output_shape))
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        raise ValueError(
-            f"reshape cannot take the output {tuple(output_shape)} of the target layer: {error}"
-        ) from error
     is_map = isinstance(maps, Tensor) and maps.ndim == 4 and len(maps) == output_shape[0]
     if not is_map:
         got = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pruncam._core.validation import check_model
+from pruncam._core.validation import check_layers
 from pruncam._nn.outputs import LogitsOf, Output, class_probabilities
 from pruncam._nn.probe import eval_mode, placed_like
 from pruncam._nn.wrappers import run_eagerly, unwrapped
@@ -69,7 +69,7 @@ class ModelExplainer:
         check_methods(methods)
         check_engine(engine)
         check_images(images[:1] if _can_be_cut(images) else images)
-        check_model(model)
+        check_layers(model)
         self._model = model = unwrapped(model)
         self._shape = images.shape[1:]
         with eval_mode(model), run_eagerly():

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
-from pruncam._core.validation import check_model, check_number
+from pruncam._core.validation import check_layers, check_number
 from pruncam._nn.memory import images_within
 from pruncam._nn.outputs import Output, advice_on_output, check_output
 from pruncam._nn.probe import ForwardProfile, LayerCall, profile_forward
@@ -65,7 +64,7 @@ def find_target_layer(
     (1, C, H, W) passes through the model once. Raises TypeError or ValueError if there is no such
     layer, if the forward pass does not apply it, or if its output has no feature maps.
     """
-    check_model(model)
+    check_layers(model)
     model = unwrapped(model)
     request = LayerRequest(target_layer, reshape, output)
     named = None if target_layer is None else _find(model, target_layer)
@@ -91,7 +90,7 @@ def _profile(model: nn.Module, image: Tensor, request: LayerRequest) -> ForwardP
 def _check_weights(model: nn.Module) -> None:
     """Raise ValueError if a model's weights can take part in no gradient."""
     tensors = (*model.parameters(), *model.buffers())
-    if any(tensor.is_inference() for tensor in tensors if not is_lazy(tensor)):
+    if any(tensor.is_inference() for tensor in tensors):
         raise ValueError(
             "the model's weights were created in torch.inference_mode, which allows no gradients: "
             "build or load the model outside of it"
@@ -150,7 +149,7 @@ def default_layer(model: nn.Module, image: Tensor, *, min_cells: int = MIN_CELLS
     >>> default_layer(model, image, min_cells=6)  # their ReLU
     'features.19'
     """
-    check_model(model)
+    check_layers(model)
     check_images(image)
     check_number("min_cells", min_cells, whole=True, at_least=1)
     model = unwrapped(model)

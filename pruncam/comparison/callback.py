@@ -9,9 +9,10 @@ import pandas as pd
 from torch import nn
 
 from pruncam import metrics, scoring
-from pruncam._core.validation import check_model, check_number, check_path
+from pruncam._core.validation import check_layers, check_number, check_path
 from pruncam.datasets.batches import Images
 from pruncam.scoring import Options
+from pruncam.scoring.options import resolve_options
 
 
 class _Writer(Protocol):
@@ -61,14 +62,16 @@ class CompareCallback:
         every: int = 1,
         **options: Unpack[Options],
     ) -> None:
-        check_model(baseline, "baseline")
+        check_layers(baseline, "baseline")
         if log_dir is not None:
             check_path("log_dir", log_dir)
         check_number("every", every, whole=True, at_least=1)
+        own: Options = {"methods": ["grad-cam"], "progress": False, **options}
+        resolve_options(own)  # before the first epoch is trained
         self._baseline = copy.deepcopy(baseline).eval()
         self._images = images
         self._every = every
-        self._options: Options = {"methods": ["grad-cam"], "progress": False, **options}
+        self._options = own
         self._writer = None if log_dir is None else _tensorboard_writer(log_dir)
         self._tables: list[pd.DataFrame] = []
 

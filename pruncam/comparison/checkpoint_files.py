@@ -119,10 +119,10 @@ def _check_kind(path: Path) -> None:
     if not path.is_file():
         kind = "a folder" if path.is_dir() else "no regular file"
         raise ValueError(f"{path} is {kind}: pass the file with the weights")
+    if path.stat().st_size == 0:  # so are files of the kernel, such as /proc/self/mem
+        raise ValueError(f"{path} is empty: {_AGAIN}")
     with path.open("rb") as file:
         start = file.read(256)
-    if not start:
-        raise ValueError(f"{path} is empty: {_AGAIN}")
     if start.startswith(b"version https://git-lfs"):
         raise ValueError(f"{path} is a Git LFS pointer to the weights: get them with git lfs pull")
     if start.lstrip().lower().startswith((b"<!doctype", b"<html")):

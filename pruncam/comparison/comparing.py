@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from pruncam._core.machine import Machine
-from pruncam._core.validation import check_functions, check_model, check_record
+from pruncam._core.validation import check_functions, check_layers, check_record
 from pruncam._nn.outputs import Output
 from pruncam.cams import CustomMethod
 from pruncam.cams.map_layout import Reshape
@@ -161,7 +161,7 @@ def _as_pair(
         if any(argument is not None for argument in others):
             raise TypeError("pass either a Pair, or two networks and images")
         return baseline
-    check_model(baseline, "baseline")
+    check_layers(baseline, "baseline")
     if pruned is None or images is None:
         raise TypeError("pass a Pair, or a baseline, a pruned network and images")
     files = images.files if isinstance(images, LabelledImages) else None

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pruncam import pruning
-from pruncam._nn.outputs import Output, OutputError, advice_on_output
+from pruncam._nn.outputs import Output, OutputError, advice_on_output, check_output
 from pruncam._nn.probe import eval_mode, first_logits
 from pruncam.comparison import checkpoints, preprocessing
 from pruncam.comparison.checkpoints import Checkpoint
@@ -64,6 +64,7 @@ def load_network(
     >>> sum(weight.numel() for weight in load_network("pruncam:mnist_net").parameters())
     2346
     """
+    check_output(output)
     constructor = find_constructor(spec)
     if checkpoint is None:
         return constructor.create({"image_size": image_size}).eval()

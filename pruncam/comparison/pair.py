@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pruncam._core.validation import check_model
+from pruncam._core.validation import check_layers
 from pruncam._nn.outputs import LogitsOf, Output
 from pruncam._nn.wrappers import unwrapped
 from pruncam.cams.map_layout import Reshape
@@ -45,11 +45,11 @@ class Pair:
     masks: ObjectMasks | None = None
 
     def __post_init__(self) -> None:
-        check_model(self.baseline, "baseline")
-        check_model(self.pruned, "pruned")
+        check_layers(self.baseline, "baseline")
+        check_layers(self.pruned, "pruned")
         _reject_one_network(self.baseline, self.pruned)
         for name, network in (*self.also_pruned.items(), *self.also_baseline.items()):
-            check_model(network, name)
+            check_layers(network, name)
             _reject_one_network(self.baseline, network)
         if self.files is not None and len(self.files) != len(self.images):
             raise ValueError(

@@ -136,7 +136,7 @@ def _split(batch: object, name: str) -> tuple[Tensor, Any]:
 
 def _transformed(images: Tensor, transform: Callable[[Tensor], Tensor], name: str) -> Tensor:
     shape = tuple(images.shape)
-    with calling("transform", f"{name} of shape {shape}", TypeError, ValueError, RuntimeError):
+    with calling("transform", f"{name} of shape {shape}", Exception):
         result = transform(images)
     if not isinstance(result, Tensor) or result.ndim != 4 or len(result) != len(images):
         raise ValueError(

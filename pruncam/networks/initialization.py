@@ -7,9 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
-from pruncam._core.validation import check_choice, check_model, check_seed
+from pruncam._core.validation import check_choice, check_layers, check_seed
 from pruncam.pruning import drop_masks
 
 INITIAL_WEIGHTS = ("kaiming-normal", "pytorch")
@@ -27,15 +26,13 @@ def initialize(model: nn.Module, method: str, seed: int) -> nn.Module:
     Raises TypeError or ValueError if `model` is not a module, `method` is not known or `seed` is
     not a whole number.
     """
-    check_model(model)
+    check_layers(model)
     seed = check_seed(seed)
     check_choice("initial weights", method, INITIAL_WEIGHTS)
     # Not PyTorch's global generator, which is common to all threads.
     generator = torch.Generator().manual_seed(seed)
     draw = partial(_draw, generator=generator)
     layers = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
-    if any(map(is_lazy, model.parameters())):
-        raise ValueError("the model has lazy layers, whose sizes are unknown: run it on an image")
     for layer in layers:  # as `reset_parameters` does
         draw(layer.weight, nn.init.kaiming_uniform_, a=math.sqrt(5))
         if layer.bias is not None:
@@ -63,7 +60,7 @@ def randomized(model: nn.Module, seed: int) -> nn.Module:
     the positions of a transformer, get their own values in random order. The global random state
     stays as it was.
     """
-    check_model(model)
+    check_layers(model)
     seed = check_seed(seed)
     copy = drop_masks(model)
     first = next(copy.parameters(), None)

@@ -26,6 +26,10 @@ class DatasetSpec:
         for name in ("paper", "source"):
             if not isinstance(getattr(self, name), str):
                 raise TypeError(f"{name} must be a name, got {short_repr(getattr(self, name))}")
+        for name in ("weights", "target_layer"):
+            if not isinstance(getattr(self, name), str | None):
+                value = short_repr(getattr(self, name))
+                raise TypeError(f"{self.paper}: {name} must be a name or None, got {value}")
         for name, value, unit in (("size", self.size, "pixel"), ("width", self.width, "filter")):
             if value is not None:
                 check_number(f"{self.paper}: {name}", value, whole=True)

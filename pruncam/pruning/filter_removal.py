@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pruncam._core.validation import (
     check_choice,
     check_function,
-    check_model,
+    check_layers,
     check_names,
     check_number,
     check_seed,
@@ -159,7 +159,7 @@ def importances(
 @torch.inference_mode(False)  # inference tensors can be neither traced nor trained
 def _checked_copy(model: nn.Module, request: _Request) -> nn.Module:
     """Return an unmasked copy of the model; raise TypeError or ValueError on bad arguments."""
-    check_model(model)
+    check_layers(model)
     check_number("rate", request.rate)
     if not 0 <= request.rate < 1:
         raise ValueError(

@@ -14,9 +14,8 @@ import copy
 from collections.abc import Mapping
 
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
-from pruncam._core.validation import check_model, check_names, check_tensor
+from pruncam._core.validation import check_layers, check_model, check_names, check_tensor
 from pruncam._nn.operations import CONVOLUTIONS, WeightLayer
 from pruncam.pruning.mask_hooks import keep_pruned, release, zero_pruned
 
@@ -31,7 +30,7 @@ def prunable(
     Raises ValueError if `layers` names anything but "conv" and "linear", or the model has no such
     layer.
     """
-    check_model(model)
+    check_layers(model)
     check_names("layers", layers, LAYERS)
     if not layers:
         raise ValueError(f"layers must be taken from {', '.join(LAYERS)}, got none")
@@ -40,10 +39,6 @@ def prunable(
     if not modules:
         raise ValueError(
             f"nothing to prune: {type(model).__name__} has no {' or '.join(layers)} layer"
-        )
-    if any(is_lazy(module.weight) for module in modules.values()):
-        raise ValueError(
-            "the model has lazy layers, whose weights are not there yet: run it on an image first"
         )
     return modules
 
@@ -56,7 +51,7 @@ def attach_masks(model: nn.Module, new: Mapping[str, Tensor]) -> nn.Module:
     Raises ValueError on an unknown parameter, a wrong shape, or a value other than 0 and 1,
     TypeError on anything but tensors; the model is then unchanged.
     """
-    check_model(model)
+    check_layers(model)
     if not isinstance(new, Mapping):
         raise TypeError(
             "masks must be a dict of tensors by name, as `masks` returns it, "
@@ -127,7 +122,7 @@ def drop_masks(model: nn.Module) -> nn.Module:
 
     Raises ValueError if `torch.nn.utils.prune` holds the masks.
     """
-    check_model(model)
+    check_layers(model)
     reject_torch_prune(model)
     unmasked = copy.deepcopy(model)
     apply_masks(unmasked)

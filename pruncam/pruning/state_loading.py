@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pruncam._core.validation import check_model
+from pruncam._core.validation import check_layers, check_tensor
 from pruncam._nn.operations import BATCH_NORMS, CONVOLUTIONS
-from pruncam._nn.outputs import Output
+from pruncam._nn.outputs import Output, check_output
 from pruncam._nn.probe import eval_mode, first_logits
 from pruncam.pruning.masking import apply_masks, attach_masks
 
@@ -47,7 +47,10 @@ def load_state(
         )
     if not all(isinstance(name, str) for name in state):
         raise TypeError("state must be a dict of tensors by name, got names that are no text")
-    check_model(model)
+    check_layers(model)
+    check_output(output)
+    if example_input is not None:
+        check_tensor("example_input", example_input, "a tensor (N, C, H, W) or None")
     if example_input is not None and _misshapen(model, state):
         _check_logits(model, state, example_input, output)
     return _load(model, state, by_order=example_input is None)

@@ -6,7 +6,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from pruncam._core.validation import check_choice, check_model, check_number, check_seed
+from pruncam._core.validation import check_choice, check_layers, check_number, check_seed
 from pruncam.pruning.masking import (
     apply_masks,
     attach_masks,
@@ -67,7 +67,7 @@ def check_global_pruning(
 
     `units` names what is pruned.
     """
-    check_model(model)
+    check_layers(model)
     check_number("amount", amount)
     seed = check_seed(seed)
     if not 0 <= amount < 1:
@@ -86,7 +86,7 @@ def lottery_step(model: nn.Module, fraction: float = 0.2) -> nn.Module:
     Raises ValueError if fraction is not in (0, 1), a weight is not finite, or too few weights
     remain for another step.
     """
-    check_model(model)
+    check_layers(model)
     check_number("fraction", fraction)
     if not 0 < fraction < 1:
         raise ValueError(
@@ -112,8 +112,8 @@ def rewind(pruned: nn.Module, origin: nn.Module) -> nn.Module:
 
     Raises ValueError if `origin` is another network.
     """
-    check_model(pruned, "pruned")
-    check_model(origin, "origin")
+    check_layers(pruned, "pruned")
+    check_layers(origin, "origin")
     reject_torch_prune(origin)
     copied_masks = {name: mask.clone() for name, mask in masks(pruned).items()}
     return attach_masks(copy.deepcopy(origin), copied_masks)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pruncam import networks
 from pruncam._core.seeds import derive
-from pruncam._core.validation import check_function, check_model, check_seed, check_seeds
+from pruncam._core.validation import check_function, check_layers, check_seed, check_seeds
 from pruncam.datasets.batches import Images
 from pruncam.pruning.masking import reject_torch_prune
 from pruncam.scoring.comparison import Comparison
@@ -64,7 +64,7 @@ def noise_floor(
         As `score_many` does, before anything is trained, and if `finetune` or `seeds` is invalid.
     """
     _check_finetune(finetune)
-    check_model(baseline, "baseline")
+    check_layers(baseline, "baseline")
     checked_batches(images, labels, options)  # before anything is trained
     models = fine_tuned_controls(baseline, finetune, seeds)
     return score_many(baseline, models, images, labels, **options)
@@ -105,7 +105,7 @@ def shuffled_level(
     Arguments and errors are those of `score_many`, and ValueError if there are fewer than two
     images; `model` in the rows is "maps of other images".
     """
-    check_model(baseline, "baseline")
+    check_layers(baseline, "baseline")
     seed = check_seed(seed)
     batches, resolved = checked_batches(images, labels, options)
     return Comparison(baseline, {SHUFFLED: baseline}, resolved).with_shuffled_maps(
@@ -129,7 +129,7 @@ def fine_tuned_controls(
     Raises ValueError if `seeds` are invalid or torch.nn.utils.prune holds weights of the baseline.
     """
     _check_finetune(finetune)
-    check_model(baseline, "baseline")
+    check_layers(baseline, "baseline")
     seeds = check_seeds(seeds)
     reject_torch_prune(baseline)
     names = [f"{FLOOR} {seed}" for seed in seeds]

@@ -6,7 +6,7 @@ from typing import TypedDict
 from torch import Tensor, nn
 
 from pruncam import cams, metrics
-from pruncam._core.validation import check_choice, check_functions, check_model, short_repr
+from pruncam._core.validation import check_choice, check_functions, check_layers, short_repr
 from pruncam._nn.outputs import Output, check_output
 from pruncam._nn.wrappers import unwrapped
 from pruncam.cams.map_layout import Reshape
@@ -83,14 +83,14 @@ def check_models(baseline: nn.Module, pruned: Mapping[str, nn.Module]) -> None:
 
     Raises ValueError if one of them is the baseline itself, which has every score at its best.
     """
-    check_model(baseline, "baseline")
+    check_layers(baseline, "baseline")
     is_dict = isinstance(pruned, Mapping) and len(pruned) > 0
     if not is_dict or not all(isinstance(name, str) for name in pruned):
         raise TypeError(
             "pruned must be a dict of models by name, not empty (`score` takes a single model)"
         )
     for name, model in pruned.items():
-        check_model(model, f"pruned model {name!r}")
+        check_layers(model, f"pruned model {name!r}")
         if unwrapped(model) is unwrapped(baseline):
             raise ValueError(
                 f"the baseline and {name!r} are the same object, so every score would be at its "

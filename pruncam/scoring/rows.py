@@ -6,7 +6,7 @@ from typing import Unpack
 import pandas as pd
 from torch import Tensor, nn
 
-from pruncam._core.validation import check_model
+from pruncam._core.validation import check_layers
 from pruncam.datasets.batches import Batches, Images
 from pruncam.scoring.comparison import Comparison
 from pruncam.scoring.options import Options, check_models, label_option, resolve_options
@@ -34,7 +34,7 @@ def score(
     >>> len(rows), bool(rows["sp2ps"].between(0, 1).all())
     (355, True)
     """
-    check_model(pruned, "pruned")
+    check_layers(pruned, "pruned")
     rows = score_many(baseline, {"pruned": pruned}, images, labels, **options)
     return rows.drop(columns="model")
 

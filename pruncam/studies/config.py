@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pruncam import cams
-from pruncam._core.validation import check_choice, check_number
+from pruncam._core.validation import check_choice, check_number, check_seed, check_seeds
 from pruncam.profiles import DatasetSpec
 from pruncam.training import PRECISIONS, OneCycle, Recipe
 
@@ -63,6 +63,10 @@ class PruningConfig(ABC):
             check_choice("data set in epoch_factors", factors.paper, names)
         check_rates(self.rates)
         check_methods(self.methods)
+        check_seed(self.seed)
+        for name in ("floor_seeds", "chance_seeds", "baseline_seeds"):
+            if seeds := getattr(self, name):
+                check_seeds(seeds, name)
         check_bootstrap(self.bootstrap)
         check_choice("precision", self.precision, PRECISIONS)
         check_number("sensitivity_images", self.sensitivity_images, whole=True, at_least=1)

@@ -4,16 +4,26 @@ import hashlib
 import os
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pruncam._core.disk import check_writable
 from pruncam._core.store import read_sealed, write_sealed
 from pruncam._core.validation import check_number, check_path
 
 _IDENTITY = {"step": "checkpoint"}
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """An unfinished training as a file holds it: what identifies it, and its last state."""
+
+    training: dict[str, Any]
+    state: dict[str, Any]
 
 
 class Checkpoint:
@@ -29,7 +39,7 @@ class Checkpoint:
     def __init__(self, path: str | os.PathLike, pause: float = 10.0) -> None:
         check_path("path", path)
         check_number("pause", pause, at_least=0)
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
         self.pause = pause
         self._last_write = time.monotonic()
 
@@ -38,11 +48,20 @@ class Checkpoint:
         """Return whether the last write was `pause` seconds ago or more."""
         return time.monotonic() - self._last_write >= self.pause
 
-    def read(self, training: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the last state that was written; None if there is none.
+    def check_place(self) -> None:
+        """Raise ValueError or OSError if something is at `path` that no file can replace."""
+        if not os.path.lexists(self.path):
+            return
+        if not self.path.is_file():
+            kind = "a folder" if self.path.is_dir() else "no regular file"
+            raise ValueError(f"{self.path} is {kind}: pass another path for the checkpoint")
+        check_writable(self.path.parent, "checkpoint", "pass another path")
 
-        `training` identifies the training. A damaged file counts as none, with a warning. Raises
-        ValueError if the file belongs to another training or is no checkpoint.
+    def read(self) -> Unfinished | None:
+        """Return the training that was written last; None if there is none.
+
+        A damaged file counts as none, with a warning. Raises ValueError if the file is no
+        checkpoint.
         """
         warning = "{name} cannot be read ({reason}): the training starts from the beginning"
         content = read_sealed(self.path, _IDENTITY, warning)
@@ -50,7 +69,10 @@ class Checkpoint:
             return None
         if not isinstance(content, dict) or content.keys() != {"training", "state"}:
             raise ValueError(f"{self.path} is not a checkpoint: pass another path")
-        stored = content["training"]
+        return Unfinished(**content)
+
+    def check_same(self, stored: dict[str, Any], training: dict[str, Any]) -> None:
+        """Raise ValueError if the stored training is another one than `training`."""
         names = [*training, *(stored.keys() - training.keys())]
         differences = [name for name in names if stored.get(name) != training.get(name)]
         if differences:
@@ -58,7 +80,6 @@ class Checkpoint:
                 f"{self.path} belongs to another training (different "
                 f"{', '.join(differences)}): remove it or pass another path"
             )
-        return content["state"]
 
     def write(self, training: dict[str, Any], state: dict[str, Any]) -> None:
         """Write the state of a training."""

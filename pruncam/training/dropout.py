@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from pruncam._core.validation import check_model
+from pruncam._core.validation import check_layers
 
 _DROPOUTS = (
     nn.Dropout,
@@ -20,7 +20,7 @@ _DROPOUTS = (
 
 def has_dropout(model: nn.Module) -> bool:
     """Return whether the model drops units at random while it is trained."""
-    check_model(model)
+    check_layers(model)
     return any(isinstance(module, _DROPOUTS) and module.p > 0 for module in model.modules())
 
 

@@ -1,6 +1,6 @@
 """The ways to run a training epoch: PyTorch, with faster convolutions, and compiled code."""
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Protocol
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pruncam import pruning
-from pruncam._core.validation import check_choice, check_model
+from pruncam._core.validation import check_choice, check_layers
 from pruncam.training import winograd
 from pruncam.training.augmentation import Augmentation
 from pruncam.training.compiled import trainer
@@ -55,7 +55,7 @@ def resolve_engine(
     Raises ValueError if engine or precision is unknown, or the engine cannot train this model by
     this recipe.
     """
-    check_model(model)
+    check_layers(model)
     if not isinstance(recipe, Recipe):
         raise TypeError(f"recipe must be a training.Recipe, got {type(recipe).__name__}")
     check_choice("engine", engine, ENGINES)
@@ -79,6 +79,25 @@ def resolve_engine(
             "that changes in steps, without augmentation or label smoothing: use engine 'torch'"
         )
     return engine
+
+
+def continued_engine(
+    model: nn.Module,
+    engine: str,
+    recipe: Recipe,
+    precision: str,
+    begun: str | None,
+) -> str:
+    """Return the engine as `resolve_engine` does, of a training that `begun` may have begun.
+
+    "auto" keeps that engine, since another one would not end with the same weights. The fastest
+    may be another one now, such as after numba was installed.
+    """
+    resolved = resolve_engine(model, engine, recipe, precision)
+    if engine == "auto" and begun is not None:
+        with suppress(ValueError):  # the first engine cannot train the model here
+            return resolve_engine(model, begun, recipe, precision)
+    return resolved
 
 
 def _is_float32(model: nn.Module, precision: str) -> bool:

@@ -13,17 +13,18 @@ from pruncam._core.allocator import kept_memory
 from pruncam._core.seeds import derive, generator
 from pruncam._core.validation import (
     check_function,
-    check_model,
+    check_layers,
     check_number,
     check_seed,
     check_tensor,
+    first_line,
 )
 from pruncam._nn.operations import BATCH_NORMS
 from pruncam._nn.probe import LayerCall, check_fit, profile_forward
 from pruncam.training.augmentation import draw_augmentation
 from pruncam.training.checkpoint import Checkpoint, checksum
 from pruncam.training.dropout import seeded_dropout
-from pruncam.training.engines import CompiledEngine, Engine, TorchEngine, resolve_engine
+from pruncam.training.engines import CompiledEngine, Engine, TorchEngine, continued_engine
 from pruncam.training.memory_layout import channels_last
 from pruncam.training.precision import resolve_precision
 from pruncam.training.recipes import Inputs, Recipe
@@ -69,7 +70,7 @@ def fit(
         "torch" runs on the model's device; "winograd" is the same on a CPU, in float32, with a
         quarter of the multiplications in wide 3x3 convolutions, equal up to rounding; "fused" is
         compiled code for the MNIST network, on the CPU whatever the model's device; "auto" is the
-        fastest one that applies.
+        fastest one that applies, or the one that began the training of the checkpoint.
     precision : "float32", "bfloat16" or "auto"
         "bfloat16" is mixed precision: convolutions and FC layers compute in bfloat16, weights stay
         in float32. "auto" is bfloat16 where the hardware has it (`resolve_precision`), but float32
@@ -89,13 +90,17 @@ def fit(
         above or do not fit the model, a BatchNorm would see a single value, the checkpoint belongs
         to another training, a weight or a statistic of BatchNorm is not finite, or the training
         diverges.
+    OSError
+        If the file of the checkpoint cannot be replaced.
     TypeError
         If an argument has the wrong type.
     """
     _check_data(model, images, labels)
     _check_settings(inputs, checkpoint, after_epoch)
     seed = check_seed(seed)
-    engine = resolve_engine(model, engine, recipe, precision)
+    unfinished = None if checkpoint is None else checkpoint.read()
+    begun = None if unfinished is None else unfinished.training.get("engine")
+    engine = continued_engine(model, engine, recipe, precision, begun)
     first_epoch = _check_first_epoch(first_epoch, recipe)
     precision = "float32" if engine == "fused" else resolve_precision(precision, images.device)
     examples = inputs.normalize(images[:2])
@@ -117,7 +122,9 @@ def fit(
         }
         if first_epoch > 0:
             identity["first epoch"] = first_epoch
-    model.train()
+        if unfinished is not None:
+            checkpoint.check_same(unfinished.training, identity)
+    _put_into_training_mode(model)
     with kept_memory(), channels_last(model, examples) as layout:
         runner: Engine
         if engine == "fused":
@@ -135,7 +142,8 @@ def fit(
                 fast_convolutions=engine == "winograd",
             )
         training = _Training(model, runner, recipe, seed, len(images), first_epoch)
-        loss = training.run(checkpoint, identity, after_epoch)
+        state = None if unfinished is None else unfinished.state
+        loss = training.run(state, checkpoint, identity, after_epoch)
     if checkpoint is not None:
         checkpoint.remove()
     return loss
@@ -154,13 +162,13 @@ class _Training:
 
     def run(
         self,
+        state: dict[str, Any] | None,
         checkpoint: Checkpoint | None,
         identity: dict[str, Any],
         after_epoch: Callable[[], None],
     ) -> float:
-        """Train for all epochs, or for those that remain; return the mean loss of the last one."""
+        """Train for all epochs, or from `state` for the rest; return the last one's mean loss."""
         epochs, loss = self.first_epoch, math.nan
-        state = None if checkpoint is None else checkpoint.read(identity)
         if state is not None:
             epochs, loss = state["epochs"], state["loss"]
             self.engine.restore(state["engine"])
@@ -191,6 +199,17 @@ class _Training:
             raise ValueError(f"the loss became {loss:g} in epoch {epoch + 1}: {advice}")
         _check_finite(self.model, f"after epoch {epoch + 1}: {advice}")
         return loss
+
+
+def _put_into_training_mode(model: nn.Module) -> None:
+    """Put `model` into training mode. Raises ValueError if it has none, as an exported program."""
+    try:
+        model.train()
+    except NotImplementedError as error:
+        raise ValueError(
+            f"the model cannot be trained ({first_line(error)}): "
+            "pass the torch.nn.Module from which it was exported"
+        ) from error
 
 
 def _smallest_batch(model: nn.Module, examples: Tensor, recipe: Recipe) -> int:
@@ -252,6 +271,8 @@ def _check_settings(
     if not isinstance(checkpoint, Checkpoint | None):
         kind = type(checkpoint).__name__
         raise TypeError(f"checkpoint must be a training.Checkpoint or None, got {kind}")
+    if checkpoint is not None:
+        checkpoint.check_place()
     check_function("after_epoch", after_epoch, [])
 
 
@@ -260,7 +281,7 @@ def _check_data(
     images: Tensor,
     labels: Tensor,
 ) -> None:
-    check_model(model)
+    check_layers(model)
     if not (isinstance(images, Tensor) and isinstance(labels, Tensor)):
         types = f"{type(images).__name__} and {type(labels).__name__}"
         raise TypeError(

@@ -19,14 +19,14 @@ def resolve_precision(precision: str, device: torch.device | str) -> str:
     ValueError if the precision or the device is unknown.
     """
     check_choice("precision", precision, PRECISIONS)
-    if precision != "auto":
-        return precision
     try:
         device = torch.device(device)
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(
             f"device must be the name of a device, such as 'cpu', got {short_repr(device)}"
         ) from None
+    if precision != "auto":
+        return precision
     return "bfloat16" if has_bfloat16(device) else "float32"
 
 

@@ -117,7 +117,7 @@ def accuracy(
 def _prepared(images: Tensor, prepare: Prepare) -> Tensor:
     """Return the network input that `prepare` makes of images; raise unless it is a tensor."""
     shape = tuple(images.shape)
-    with calling("prepare", f"images of shape {shape}", TypeError, ValueError, RuntimeError):
+    with calling("prepare", f"images of shape {shape}", Exception):
         inputs = prepare(images)
     if not isinstance(inputs, Tensor):
         kind = type(inputs).__name__

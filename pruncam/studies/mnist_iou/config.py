@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pruncam import cams
+from pruncam._core.validation import check_seeds
 from pruncam.networks import INITIAL_WEIGHTS
 from pruncam.studies.config import Schedule, check_bootstrap
 from pruncam.training import Inputs, Recipe
@@ -90,6 +91,7 @@ class MnistIouConfig:
             raise ValueError(
                 f"seeds and more_seeds must name at least one seed and none twice, got {seeds}"
             )
+        check_seeds(seeds)
         fewest = 1 if self.variants else 0
         if not fewest <= self.variant_seeds <= len(self.seeds):
             raise ValueError(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pruncam._core.validation import check_choice
+from pruncam._core.validation import check_choice, check_seeds
 from pruncam.profiles import DatasetSpec
 from pruncam.studies.config import PruningConfig, Schedule, check_datasets
 from pruncam.studies.experiment import PLAIN_NETWORKS
@@ -31,8 +31,7 @@ class Sp2psConfig(PruningConfig):
         check_datasets(self.datasets, sizes=PLAIN_NETWORKS)
         check_datasets([self.shortcut], sizes=PLAIN_NETWORKS)
         check_choice("pruning", self.pruning, PRUNING)
-        if not self.random_seeds:
-            raise ValueError("random_seeds must hold at least one seed")
+        check_seeds(self.random_seeds, "random_seeds")
         self.recipe("misleading")
 
     def recipe(self, phase: str) -> Recipe:

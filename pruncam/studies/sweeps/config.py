@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pruncam._core.validation import check_number
+from pruncam._core.validation import check_number, check_seeds
 from pruncam.studies.config import PruningConfig, check_datasets, one_cycle_recipe
 from pruncam.studies.experiment import PLAIN_NETWORKS
 from pruncam.training import OneCycle, Recipe
@@ -28,8 +28,7 @@ class SweepsConfig(PruningConfig):
     def __post_init__(self):
         super().__post_init__()
         check_datasets(self.datasets, sizes=PLAIN_NETWORKS)
-        if not self.csg_seeds:
-            raise ValueError("csg_seeds must hold at least one seed")
+        check_seeds(self.csg_seeds, "csg_seeds")
         for name in ("csg_samples", "csg_neighbours"):
             check_number(
                 name,
