@@ -39,8 +39,8 @@ def global_unstructured(
     Raises
     ------
     ValueError
-        If amount is outside [0, 1), the method or a layer kind is unknown, or a weight is not
-        finite.
+        If amount is outside [0, 1), the method or a layer kind is unknown, a weight is not finite,
+        or PyTorch computes a weight of parts, as with `weight_norm`.
     TypeError
         If model is not a network, or amount or seed is not a number.
     """
