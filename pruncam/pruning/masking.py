@@ -78,7 +78,8 @@ def attach_masks(model: nn.Module, new: Mapping[str, Tensor]) -> nn.Module:
             "masks must be a dict of tensors by name, as `masks` returns it, "
             f"got {type(new).__name__}"
         )
-    reject_hooked_weights(model)
+    if new:
+        reject_hooked_weights(model)
     modules = dict(model.named_modules())
     for name, mask in new.items():
         _check_mask(modules, name, mask)
