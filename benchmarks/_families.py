@@ -125,6 +125,18 @@ def _torchvision(name: str, size: int, layer: str, **options: Any) -> Family:
     return Family("torchvision", name, build, size, layer)
 
 
+def _alexnet() -> nn.Module:
+    """Return an AlexNet with one linear layer: its own has 10^8 weights."""
+    with torch.device("meta"):
+        model = torchvision.models.AlexNet(num_classes=CLASSES)
+    model.classifier = nn.Linear(256 * 6 * 6, CLASSES)
+    model.features.to_empty(device="cpu")
+    for layer in model.features:
+        if isinstance(layer, nn.Conv2d):
+            layer.reset_parameters()
+    return model
+
+
 def _vgg() -> nn.Module:
     """Return a VGG11 of narrow convolutions and one linear layer: its own has 10^8 weights."""
     widths: list[str | int] = [8, "M", 16, "M", 32, 32, "M", 64, 64, "M", 64, 64, "M"]
@@ -186,6 +198,7 @@ _GOOGLENET = {"aux_logits": True, "init_weights": False}
 _SWIN_V2_BLOCK = torchvision.models.swin_transformer.SwinTransformerBlockV2
 
 TORCHVISION = (
+    Family("torchvision", "AlexNet", _alexnet, 160, "features.12"),
     Family("torchvision", "VGG", _vgg, 128, "features.28"),
     Family(
         "torchvision",

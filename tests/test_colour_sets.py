@@ -217,6 +217,16 @@ def test_grey_images_have_one_channel(tmp_path):
     assert np.abs(loaded.images[0, 0].numpy() - luma).max() <= 1
 
 
+def test_grey_images_of_16_bits_are_scaled(tmp_path):
+    """As X-rays may be; Pillow alone makes all but the darkest white."""
+    folder = tmp_path / "covid19" / "train" / "covid"
+    folder.mkdir(parents=True)
+    deep = np.linspace(0, 65535, 256).reshape(16, 16).astype(np.uint16)
+    Image.fromarray(deep).save(folder / "0000.png")
+    loaded = catalog.load("covid19", "train", data_dir=tmp_path)
+    assert np.array_equal(loaded.images[0, 0], np.round(deep / 257))
+
+
 def test_an_image_is_shown_only_with_credit_and_if_its_source_allows_it(tmp_path):
     folder = tmp_path / "covid19"
     write_images(folder, {"test": {"covid": 2, "healthy": 2}})

@@ -698,6 +698,7 @@ def test_names_of_files_and_classes_cannot_break_the_page(report):
 
 def test_formulas_and_braces_in_names_are_drawn_as_they_are(user, tmp_path, coarse_figures):
     draw(tmp_path / "test", ("$a_", "{b}", r"\frac$"))
+    (tmp_path / "test" / "$a_" / "0.png").rename(tmp_path / "test" / "$a_" / r"$x^{\0.png")
     pair = comparison.load(files_of(user, data=tmp_path / "test"))
     scores = {r"$\frac{": agreement}
     settings = dataclasses.replace(SETTINGS, seeds=(3,), bootstrap=100)

@@ -20,6 +20,7 @@ from pruncam.comparison import (
     measuring,
     on_objects,
     other_layers,
+    scored_parts,
     summary_text,
     user_code,
 )
@@ -529,6 +530,30 @@ def test_streamed_images_take_the_same_output(user, monkeypatch):
     assert type(pair.images).__name__ == "StreamedImages"
     report = comparison.compare(pair, settings=SETTINGS, progress=False)
     same_scores(report.tables["summary"], compared(user, "plain").tables["summary"])
+
+
+def test_an_interrupted_comparison_of_streamed_images_continues(user, monkeypatch, tmp_path):
+    monkeypatch.setattr(files, "IN_MEMORY", 100)
+    monkeypatch.setattr(streamed_images, "PART_BYTES", 2 * 3 * 12 * 12)  # two images of six
+    settings = comparison.Settings(**(vars(SETTINGS) | {"layer_images": 0}))
+    monkeypatch.setenv("PRUNCAM_CACHE", str(tmp_path / "undisturbed"))
+    expected = compared(user, "plain", settings=settings).tables["images"]
+    monkeypatch.setenv("PRUNCAM_CACHE", str(tmp_path / "cache"))
+    score, scored = scored_parts.score_images, []
+
+    def score_two_parts(*arguments):
+        if len(scored) == 2:
+            raise KeyboardInterrupt
+        scored.append(arguments)
+        return score(*arguments)
+
+    monkeypatch.setattr(scored_parts, "score_images", score_two_parts)
+    with pytest.raises(KeyboardInterrupt):
+        compared(user, "plain", settings=settings)
+    scored.clear()
+    images = compared(user, "plain", settings=settings).tables["images"]
+    assert len(scored) == 1, "only the last part is left to be scored"
+    pd.testing.assert_frame_equal(images, expected, check_exact=True)
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,16 @@ import copy
 import dataclasses
 import re
 from functools import cache
+from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 import torchvision
 from torch import nn
 from torch.nn import functional
 
+from benchmarks import _families
 from benchmarks._families import FAMILIES, reference_maps
 from pruncam import cams
 from pruncam.cams.target_layer import find_target_layer
@@ -361,7 +364,14 @@ def test_a_layer_with_maps_of_one_cell_is_refused():
 def test_the_families_are_those_of_the_documentation():
     names = " ".join(TITLES).lower()
     families = (
-        "vgg resnet resnext densenet googlenet inception mobilenet_v2 mobilenet_v3 mobilenetv4 "
-        "efficientnet convnext regnet mnasnet shufflenet squeezenet vit deit swin maxvit mixer"
+        "alexnet vgg resnet resnext densenet googlenet inception mobilenet_v2 mobilenet_v3 "
+        "mobilenetv4 efficientnet convnext regnet mnasnet shufflenet squeezenet vit deit swin "
+        "maxvit mixer"
     )
-    assert [name for name in families.split() if not re.search(name, names)] == []
+    assert [name for name in families.split() if not re.search(rf"\b{name}", names)] == []
+
+
+def test_the_committed_table_has_every_family_and_equals_the_library():
+    table = pd.read_csv(Path(_families.__file__).with_name("families.csv"))
+    assert [f"{row.library} {row.network}" for row in table.itertuples()] == TITLES
+    assert (table[list(GRADIENT_METHODS)] < TOLERANCE).all(axis=None)

@@ -97,7 +97,8 @@ def zeroed(model, scores, rate):
         gone = values.argsort(stable=True)[: min(round(rate * len(values)), len(values) - 1)]
         for name in names.split(", "):
             silent = [model.get_submodule(name)]
-            silent += [following[name]] if isinstance(following[name], nn.BatchNorm2d) else []
+            after = following.get(name)
+            silent += [after] if isinstance(after, nn.BatchNorm2d) else []
             for module in silent:
                 for key in ("weight", "bias", "running_mean"):
                     if getattr(module, key, None) is not None:
@@ -525,6 +526,56 @@ def sliced(net, x):
     return F.relu(x)[:, 4:]
 
 
+class Attention(nn.Module):
+    """Attention between the cells of a map, added to the map."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x):
+        tokens = x.flatten(2).transpose(1, 2)
+        tokens = tokens + self.attention(tokens, tokens, tokens, need_weights=False)[0]
+        return tokens.transpose(1, 2).unflatten(2, x.shape[2:])
+
+
+class Mixer(nn.Module):
+    """An FC layer over the 64 cells of a map, and one over its channels, normalised."""
+
+    def __init__(self):
+        super().__init__()
+        self.cells, self.norm, self.channels = nn.Linear(64, 64), nn.LayerNorm(8), nn.Linear(8, 8)
+
+    def forward(self, x):
+        tokens = x.flatten(2)
+        tokens = (tokens + self.cells(tokens)).transpose(1, 2)
+        tokens = tokens + self.channels(self.norm(tokens))
+        return tokens.transpose(1, 2).unflatten(2, x.shape[2:])
+
+
+class Scaled(nn.Module):
+    """A learned factor for every channel, as in a ConvNeXt."""
+
+    def __init__(self):
+        super().__init__()
+        self.factor = nn.Parameter(torch.linspace(0.5, 2, 8).view(8, 1, 1))
+
+    def forward(self, x):
+        return self.factor * x
+
+
+class SqueezeExcite(nn.Module):
+    """A factor for every channel, computed from the means of all."""
+
+    def __init__(self):
+        super().__init__()
+        self.squeeze, self.excite = nn.Linear(8, 4), nn.Linear(4, 8)
+
+    def forward(self, x):
+        factors = torch.sigmoid(self.excite(F.relu(self.squeeze(x.mean((2, 3))))))
+        return x * factors[:, :, None, None]
+
+
 FAULTY = {
     "GroupNorm of two groups": lambda: Between(
         lambda net, x: F.relu(net.norm(x)), norm=nn.GroupNorm(2, 8)
@@ -541,6 +592,10 @@ FAULTY = {
     "sigmoid": lambda: Between(lambda net, x: torch.sigmoid(x)),
     "attention gate": lambda: Between(gated, gate=nn.Conv2d(8, 1, 1)),
     "chunk": lambda: Between(chunked, partial=nn.Conv2d(4, 4, 1)),
+    "attention": lambda: Between(lambda net, x: net.part(F.relu(x)), part=Attention()),
+    "mixer": lambda: Between(lambda net, x: net.part(F.relu(x)), part=Mixer()),
+    "learned shift": lambda: Between(lambda net, x: F.relu(x + net.part.factor), part=Scaled()),
+    "broadcast": lambda: Between(lambda net, x: F.relu(x).mean(1, keepdim=True).expand_as(x)),
     "GLU": lambda: Between(lambda net, x: F.glu(x, dim=1), inputs=4),
     "numbered slice": lambda: Between(sliced, inputs=4),
     "grouped convolution": lambda: Between(
@@ -566,6 +621,36 @@ def test_layers_whose_filters_cannot_be_removed_are_named_and_may_stay_whole(nam
     small = pruning.remove_filters(model, 0.5, **arguments)
     assert small.hidden.out_features == 5
     expected = zeroed(model, importances(model, 0.5, **arguments), 0.5)(x)
+    torch.testing.assert_close(small(x), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("part", [Scaled, SqueezeExcite])
+def test_factors_of_channels_are_cut_with_their_filters(part):
+    model, x = Between(lambda net, x: net.part(F.relu(x)), part=part()).eval(), images()
+    arguments = {"example_input": x[:1]}
+    small = pruning.remove_filters(model, 0.5, **arguments)
+    assert (small.a.out_channels, small.b.in_channels) == (4, 4)
+    expected = zeroed(model, importances(model, 0.5, **arguments), 0.5)(x)
+    assert not torch.allclose(expected, model(x), atol=1e-3), "what was zeroed must matter"
+    torch.testing.assert_close(small(x), expected, rtol=0, atol=1e-5)
+
+
+def test_a_transformer_loses_hidden_features_beside_the_layers_that_are_named():
+    torch.manual_seed(0)
+    sizes = {"image_size": 16, "patch_size": 8, "num_layers": 2, "num_heads": 2}
+    model = torchvision.models.VisionTransformer(
+        **sizes, hidden_dim=16, mlp_dim=32, num_classes=5
+    ).eval()
+    nn.init.normal_(model.heads.head.weight)  # zeros before training
+    x = torch.randn(2, 3, 16, 16)
+    with pytest.raises(ValueError, match="filters of some layers cannot be removed") as caught:
+        pruning.remove_filters(model, 0.5, example_input=x[:1])
+    named = ast.literal_eval(re.search(r"ignored_layers=(\[.*\])", str(caught.value))[1])
+    small = pruning.remove_filters(model, 0.5, example_input=x[:1], ignored_layers=named)
+    hidden = [small.get_submodule(f"encoder.layers.encoder_layer_{k}.mlp.0") for k in (0, 1)]
+    assert [layer.out_features for layer in hidden] == [16, 16]
+    scores = importances(model, 0.5, example_input=x[:1], ignored_layers=named)
+    expected = zeroed(model, scores, 0.5)(x)
     torch.testing.assert_close(small(x), expected, rtol=0, atol=1e-5)
 
 

@@ -102,6 +102,38 @@ def test_other_modes_are_converted_as_torchvision_does(mode, tmp_path):
     assert torch.equal(image_folder.read(tmp_path).images.images[0], expected)
 
 
+FORMATS = {
+    "BMP": ["bmp"],
+    "GIF": ["gif"],
+    "JPEG": ["jpg", "jpeg", "JPG"],
+    "PNG": ["png"],
+    "PPM": ["ppm", "pgm"],
+    "TIFF": ["tif", "tiff"],
+    "WEBP": ["webp"],
+}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_is_read_as_by_its_own_library(kind, tmp_path):
+    """Of all suffixes; those of another format say nothing."""
+    assert sorted(FORMATS) == sorted(decoding.FORMATS)
+    content = encoded(noise(), kind, **({"lossless": True} if kind == "WEBP" else {}))
+    suffixes = [*FORMATS[kind], "png"]
+    (tmp_path / "a").mkdir()
+    for number, suffix in enumerate(suffixes):
+        (tmp_path / "a" / f"{number}.{suffix}").write_bytes(content)
+    read = image_folder.read(tmp_path)
+    assert len(read.images) == len(suffixes)
+    buffer = np.frombuffer(content, np.uint8)
+    expected = cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB)
+    if kind == "GIF":  # 256 colours
+        expected = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    tolerance = 6 if kind == "JPEG" else 0
+    for image in read.images.images:
+        difference = image.permute(1, 2, 0).numpy().astype(int) - expected.astype(int)
+        assert np.abs(difference).max() <= tolerance
+
+
 def test_transparency_is_ignored_as_in_torchvision_and_counted(tmp_path):
     image = Image.fromarray(noise()).convert("RGBA")
     image.putalpha(Image.fromarray(noise()[..., 0]))

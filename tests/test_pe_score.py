@@ -23,6 +23,7 @@ from pruncam.studies.experiment import BASELINE, Variant
 from pruncam.studies.pe_score import cited, localisation, map_intensity, published, shortcut
 from pruncam.studies.pe_score.config import FASTER, WEIGHT
 from pruncam.studies.pe_score.experiment import PeScoreExperiment
+from pruncam.studies.pe_score.initial_weights import read_state_dict
 from pruncam.studies.pe_score.map_intensity import relative_intensity
 from pruncam.studies.pe_score.rate_selection import choose_rate
 from pruncam.studies.pe_score.study import PeScoreStudy, is_papers_data
@@ -481,17 +482,27 @@ def test_a_checkpoint_may_be_the_start(tmp_path):
     (tmp_path / "broken.pt").write_bytes(b"no file of torch's")
     torch.save([1, 2], tmp_path / "list.pt")
     for name, message in (
-        ("broken.pt", "cannot be read as a state dict"),
+        ("broken.pt", "initial weights: .*broken.pt cannot be loaded as weights"),
         ("list.pt", "holds a list, a state dict"),
     ):
         with pytest.raises(DataError, match=message):
             experiment_of(
                 dataclasses.replace(config, initial=str(tmp_path / name)), tmp_path
             ).initial()
-    with pytest.raises(DataError, match="cannot be read as a state dict \\(FileNotFoundError"):
+    with pytest.raises(DataError, match="initial weights: no checkpoint .*none.pt"):
         experiment_of(
             dataclasses.replace(config, initial=str(tmp_path / "none.pt")), tmp_path
         ).initial()
+
+
+def test_a_flipped_bit_in_the_initial_weights_is_noticed(tmp_path):
+    weights = torch.rand(50, 50)
+    torch.save({"features.0.weight": weights}, tmp_path / "start.pt")
+    content = bytearray((tmp_path / "start.pt").read_bytes())
+    content[content.index(weights.numpy().tobytes()) + 7] ^= 1
+    (tmp_path / "start.pt").write_bytes(content)
+    with pytest.raises(DataError, match=r"initial weights: .*start.pt is damaged \(the checksum"):
+        read_state_dict(str(tmp_path / "start.pt"))
 
 
 def test_imagenets_weights_fill_the_convolutions_or_are_refused(tmp_path, monkeypatch):

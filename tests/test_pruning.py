@@ -3,6 +3,7 @@
 import copy
 import io
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
-from torch.nn.utils import prune
+from torch.nn import utils
+from torch.nn.utils import parametrizations, parametrize, prune
 
 from pruncam import pruning
 from pruncam.networks import initialize, mnist_net
@@ -644,6 +646,50 @@ def test_sparsity_counts_zeros_of_conv_and_fc_weights_and_no_biases():
 def test_masks_that_do_not_fit_are_refused(name, mask, message):
     with pytest.raises(ValueError, match=message):
         pruning.attach_masks(small_net(), {name: mask})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            utils.weight_norm,
+            "torch.nn.utils.weight_norm holds the weights of '0': fold it in first, with "
+            r"torch.nn.utils.remove_weight_norm\(layer\)",
+        ),
+        (
+            utils.spectral_norm,
+            "torch.nn.utils.spectral_norm holds the weights of '0': fold it in first, with "
+            r"torch.nn.utils.remove_spectral_norm\(layer\)",
+        ),
+        (parametrizations.weight_norm, "'0.weight' is computed by a parametrization"),
+        (parametrizations.orthogonal, "'0.weight' is computed by a parametrization"),
+    ],
+    ids=["weight_norm", "spectral_norm", "parametrized weight_norm", "orthogonal"],
+)
+def test_weights_in_parts_are_refused_until_they_are_folded_in(change, message):
+    model, x = small_net(), torch.randn(2, 3, 6, 6)
+    with warnings.catch_warnings(action="ignore"):  # the older functions are deprecated
+        change(model[0])
+    expected = model.eval()(x)
+    calls = [
+        lambda: pruning.global_unstructured(model, 0.5),
+        lambda: pruning.global_structured(model, 0.3),
+        lambda: pruning.lottery_step(model),
+        lambda: pruning.rewind(pruning.global_unstructured(small_net(), 0.5), model),
+        lambda: pruning.attach_masks(model, {"0.weight": torch.ones(4, 3, 3, 3)}),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=message) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+    assert torch.equal(model(x), expected)
+    fold_in = {
+        utils.weight_norm: utils.remove_weight_norm,
+        utils.spectral_norm: utils.remove_spectral_norm,
+    }.get(change, lambda layer: parametrize.remove_parametrizations(layer, "weight"))
+    fold_in(model[0])
+    torch.testing.assert_close(model(x), expected)
+    assert pruning.sparsity(pruning.global_unstructured(model, 0.5)) == pytest.approx(0.5, abs=0.01)
 
 
 def test_masks_of_a_model_on_float64_prune_it_too():

@@ -616,7 +616,52 @@ NET = networks.mnist_net()
 SAME = copy.deepcopy(NET)
 SMALL = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(9, 2))
 X = torch.rand(4, 1, 28, 28)
+
+
+def outputs_of(count, *last):
+    """Return two networks with this number of outputs, as the arguments of `score`."""
+    layers = nn.Conv2d(1, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten()
+    model = nn.Sequential(*layers, nn.Linear(32, count), *last)
+    return model, copy.deepcopy(model), X
+
+
 REFUSED = {
+    "one network twice": (
+        (NET, NET, X),
+        {},
+        ValueError,
+        "the baseline and 'pruned' are the same object, .* prune a copy",
+    ),
+    "one network twice, once in a wrapper": (
+        (NET, nn.DataParallel(NET), X),
+        {},
+        ValueError,
+        "the baseline and 'pruned' are the same object",
+    ),
+    "labels that do not exclude each other": (
+        outputs_of(3, nn.Sigmoid()),
+        {},
+        ValueError,
+        r"ends in a sigmoid over 3 labels .*two_classes\(p\[:, k\].logit\(\)\)",
+    ),
+    "such labels, frozen, under a flattening": (
+        [net.requires_grad_(False) for net in outputs_of(3, nn.Sigmoid(), nn.Flatten())],
+        {},
+        ValueError,
+        "ends in a sigmoid over 3 labels",
+    ),
+    "a single logit": (
+        outputs_of(1),
+        {},
+        ValueError,
+        "a single output, .* score both classes, with output=cams.two_classes",
+    ),
+    "the sigmoid of a single logit": (
+        outputs_of(1, nn.Sigmoid()),
+        {},
+        ValueError,
+        r"a single output, .* with output=lambda p: cams.two_classes\(p.logit\(\)\)",
+    ),
     "a tensor of another shape": (
         (NET, SAME, X[0]),
         {},
@@ -789,6 +834,37 @@ def test_what_cannot_be_scored_is_refused_in_one_sentence(case):
     with pytest.raises(error, match=message) as caught:
         scoring.score(*arguments, **(CAM | options))
     assert "\n" not in str(caught.value)
+
+
+def test_a_label_among_several_is_scored_as_two_classes():
+    plain, sigmoid = (outputs_of(3, *last)[0] for last in ((), (nn.Sigmoid(),)))
+    sigmoid.load_state_dict(plain.state_dict())
+    with torch.no_grad():
+        expected = plain(X)[:, 1].sigmoid()
+    tables = [
+        scoring.score(model, copy.deepcopy(model), X, **CAM, output=output)
+        for model, output in (
+            (plain, lambda z: cams.two_classes(z[:, 1])),
+            (sigmoid, lambda p: cams.two_classes(p[:, 1].logit())),
+        )
+    ]
+    for rows in tables:
+        confidences = torch.maximum(expected, 1 - expected)
+        assert np.allclose(rows["baseline_confidence"], confidences, atol=1e-6)
+        assert rows["baseline_prediction"].tolist() == (expected > 0.5).long().tolist()
+
+
+def test_a_network_that_ends_in_softmax_has_its_own_probabilities():
+    plain, _, _ = outputs_of(3)
+    plain[4].weight.data.mul_(40)
+    pruned = pruning.global_unstructured(plain, 0.5)
+    rows = scoring.score(*(nn.Sequential(*net, nn.Softmax(1)) for net in (plain, pruned)), X, **CAM)
+    with torch.no_grad():
+        before, after = plain(X).softmax(1), pruned(X).softmax(1)
+    confidence, top = before.max(1)
+    assert confidence.max() > 0.6, "a second softmax of three classes gives 0.58 at most"
+    assert np.allclose(rows["baseline_confidence"], confidence, atol=1e-5)
+    assert np.allclose(rows["pruned_confidence"], after.gather(1, top[:, None])[:, 0], atol=1e-5)
 
 
 def test_several_models_must_be_a_dict_of_models():

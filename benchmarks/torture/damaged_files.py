@@ -20,9 +20,8 @@ from PIL import Image
 from torchvision import datasets as torchvision_datasets
 
 from pruncam import networks
-from pruncam._core import paths
+from pruncam._core import checkpoint_files, paths
 from pruncam._core.store import Step, Store
-from pruncam.comparison import checkpoint_files
 from pruncam.datasets import catalog, idx, image_folder
 from pruncam.published import printed_tables, read_printed
 from pruncam.training import Checkpoint

@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
+from pruncam._core import checkpoint_files
 from pruncam._core.text import printable
 from pruncam._core.validation import check_path
-from pruncam.comparison import checkpoint_files
 
 _DEPTH = 12  # of nested dicts; one that contains itself has no end
 

@@ -18,7 +18,18 @@ from pruncam._core.validation import check_path
 from pruncam.datasets.images import DataError
 from pruncam.datasets.zip_directory import check_directory
 
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (
+    ".bmp",
+    ".gif",
+    ".jpeg",
+    ".jpg",
+    ".pgm",
+    ".png",
+    ".ppm",
+    ".tif",
+    ".tiff",
+    ".webp",
+)
 
 _MAX_BYTES = 2**28  # of an archive member; a larger one is taken for a decompression bomb
 # Folders of operating systems and network drives, some with small copies of the images.

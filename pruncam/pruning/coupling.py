@@ -1,7 +1,7 @@
 """Groups of filters that must be removed together, found by Torch-Pruning's dependency graph."""
 
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -68,6 +68,7 @@ class Coupling:
         applied = [call.module for call in profile.calls if call.module in self._weighted]
         self._applied = list(dict.fromkeys(applied))  # in the order of their first use
         self._largest = _largest_dimension(model)
+        self._is_cut = True  # since Torch-Pruning's maps of the channels were brought up to date
         flags = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
         try:
             model.requires_grad_(True)  # Torch-Pruning follows autograd's graph
@@ -129,7 +130,9 @@ class Coupling:
         }
         try:
             root = self._graph.model.get_submodule(layer)
-            self._dependencies(root, list(filters)).prune()
+            prune = self._pruning_function(root)
+            self._is_cut = True
+            self._graph.get_pruning_group(root, prune, list(filters)).prune()
         except Exception:  # it may fail in any way on parameters that it does not know
             return False
         for module in modules:  # cut parameters are new ones
@@ -140,8 +143,7 @@ class Coupling:
     def _group(self, layer: WeightLayer) -> Group:
         layers: dict[nn.Module, Member] = {}
         norms = []
-        # This also brings Torch-Pruning's own maps of the channels up to date.
-        (root, _) = self._dependencies(layer, [])[0]
+        root = self._root(layer)
         every_filter = [ChannelIndex(index, index) for index in range(len(layer.weight))]
         for node, handler, indices in reached_channels(
             self._graph, root, every_filter, limit=self._largest
@@ -163,10 +165,22 @@ class Coupling:
         }
         return Group(in_order, norms, len(layer.weight))
 
-    def _dependencies(self, layer: nn.Module, filters: list[int]) -> Any:
-        """Return Torch-Pruning's group of everything that depends on these filters."""
-        prune = self._graph.get_pruner_of_module(layer).prune_out_channels
-        return self._graph.get_pruning_group(layer, prune, filters)
+    def _root(self, layer: nn.Module) -> Any:
+        """Return Torch-Pruning's dependency that removes filters of a layer.
+
+        Its maps of the channels are up to date afterwards, which takes seconds in a transformer.
+        """
+        from torch_pruning.dependency import Dependency, index_mapping  # the import takes seconds
+
+        if self._is_cut:
+            index_mapping.update_index_mapping(self._graph)
+            self._is_cut = False
+        node, prune = self._graph.module2node[layer], self._pruning_function(layer)
+        return Dependency(prune, prune, source=node, target=node)
+
+    def _pruning_function(self, layer: nn.Module) -> Callable:
+        """Return Torch-Pruning's function that removes filters of a layer."""
+        return self._graph.get_pruner_of_module(layer).prune_out_channels
 
 
 def _check_groups(member: Member) -> None:
@@ -219,6 +233,7 @@ def _dependency_graph(model: nn.Module, example_input: Tensor) -> Any:
     from torch_pruning import DependencyGraph  # the import takes seconds
 
     graph = DependencyGraph()
+    graph.get_pruner_of_module = _by_kind(graph.get_pruner_of_module)
     try:
         # Its warnings concern layers whose channels cannot be followed: they are refused by name.
         with warnings.catch_warnings(action="ignore"):
@@ -230,3 +245,20 @@ def _dependency_graph(model: nn.Module, example_input: Tensor) -> Any:
             f"Torch-Pruning cannot follow the forward pass of {type(model).__name__} "
             f"({reason[:120]}): filters cannot be removed from it, mask them with global_structured"
         ) from error
+
+
+def _by_kind(find_pruner: Callable[[nn.Module], Any]) -> Callable[[nn.Module], Any]:
+    """Return a function that finds the pruner of a module and keeps it for modules of its kind.
+
+    Torch-Pruning asks for the pruners of a transformer a million times.
+    """
+    known: dict[tuple[type, bool], Any] = {}
+
+    def find(module: nn.Module) -> Any:
+        groups = getattr(module, "groups", 1)
+        kind = type(module), groups > 1 and groups == getattr(module, "out_channels", None)
+        if kind not in known:
+            known[kind] = find_pruner(module)
+        return known[kind]
+
+    return find

@@ -38,7 +38,8 @@ def global_structured(
     ------
     ValueError
         If amount is outside [0, 1), the method is unknown, a weight is not finite, there is only
-        one layer, or more filters are to be pruned than all layers can spare.
+        one layer, more filters are to be pruned than all layers can spare, or PyTorch computes a
+        weight of parts, as with `weight_norm`.
     TypeError
         If model is not a network, or amount or seed is not a number.
     """

@@ -14,12 +14,28 @@ import copy
 from collections.abc import Mapping
 
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from pruncam._core.validation import check_layers, check_model, check_names, check_tensor
 from pruncam._nn.operations import CONVOLUTIONS, WeightLayer
 from pruncam.pruning.mask_hooks import keep_pruned, release, zero_pruned
 
 LAYERS = {"conv": CONVOLUTIONS, "linear": (nn.Linear,)}
+
+# Hooks that compute a weight of parts: the name of a part, the hook, and how to be rid of it.
+_HOOKS = (
+    ("weight_g", "weight_norm", "fold it in first, with torch.nn.utils.remove_weight_norm(layer)"),
+    (
+        "weight_u",
+        "spectral_norm",
+        "fold it in first, with torch.nn.utils.remove_spectral_norm(layer)",
+    ),
+    (
+        "weight_orig",
+        "prune",
+        "make them permanent first, with torch.nn.utils.prune.remove(layer, 'weight')",
+    ),
+)
 
 
 def prunable(
@@ -57,7 +73,8 @@ def attach_masks(model: nn.Module, new: Mapping[str, Tensor]) -> nn.Module:
             "masks must be a dict of tensors by name, as `masks` returns it, "
             f"got {type(new).__name__}"
         )
-    reject_torch_prune(model)
+    if new:
+        reject_hooked_weights(model)
     modules = dict(model.named_modules())
     for name, mask in new.items():
         _check_mask(modules, name, mask)
@@ -75,8 +92,14 @@ def _check_mask(
     mask: Tensor,
 ) -> None:
     """Raise ValueError or TypeError unless this is a mask for a weight of these modules."""
-    module, _, parameter = str(name).rpartition(".")
-    weight = getattr(modules.get(module), "weight", None)
+    layer, _, parameter = str(name).rpartition(".")
+    module = modules.get(layer)
+    if module is not None and parametrize.is_parametrized(module, parameter):
+        raise ValueError(
+            f"{name!r} is computed by a parametrization, such as weight_norm: fold it in first, "
+            "with torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight')"
+        )
+    weight = getattr(module, "weight", None)
     if parameter != "weight" or not isinstance(weight, nn.Parameter):
         raise ValueError(
             f"the model has no weight named {name!r}: "
@@ -120,10 +143,10 @@ def sparsity(model: nn.Module) -> float:
 def drop_masks(model: nn.Module) -> nn.Module:
     """Return a copy without masks: zeros remain, but training may change them.
 
-    Raises ValueError if `torch.nn.utils.prune` holds the masks.
+    Raises ValueError if a hook of PyTorch holds weights, such as a mask of `torch.nn.utils.prune`.
     """
     check_layers(model)
-    reject_torch_prune(model)
+    reject_hooked_weights(model)
     unmasked = copy.deepcopy(model)
     apply_masks(unmasked)
     for module in unmasked.modules():
@@ -138,14 +161,15 @@ def make_permanent(model: nn.Module) -> nn.Module:
     return drop_masks(model).requires_grad_(False)
 
 
-def reject_torch_prune(model: nn.Module) -> None:
-    """Raise ValueError if `torch.nn.utils.prune` holds a weight: such a model cannot be copied."""
-    held = [name for name, module in model.named_modules() if hasattr(module, "weight_orig")]
-    if held:
-        raise ValueError(
-            f"torch.nn.utils.prune holds the weights of {held[0]!r}: "
-            "make them permanent first, with torch.nn.utils.prune.remove(layer, 'weight')"
-        )
+def reject_hooked_weights(model: nn.Module) -> None:
+    """Raise ValueError if a hook of PyTorch holds a weight: such a model cannot be copied.
+
+    They are those of `torch.nn.utils.prune`, `weight_norm` and `spectral_norm`.
+    """
+    for name, module in model.named_modules():
+        for part, holder, remedy in _HOOKS:
+            if hasattr(module, part):
+                raise ValueError(f"torch.nn.utils.{holder} holds the weights of {name!r}: {remedy}")
 
 
 def _is_masked(module: nn.Module) -> bool:

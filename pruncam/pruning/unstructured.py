@@ -12,7 +12,7 @@ from pruncam.pruning.masking import (
     attach_masks,
     masks,
     prunable,
-    reject_torch_prune,
+    reject_hooked_weights,
 )
 from pruncam.pruning.rules import RULES
 
@@ -39,13 +39,13 @@ def global_unstructured(
     Raises
     ------
     ValueError
-        If amount is outside [0, 1), the method or a layer kind is unknown, or a weight is not
-        finite.
+        If amount is outside [0, 1), the method or a layer kind is unknown, a weight is not finite,
+        or PyTorch computes a weight of parts, as with `weight_norm`.
     TypeError
         If model is not a network, or amount or seed is not a number.
     """
     seed = check_global_pruning(model, amount, method, seed, "weights")
-    reject_torch_prune(model)
+    reject_hooked_weights(model)
     pruned = copy.deepcopy(model)
     weights, mask = _weights_and_mask(pruned, layers)
     generator = torch.Generator().manual_seed(seed)
@@ -92,7 +92,7 @@ def lottery_step(model: nn.Module, fraction: float = 0.2) -> nn.Module:
         raise ValueError(
             f"fraction of the remaining weights to prune must be in (0, 1), got {fraction}"
         )
-    reject_torch_prune(model)
+    reject_hooked_weights(model)
     pruned, layers = copy.deepcopy(model), ("conv", "linear")
     weights, mask = _weights_and_mask(pruned, layers)
     magnitudes = weights.abs()
@@ -114,7 +114,7 @@ def rewind(pruned: nn.Module, origin: nn.Module) -> nn.Module:
     """
     check_layers(pruned, "pruned")
     check_layers(origin, "origin")
-    reject_torch_prune(origin)
+    reject_hooked_weights(origin)
     copied_masks = {name: mask.clone() for name, mask in masks(pruned).items()}
     return attach_masks(copy.deepcopy(origin), copied_masks)
 

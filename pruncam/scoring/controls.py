@@ -17,7 +17,7 @@ from pruncam import networks
 from pruncam._core.seeds import derive
 from pruncam._core.validation import check_function, check_layers, check_seed, check_seeds
 from pruncam.datasets.batches import Images
-from pruncam.pruning.masking import reject_torch_prune
+from pruncam.pruning.masking import reject_hooked_weights
 from pruncam.scoring.comparison import Comparison
 from pruncam.scoring.options import Options
 from pruncam.scoring.rows import checked_batches, score_many
@@ -126,12 +126,13 @@ def fine_tuned_controls(
     for all seeds: one after the other by default, in parallel with a function such as
     `partial(run_tasks, jobs=..., progress=...)`.
 
-    Raises ValueError if `seeds` are invalid or torch.nn.utils.prune holds weights of the baseline.
+    Raises ValueError if `seeds` are invalid or a hook of PyTorch, as that of
+    `torch.nn.utils.prune`, holds weights of the baseline.
     """
     _check_finetune(finetune)
     check_layers(baseline, "baseline")
     seeds = check_seeds(seeds)
-    reject_torch_prune(baseline)
+    reject_hooked_weights(baseline)
     names = [f"{FLOOR} {seed}" for seed in seeds]
     models = run(partial(_fine_tuned_copy, baseline, finetune), seeds)
     return dict(zip(names, models, strict=True))

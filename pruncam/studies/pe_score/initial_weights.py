@@ -1,25 +1,23 @@
 """Weights from which VGG11 may start: those of a file, or torchvision's of ImageNet."""
 
-import torch
+from pathlib import Path
+
 from torch import Tensor, nn
 
+from pruncam._core import checkpoint_files
 from pruncam.datasets import DataError
 
 
 def read_state_dict(path: str) -> dict[str, Tensor]:
-    """Return the state dict in a file, loaded as weights only.
+    """Return the state dict in a file, loaded as weights only; its checksums are tested.
 
     Raises DataError if the file is missing, damaged or something else.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file makes torch.load raise errors of any kind
-        kind = type(error).__name__
-        reason = _on_one_line(error)[:120]
-        raise DataError(
-            f"initial weights: {path} cannot be read as a state dict ({kind}: {reason}): "
-            "save one with torch.save(model.state_dict(), path), or use 'none' or 'imagenet'"
-        ) from error
+        checkpoint_files.verify(Path(path))
+        state = checkpoint_files.load(Path(path))
+    except (OSError, ValueError) as error:
+        raise DataError(f"initial weights: {error}, or use 'none' or 'imagenet'") from error
     if not isinstance(state, dict):
         raise DataError(
             f"initial weights: {path} holds a {type(state).__name__}, a state dict is needed"
