@@ -66,12 +66,12 @@ class CompareCallback:
         if log_dir is not None:
             check_path("log_dir", log_dir)
         check_number("every", every, whole=True, at_least=1)
-        own: Options = {"methods": ["grad-cam"], "progress": False, **options}
-        resolve_options(own)  # before the first epoch is trained
+        chosen: Options = {"methods": ["grad-cam"], "progress": False, **options}
+        resolve_options(chosen)  # before the first epoch is trained
         self._baseline = copy.deepcopy(baseline).eval()
         self._images = images
         self._every = every
-        self._options = own
+        self._options = chosen
         self._writer = None if log_dir is None else _tensorboard_writer(log_dir)
         self._tables: list[pd.DataFrame] = []
 
