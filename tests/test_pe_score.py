@@ -417,13 +417,20 @@ def test_maps_are_read_at_the_configured_layer_and_the_scale_says_so(small):
         assert {"baseline_empty", "pruned_empty"} <= set(small.tables[name]), name
 
 
+def study_from_a_reference_network(**overrides):
+    """Return a loaded study whose baseline is a reference network."""
+    config = pe_score.configure("quick", **(SMALL | overrides))
+    spec = DatasetSpec(**(SPECS[0] | {"weights": "vgg11-generated-10"}))
+    config = dataclasses.replace(config, datasets=(spec,))
+    study = PeScoreStudy(config, machine=Machine("cpu"), progress=False)
+    study.load()
+    return study
+
+
 def test_a_reference_network_without_weights_is_refused_by_name(monkeypatch):
     card = dataclasses.replace(networks.card("vgg11-generated-10"), result={})
     monkeypatch.setattr(networks, "card", lambda name: card)
-    spec = SPECS[0] | {"weights": "vgg11-generated-10"}
-    config = pe_score.configure("quick", **(SMALL | {"datasets": [spec]}))
-    study = PeScoreStudy(config, machine=Machine("cpu"), progress=False)
-    study.load()
+    study = study_from_a_reference_network()
     message = (
         "CIFAR-10: the training of reference network 'vgg11-generated-10' is not finished: "
         "run .*weights"
@@ -432,11 +439,8 @@ def test_a_reference_network_without_weights_is_refused_by_name(monkeypatch):
         study.work()
 
 
-def test_a_reference_network_is_the_baseline(tmp_path):
-    spec = SPECS[0] | {"weights": "vgg11-generated-10"}
-    config = pe_score.configure("quick", **(SMALL | {"datasets": [spec]}))
-    study = PeScoreStudy(config, machine=Machine("cpu"), progress=False)
-    study.load()
+def test_a_reference_network_is_the_baseline():
+    study = study_from_a_reference_network()
     message = (
         "CIFAR-10: reference network 'vgg11-generated-10' is not the network that the profile"
         " describes"
@@ -444,10 +448,7 @@ def test_a_reference_network_is_the_baseline(tmp_path):
     with pytest.raises(ValueError, match=message):
         _ = study.experiments[0].baseline
     shipped = networks.load("vgg11-generated-10").state_dict()
-    config = pe_score.configure("quick", **(SMALL | {"width": 8, "classifier_width": 32}))
-    config = dataclasses.replace(config, datasets=(DatasetSpec(**spec),))
-    study = PeScoreStudy(config, machine=Machine("cpu"), progress=False)
-    study.load()
+    study = study_from_a_reference_network(width=8, classifier_width=32)
     baseline = study.experiments[0].baseline.state_dict()
     assert all(torch.equal(value, baseline[name]) for name, value in shipped.items())
     assert study.experiments[0].baseline_epochs == 0

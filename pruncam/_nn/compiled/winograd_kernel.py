@@ -42,20 +42,13 @@ class Tiles(NamedTuple):
 @_compile
 def to_products(maps, shape, tiles, first, last, products):
     """Fill `products` with B inputs B^T of all tiles of the images from `first` to `last`."""
-    height, width, channels, padding = shape
+    channels, padding = shape.channels, shape.padding
     columns = np.empty(36 * 8, np.float32)
     patch = np.empty(36 * channels, np.float32)
     per_image = tiles.rows * tiles.columns
     for tile in range(first * per_image, last * per_image):
         image, top, left = _corner(tile, tiles)
-        top -= padding
-        left -= padding
-        values, start, line = maps, 0, width
-        if top >= 0 and left >= 0 and top + 6 <= height and left + 6 <= width:
-            start = ((image * height + top) * width + left) * channels
-        else:
-            _copy_patch(maps, shape, image, top, left, 6, patch)
-            values, line = patch, 6
+        values, start, line = _square(maps, shape, image, top - padding, left - padding, 6, patch)
         for channel in range(0, channels, 8):
             for k in range(6):
                 source = start + k * channels + channel
@@ -113,18 +106,13 @@ def from_products(products, shape, tiles, first, last, maps):
 @_compile
 def to_product_gradients(gradients, shape, tiles, first, last, products):
     """Fill `products` with the adjoint of `from_products`: from outputs' gradient to products'."""
-    height, width, channels, _ = shape
+    channels = shape.channels
     columns = np.empty(24 * 8, np.float32)
     patch = np.empty(16 * channels, np.float32)
     per_image = tiles.rows * tiles.columns
     for tile in range(first * per_image, last * per_image):
         image, top, left = _corner(tile, tiles)
-        values, start, line = gradients, 0, width
-        if top + 4 <= height and left + 4 <= width:
-            start = ((image * height + top) * width + left) * channels
-        else:
-            _copy_patch(gradients, shape, image, top, left, 4, patch)
-            values, line = patch, 4
+        values, start, line = _square(gradients, shape, image, top, left, 4, patch)
         for channel in range(0, channels, 8):
             for k in range(4):
                 source, step = start + k * channels + channel, line * channels
@@ -140,6 +128,19 @@ def _corner(tile, tiles):
     image, place = divmod(tile, tiles.rows * tiles.columns)
     row, column = divmod(place, tiles.columns)
     return image, 4 * row, 4 * column
+
+
+@_inline
+def _square(maps, shape, image, top, left, size, patch):
+    """Return an array, the position of a square of the maps in it, and the pixels of its lines.
+
+    A square that reaches beyond the edges is copied into `patch`, with zeros there.
+    """
+    height, width, channels, _ = shape
+    if top >= 0 and left >= 0 and top + size <= height and left + size <= width:
+        return maps, ((image * height + top) * width + left) * channels, width
+    _copy_patch(maps, shape, image, top, left, size, patch)
+    return patch, 0, size
 
 
 @_inline
