@@ -20,6 +20,7 @@ class DatasetSpec:
     width: int | None = None  # filters of the network's first convolution
     min_accuracy: float = 0.0  # baseline accuracy in % below which no claim is tested
     weights: str | None = None  # reference network that is the baseline; None trains one
+    replicate_cycles: int | None = None  # of its recipe, for further baselines; None: all
     target_layer: str | None = None  # dotted name of the layer whose maps are read; None: default
 
     def __post_init__(self):
@@ -30,11 +31,14 @@ class DatasetSpec:
             if not isinstance(getattr(self, name), str | None):
                 value = short_repr(getattr(self, name))
                 raise TypeError(f"{self.paper}: {name} must be a name or None, got {value}")
-        for name, value, unit in (("size", self.size, "pixel"), ("width", self.width, "filter")):
+        for name, unit in (("size", "pixel"), ("width", "filter"), ("replicate_cycles", "cycle")):
+            value = getattr(self, name)
             if value is not None:
                 check_number(f"{self.paper}: {name}", value, whole=True)
             if value is not None and value < 1:
                 raise ValueError(f"{self.paper}: {name} must be at least 1 {unit}, got {value}")
+        if self.replicate_cycles is not None and self.weights is None:
+            raise ValueError(f"{self.paper}: replicate_cycles needs the weights of a network")
         check_number(f"{self.paper}: min_accuracy", self.min_accuracy)
         if not 0 <= self.min_accuracy <= 100:
             raise ValueError(

@@ -152,7 +152,16 @@ class Experiment(ABC):
         """The recipe of the baseline: that of the reference network, or the configured one."""
         if self.reference is None:
             return self.recipe("baseline")
-        return reference_training.recipe(self.reference)
+        return reference_training.recipe(self._training_card)
+
+    @property
+    def _training_card(self) -> networks.Card:
+        """The card by which a baseline of the reference network's kind is trained."""
+        card, cycles = self.reference, self.spec.replicate_cycles
+        assert card is not None
+        if self.is_shipped or cycles is None:
+            return card
+        return reference_training.with_first_cycles(card, cycles)
 
     @property
     def epochs(self) -> int:
@@ -220,7 +229,8 @@ class Experiment(ABC):
         if variant == BASELINE and self.reference is not None:
             seed = self.reference.seed if self.baseline_seed is None else self.baseline_seed
             # The name of the study is not among its inputs: all studies share it.
-            return reference_training.step(self.reference, self.train, seed, self.trainer.device)
+            card, device = self._training_card, self.trainer.device
+            return reference_training.step(card, self.train, seed, device)
         if variant == BASELINE:
             name, version = f"{self.study}-baseline", self.versions["baseline"]
             return Step(name, version, self.baseline_inputs())
@@ -381,7 +391,7 @@ class Experiment(ABC):
                 f"reference network {self.reference.name!r}, all of them: set train_images to null"
             )
         model = reference_training.train(
-            self.reference,
+            self._training_card,
             self.train,
             seed=self.baseline_seed,
             checkpoint=checkpoint,

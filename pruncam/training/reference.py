@@ -43,14 +43,28 @@ def count_cycles(card: Card) -> int:
     return len(one_cycle) if isinstance(one_cycle, list) else 1
 
 
+def with_first_cycles(card: Card, cycles: int) -> Card:
+    """Return the card of a training by the first cycles of a card's recipe.
+
+    Raises ValueError if the recipe does not have as many.
+    """
+    if not 1 <= cycles <= count_cycles(card):
+        raise ValueError(
+            f"the recipe of reference network {card.name!r} has {count_cycles(card)} cycles, "
+            f"got {cycles}"
+        )
+    if cycles == count_cycles(card):
+        return card
+    first = list(card.recipe["one_cycle"][:cycles])
+    # A single cycle is written, and stored, as in a card without a list.
+    one_cycle = first[0] if cycles == 1 else first
+    return replace(card, recipe={**card.recipe, "one_cycle": one_cycle})
+
+
 def without_last_cycle(card: Card) -> Card | None:
     """Return the card of the training but for its last cycle; None if it is one cycle or none."""
-    if count_cycles(card) <= 1:
-        return None
-    *rest, _ = card.recipe["one_cycle"]
-    # A single cycle is written, and stored, as in a card without a list.
-    one_cycle = rest[0] if len(rest) == 1 else rest
-    return replace(card, recipe={**card.recipe, "one_cycle": one_cycle})
+    cycles = count_cycles(card)
+    return None if cycles <= 1 else with_first_cycles(card, cycles - 1)
 
 
 def first_epoch(card: Card) -> int:
