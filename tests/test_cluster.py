@@ -3,7 +3,9 @@
 import dataclasses
 import multiprocessing
 import os
+import platform
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -14,7 +16,7 @@ import pytest
 import torch
 
 from pruncam import comparison, pruning
-from pruncam._core import cluster
+from pruncam._core import allocator, cluster
 from pruncam._core.cluster import Cluster, UnitProgress
 from pruncam._core.executor import run_tasks
 from pruncam._core.machine import Machine
@@ -252,6 +254,42 @@ def raise_zero_division(number):
 def test_the_error_of_a_unit_is_raised(address):
     with Cluster(address) as workers, pytest.raises(ZeroDivisionError, match="of unit 7"):
         run_tasks(raise_zero_division, [7], workers, Progress("", "", False))
+
+
+COUNT_CLEARED_PAGES = """
+import resource
+import numpy as np
+from pruncam._core.allocator import undo_trimming_of_dask
+
+def cleared_pages():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(100):
+        np.ones(2**17)  # 1 MiB, 256 pages: too little for a huge page
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+first = cleared_pages()
+undo_trimming_of_dask()
+np.ones(2**17)
+print(first, cleared_pages())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="thresholds of glibc")
+@pytest.mark.parametrize(("threshold", "is_undone"), [("65536", True), ("65537", False)])
+def test_a_worker_keeps_its_memory_unless_the_user_set_a_threshold(threshold, is_undone):
+    environment = os.environ | {"MALLOC_TRIM_THRESHOLD_": threshold}
+    command = [sys.executable, "-c", COUNT_CLEARED_PAGES]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert before > 20_000
+    assert after < 200 if is_undone else after > 20_000
+
+
+def test_dask_sets_the_threshold_that_is_undone():
+    import dask
+
+    environment = dask.config.get("distributed.nanny.pre-spawn-environ")
+    assert str(environment["MALLOC_TRIM_THRESHOLD_"]) == allocator._TRIM_OF_DASK
 
 
 # ---------------------------------------------------------------- bad input

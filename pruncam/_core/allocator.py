@@ -1,4 +1,4 @@
-"""Memory that the C library keeps between the steps of a training."""
+"""Memory that the C library keeps between the steps of a computation."""
 
 import ctypes
 import os
@@ -14,6 +14,7 @@ _UNLIMITED = 2**31 - 1
 # larger threshold for blocks of their own.
 _USUAL_BLOCK, _USUAL_TRIM = 2**25, 2**26
 _SETTINGS_OF_USER = ("GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
+_TRIM_OF_DASK = "65536"  # what dask sets for its workers, MALLOC_TRIM_THRESHOLD_ in bytes
 
 _lock = threading.Lock()
 _users = 0
@@ -40,6 +41,20 @@ def kept_memory() -> Iterator[None]:
         _leave(library)
 
 
+def undo_trimming_of_dask() -> None:
+    """Let glibc keep freed memory as it does outside a worker of dask.
+
+    dask has its workers return memory above 64 KiB at once. Small networks then take two to three
+    times as long. Another threshold is the user's and stays.
+    """
+    if os.environ.get("MALLOC_TRIM_THRESHOLD_") != _TRIM_OF_DASK:
+        return
+    del os.environ["MALLOC_TRIM_THRESHOLD_"]
+    library = _glibc()
+    if library is not None:
+        _use_usual_thresholds(library)
+
+
 def _glibc() -> ctypes.CDLL | None:
     if not sys.platform.startswith("linux"):
         return None
@@ -62,6 +77,10 @@ def _leave(library: ctypes.CDLL) -> None:
     with _lock:
         _users -= 1
         if _users == 0:
-            library.mallopt(_MMAP_THRESHOLD, _USUAL_BLOCK)
-            library.mallopt(_TRIM_THRESHOLD, _USUAL_TRIM)
+            _use_usual_thresholds(library)
             library.malloc_trim(0)
+
+
+def _use_usual_thresholds(library: ctypes.CDLL) -> None:
+    library.mallopt(_MMAP_THRESHOLD, _USUAL_BLOCK)
+    library.mallopt(_TRIM_THRESHOLD, _USUAL_TRIM)

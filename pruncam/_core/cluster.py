@@ -22,6 +22,7 @@ from typing import Any, NoReturn, Self, TypeVar
 
 from pruncam import __version__
 from pruncam._core import paths
+from pruncam._core.allocator import undo_trimming_of_dask
 from pruncam._core.extras import needed_for
 from pruncam._core.progress import Interrupted, Progress
 from pruncam._core.validation import check_cluster
@@ -228,6 +229,7 @@ def _run_unit(needs: _Needs, work: Callable[[Unit], Result], unit: Unit) -> Resu
     """Run one unit in the folders of the process that sent it."""
     worker = _worker()
     _check(needs, worker)
+    undo_trimming_of_dask()
     os.environ.update(needs.folders)
     if Path(needs.working_folder).is_dir():
         os.chdir(needs.working_folder)
