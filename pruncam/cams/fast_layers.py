@@ -1,52 +1,62 @@
-"""The wide convolutions before the target layer, computed in tiles on a CPU."""
+"""The wide convolutions that Ablation-CAM runs, computed faster on a CPU."""
 
 import copy
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
 from pruncam._core.extras import can_import
-from pruncam._nn.tiled_convolution import (
-    channels_last,
-    convolve,
-    is_wide_3x3,
-    is_worthwhile,
-    kernel_products,
-)
+from pruncam._nn import dense_convolution, tiled_convolution
+from pruncam._nn.tiled_convolution import channels_last, kernel_products
 
 
-class _TiledConvolution(nn.Conv2d):
-    """A convolution that shares weights, masks and hooks with a layer, and computes in tiles."""
+class _FastConvolution(nn.Conv2d):
+    """A convolution that shares weights, masks and hooks with a layer.
 
-    _prepared: tuple[Tensor, Tensor] | None = None  # the weights, and their `kernel_products`
+    It computes in tiles, or on maps of a few cells by one matrix, where that is faster.
+    """
+
+    _prepared: tuple[Any, Tensor, Tensor] | None = None  # see `_of_weight`
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the name in PyTorch)
-        """Return the output, in tiles where that is faster."""
-        if torch.is_grad_enabled() or not is_worthwhile(self, input):
+        """Return the output; PyTorch computes it if gradients are recorded."""
+        if torch.is_grad_enabled():
             return super().forward(input)
-        return convolve(channels_last(input), self._kernels(), self.bias, int(self.padding[0]))
+        if tiled_convolution.is_worthwhile(self, input):
+            kernels = self._of_weight("tiles", kernel_products)
+            padding = int(self.padding[0])
+            return tiled_convolution.convolve(channels_last(input), kernels, self.bias, padding)
+        if dense_convolution.is_worthwhile(self, input):
+            size = input.shape[2:]
+            matrix = self._of_weight(size, partial(dense_convolution.dense_matrix, size=size))
+            return dense_convolution.convolve(channels_last(input), matrix, self.bias)
+        return super().forward(input)
 
-    def _kernels(self) -> Tensor:
-        """Return the transformed weights, which may have changed since the last call."""
-        prepared = self._prepared
-        if prepared is None or not torch.equal(prepared[0], self.weight):
-            prepared = self.weight.detach().clone(), kernel_products(self.weight)
-            self._prepared = prepared
-        return prepared[1]
+    def _of_weight(self, use: Any, prepare: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return `prepare(weight)`, kept until the weight changes, or another use is asked for."""
+        kept = self._prepared
+        if kept is None or kept[0] != use or not torch.equal(kept[1], self.weight):
+            kept = use, self.weight.detach().clone(), prepare(self.weight)
+            self._prepared = kept
+        return kept[2]
 
 
-def speed_up(stem: fx.GraphModule, model: nn.Module) -> None:
-    """Let the wide 3x3 convolutions of a graph without gradients be computed in tiles.
+def speed_up(graph: fx.GraphModule, model: nn.Module) -> None:
+    """Let the wide 3x3 convolutions of a graph be computed fast where it records no gradients.
 
     The graph shares its layers with the model, which stays as it is. Without numba, nothing
     changes.
     """
     of_model = set(model.modules())
-    for name in {str(node.target) for node in stem.graph.nodes if node.op == "call_module"}:
-        layer = stem.get_submodule(name)
-        parent = stem.get_submodule(name.rpartition(".")[0])
-        if parent in of_model or not is_wide_3x3(layer) or not can_import("numba"):
+    for name in {str(node.target) for node in graph.graph.nodes if node.op == "call_module"}:
+        layer = graph.get_submodule(name)
+        parent = graph.get_submodule(name.rpartition(".")[0])
+        is_wide = tiled_convolution.is_wide_3x3(layer)
+        if parent in of_model or not is_wide or not can_import("numba"):
             continue
         shared = copy.copy(layer)  # with the same dictionaries of parameters, buffers and hooks
-        shared.__class__ = _TiledConvolution
-        stem.set_submodule(name, shared)
+        shared.__class__ = _FastConvolution
+        graph.set_submodule(name, shared)

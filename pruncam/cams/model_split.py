@@ -136,7 +136,9 @@ def split_model(model: nn.Module, layer: nn.Module, image: Tensor) -> TracedMode
     speed_up(stem, model)
     channelwise = recognize(head)
     if channelwise is not None and _is_channelwise(traced, channelwise, forward):
+        speed_up(channelwise.tail, model)
         return TracedModel(stem, head, channelwise)
+    speed_up(head, model)
     return traced
 
 
