@@ -362,9 +362,14 @@ class Experiment(ABC):
         return rows
 
     def groups(self) -> Iterator[list[Variant]]:
-        """Iterate over the variants by rule and seed; the baseline's maps serve a whole group."""
-        for key in dict.fromkeys((v.rule, v.seed) for v in self.variants):
-            yield [v for v in self.variants if (v.rule, v.seed) == key]
+        """Iterate over the variants that are scored together, so that the baseline is read once.
+
+        They are those of a pruning rule and seed, all that are only fine-tuned, and all random
+        ones.
+        """
+        keys = {v: (v.rule, None if v.rule in (FLOOR, CHANCE) else v.seed) for v in self.variants}
+        for key in dict.fromkeys(keys.values()):
+            yield [variant for variant, of_group in keys.items() if of_group == key]
 
     def scores_step(self, group: list[Variant]) -> Step:
         """Return the step of the scores of variants that are scored in one pass."""
