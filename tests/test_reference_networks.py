@@ -11,9 +11,12 @@ import torch
 import yaml
 
 from pruncam import cli, networks, training
+from pruncam._core.machine import Machine
 from pruncam._core.seeds import derive
 from pruncam.datasets import DataError, catalog
 from pruncam.networks.reference import cards, weights_folder
+from pruncam.studies import sp2ps
+from pruncam.studies.sp2ps.study import Sp2psStudy
 from pruncam.training import Inputs, OneCycle, Recipe, accuracy, reference
 
 LEAST_ACCURACY = 90.0  # in %, on the test images of the card
@@ -300,6 +303,35 @@ def test_a_training_continues_in_its_last_cycle(two_cycles, tmp_path, monkeypatc
     assert len(epochs) == 1, "only the second cycle is trained"
     assert networks.card("tiny").unfinished == {}
     assert {path.name for path in two_cycles.iterdir()} == {"tiny.yaml", "tiny.safetensors"}
+
+
+@pytest.mark.parametrize(("cycles", "epochs"), [(1, 2), (2, 3), (None, 3)])
+def test_further_baselines_may_be_trained_by_the_first_cycles_alone(two_cycles, cycles, epochs):
+    checksum()
+    spec = {"paper": "CIFAR-10", "source": "digits", "size": 32, "width": 2, "weights": "tiny"}
+    config = sp2ps.configure(
+        "quick",
+        datasets=[spec | {"replicate_cycles": cycles}],
+        train_images=96,
+        test_images=40,
+        baseline_seeds=[7],
+    )
+    study = Sp2psStudy(config, machine=Machine("cpu"), progress=False)
+    study.load()
+    (first,), (second,) = study.experiments, study.replicates
+    assert (first.baseline_epochs, second.baseline_epochs) == (0, epochs)
+    card = networks.card("tiny")
+    first_cycles = CYCLES[0] if cycles == 1 else CYCLES
+    card = replace(card, recipe={**card.recipe, "one_cycle": first_cycles})
+    expected = reference.train(card, second.train, seed=7).state_dict()
+    for name, value in second.baseline.state_dict().items():
+        assert torch.equal(value, expected[name])
+
+
+@pytest.mark.parametrize("cycles", [0, 3])
+def test_a_recipe_does_not_have_other_cycles_than_its_own(two_cycles, cycles):
+    with pytest.raises(ValueError, match=f"'tiny' has 2 cycles, got {cycles}"):
+        reference.with_first_cycles(networks.card("tiny"), cycles)
 
 
 def test_unfinished_weights_of_another_training_and_damaged_ones_are_refused(two_cycles):

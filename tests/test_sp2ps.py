@@ -666,6 +666,14 @@ def test_a_further_baseline_needs_the_images_of_the_reference_network(tmp_path):
             {"datasets": [{"paper": "A", "source": "generated-10", "size": 32, "width": 0}]},
             "A: width must be at least 1 filter, got 0",
         ),
+        (
+            {"datasets": [{"paper": "A", "source": "generated-10", "replicate_cycles": 1}]},
+            "A: replicate_cycles needs the weights of a network",
+        ),
+        (
+            {"datasets": [{"paper": "A", "source": "generated-10", "replicate_cycles": 0}]},
+            "A: replicate_cycles must be at least 1 cycle, got 0",
+        ),
         ({"rates": [0.4, 0.2]}, "rates must rise within \\(0, 1\\)"),
         ({"rates": [0.5, 1.0]}, "rates must rise within \\(0, 1\\)"),
         ({"random_seeds": []}, "random_seeds must be different .* one or more"),
