@@ -28,13 +28,14 @@ from pruncam import cams, metrics, networks, pruning, scoring
 from pruncam.datasets import image_folder
 from pruncam.datasets.decoding import Decoder
 
-# Network, layer whose maps are read, and number of images for the library. Of VGG11-BN at the
-# default layer every channel runs two more convolutions (see `heatmaps`).
+# Network, layer whose maps are read, and numbers of images, for pruncam and for the library. Of
+# VGG11-BN at the default layer every channel runs two more convolutions.
 CASES = (
-    ("MNIST network, 28x28", "default", 250),
-    ("CIFAR network, 32x32", "default", 1),
-    ("CIFAR network, 32x32", "last convolution", 1),
-    ("VGG11-BN, one linear layer, 32x32", "last convolution", 1),
+    ("MNIST network, 28x28", "default", 5000, 250),
+    ("CIFAR network, 32x32", "default", 128, 1),
+    ("CIFAR network, 32x32", "last convolution", 128, 1),
+    ("VGG11-BN, one linear layer, 32x32", "default", 128, 1),
+    ("VGG11-BN, one linear layer, 32x32", "last convolution", 512, 1),
 )
 STREAMED = (10_000, 100_000)
 FILES = (100, 50_000)
@@ -50,12 +51,14 @@ def run(rounds: int = 3) -> pd.DataFrame:
     return pd.DataFrame([*speed, *memory, _file_memory(*FILES)])
 
 
-def _compare(network: str, layer: str, library_images: int, rounds: int) -> dict[str, object]:
+def _compare(
+    network: str, layer: str, own_images: int, library_images: int, rounds: int
+) -> dict[str, object]:
     case = NETWORKS[network]()
     baseline = case.model
     target = None if layer == "default" else _last_convolution(baseline)
     pruned = pruning.global_unstructured(baseline, 0.5)
-    images = case.images[:5000]
+    images = case.images[:own_images]
     few = images[:library_images]
 
     def forward_both() -> None:
