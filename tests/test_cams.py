@@ -214,7 +214,7 @@ def test_ablation_maps_equal_the_library(networks, network, layer, count, method
     assert ours.min() >= 0
     assert ours.max() <= 1
     if (ours - library).abs().max() >= TOLERANCE:
-        # Without AVX both round more: to float64 each is closer than to the other.
+        # Without AVX both round more. In float64 the library does not.
         options["images"] = options["images"].double()
         library = cams.heatmaps(copy.deepcopy(model).double(), **options, engine="grad-cam")
     assert (ours - library).abs().max() < TOLERANCE

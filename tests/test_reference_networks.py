@@ -330,7 +330,7 @@ def test_further_baselines_may_be_trained_by_the_first_cycles_alone(two_cycles, 
 
 @pytest.mark.parametrize("cycles", [0, 3])
 def test_a_recipe_does_not_have_other_cycles_than_its_own(two_cycles, cycles):
-    with pytest.raises(ValueError, match=f"'tiny' has 2 cycles, got {cycles}"):
+    with pytest.raises(ValueError, match=f"'tiny' has 2 cycles: {cycles} of them"):
         reference.with_first_cycles(networks.card("tiny"), cycles)
 
 

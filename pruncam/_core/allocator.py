@@ -14,7 +14,7 @@ _UNLIMITED = 2**31 - 1
 # larger threshold for blocks of their own.
 _USUAL_BLOCK, _USUAL_TRIM = 2**25, 2**26
 _SETTINGS_OF_USER = ("GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
-_TRIM_OF_DASK = "65536"  # what dask sets for its workers, MALLOC_TRIM_THRESHOLD_ in bytes
+_TRIM_OF_DASK = "65536"  # MALLOC_TRIM_THRESHOLD_ in the workers of dask, in bytes
 
 _lock = threading.Lock()
 _users = 0
@@ -42,10 +42,10 @@ def kept_memory() -> Iterator[None]:
 
 
 def undo_trimming_of_dask() -> None:
-    """Let glibc keep freed memory as it does outside a worker of dask.
+    """Let glibc keep freed memory in a worker of dask as it does in other processes.
 
-    dask has its workers return memory above 64 KiB at once. Small networks then take two to three
-    times as long. Another threshold is the user's and stays.
+    By default, dask's workers return freed memory above 64 KiB to the system at once, and small
+    networks take two to three times as long. Another threshold is the user's and stays.
     """
     if os.environ.get("MALLOC_TRIM_THRESHOLD_") != _TRIM_OF_DASK:
         return

@@ -10,6 +10,8 @@ import itertools
 import torch
 from torch import Tensor, nn
 
+from pruncam._nn.tiled_convolution import are_plain_maps
+
 _MOST_CELLS = 2  # along each axis
 _LEAST_ROWS = 16  # with fewer, reading the matrix takes longer than the products
 
@@ -19,12 +21,9 @@ def is_worthwhile(layer: nn.Conv2d, inputs: Tensor) -> bool:
 
     The layer is one for which `tiled_convolution.is_wide_3x3` holds.
     """
-    if inputs.ndim != 4 or inputs.dtype != torch.float32 or inputs.device.type != "cpu":
+    if not are_plain_maps(inputs, layer) or layer.padding != (1, 1):
         return False
-    if torch.is_autocast_enabled("cpu") or inputs.shape[1] != layer.weight.shape[1]:
-        return False
-    is_tiny = max(inputs.shape[2:]) <= _MOST_CELLS
-    return is_tiny and layer.padding == (1, 1) and len(inputs) >= _LEAST_ROWS
+    return max(inputs.shape[2:]) <= _MOST_CELLS and len(inputs) >= _LEAST_ROWS
 
 
 def dense_matrix(weight: Tensor, size: torch.Size) -> Tensor:

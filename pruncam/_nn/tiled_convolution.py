@@ -39,13 +39,19 @@ def is_wide_3x3(layer: nn.Module) -> bool:
     return layer.weight.device.type == "cpu" and layer.weight.dtype == torch.float32
 
 
+def are_plain_maps(inputs: Tensor, layer: nn.Conv2d) -> bool:
+    """Return whether inputs are maps in float32 on a CPU with the channels of a layer."""
+    if inputs.ndim != 4 or inputs.shape[1] != layer.weight.shape[1]:
+        return False
+    is_float = inputs.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    return is_float and inputs.device.type == "cpu"
+
+
 def is_worthwhile(layer: nn.Conv2d, inputs: Tensor) -> bool:
     """Return whether tiles make a layer for which `is_wide_3x3` holds faster on these inputs."""
+    if not are_plain_maps(inputs, layer):
+        return False
     filters, channels = layer.weight.shape[:2]
-    if inputs.ndim != 4 or inputs.dtype != torch.float32 or inputs.shape[1] != channels:
-        return False
-    if inputs.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
-        return False
     padding = int(layer.padding[0])
     height, width = (size + 2 * padding - 2 for size in inputs.shape[2:])
     if min(height, width) < TILE - 1:

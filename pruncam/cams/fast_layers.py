@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -19,7 +18,7 @@ class _FastConvolution(nn.Conv2d):
     It computes in tiles, or on maps of a few cells by one matrix, where that is faster.
     """
 
-    _prepared: tuple[Any, Tensor, Tensor] | None = None  # see `_of_weight`
+    _prepared: tuple[object, Tensor, Tensor] | None = None  # see `_of_weight`
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the name in PyTorch)
         """Return the output; PyTorch computes it if gradients are recorded."""
@@ -35,11 +34,11 @@ class _FastConvolution(nn.Conv2d):
             return dense_convolution.convolve(channels_last(input), matrix, self.bias)
         return super().forward(input)
 
-    def _of_weight(self, use: Any, prepare: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return `prepare(weight)`, kept until the weight changes, or another use is asked for."""
+    def _of_weight(self, key: object, prepare: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return `prepare(weight)`, kept until the weight or the key is another one."""
         kept = self._prepared
-        if kept is None or kept[0] != use or not torch.equal(kept[1], self.weight):
-            kept = use, self.weight.detach().clone(), prepare(self.weight)
+        if kept is None or kept[0] != key or not torch.equal(kept[1], self.weight):
+            kept = key, self.weight.detach().clone(), prepare(self.weight)
             self._prepared = kept
         return kept[2]
 

@@ -50,8 +50,8 @@ def with_first_cycles(card: Card, cycles: int) -> Card:
     """
     if not 1 <= cycles <= count_cycles(card):
         raise ValueError(
-            f"the recipe of reference network {card.name!r} has {count_cycles(card)} cycles, "
-            f"got {cycles}"
+            f"the recipe of reference network {card.name!r} has {count_cycles(card)} cycles: "
+            f"{cycles} of them cannot be trained"
         )
     if cycles == count_cycles(card):
         return card
