@@ -155,14 +155,29 @@ def convolution_gradients(layer, x, gradient):
 )
 def test_fast_convolutions_round_about_as_pytorchs_do(size, padding, layout, monkeypatch):
     monkeypatch.setattr(tiled_convolution, "_CHUNK", 2**15)  # several chunks, the last one smaller
-    random = torch.Generator().manual_seed(2)
     layer = initialize(nn.Conv2d(64, 72, 3, padding=padding), "pytorch", 3)
-    x = torch.randn(5, 64, *size, generator=random).contiguous(memory_format=layout)
+    check_rounding(layer, (5, 64, *size), layout, "_ConvolutionBackward")
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+@pytest.mark.parametrize(
+    ("size", "padding"),
+    [((1, 1), 1), ((2, 2), 1), ((1, 3), 1), ((3, 4), 1), ((3, 3), 0), ((4, 4), 0), ((6, 5), 0)],
+)
+def test_convolutions_of_small_maps_round_as_pytorchs_do(size, padding, layout):
+    layer = initialize(nn.Conv2d(130, 127, 3, padding=padding), "pytorch", 3)
+    check_rounding(layer, (6, 130, *size), layout, "_SmallMapsConvolutionBackward")
+
+
+def check_rounding(layer, shape, layout, function):
+    """Hold a layer's output and gradients by `function` against PyTorch's in float64."""
+    random = torch.Generator().manual_seed(2)
+    x = torch.randn(shape, generator=random).contiguous(memory_format=layout)
     gradient = torch.randn(layer(x).shape, generator=random)
     exact = convolution_gradients(copy.deepcopy(layer).double(), x.double(), gradient.double())
     eager = convolution_gradients(layer, x, gradient)
     with winograd.fast_convolutions(layer):
-        assert layer(x).grad_fn.name() == "_ConvolutionBackward"
+        assert layer(x).grad_fn.name() == function
         fast = convolution_gradients(layer, x, gradient)
     assert layer(x).grad_fn.name() == "ConvolutionBackward0", "the layer is as it was"
     for values, reference, expected in zip(fast, eager, exact, strict=True):
@@ -191,6 +206,7 @@ def test_fast_convolutions_give_the_same_bits_on_two_threads(monkeypatch):
         nn.Conv2d(64, 64, 3, padding=2, dilation=2),
         nn.Conv2d(64, 64, 5, padding=1),
         nn.Conv2d(64, 68, 3, padding=1),
+        nn.Conv2d(512, 28, 3, padding=1),
         nn.Conv2d(32, 64, 3, padding=1),
         nn.Conv2d(64, 64, 3, padding="same"),
         nn.Conv2d(64, 64, 3, padding=1, dtype=torch.float64),
@@ -240,11 +256,21 @@ def test_compiled_models_keep_their_own_code():
     assert not winograd.applies(compiled_in_place)
 
 
-def test_maps_that_are_too_small_for_tiles_stay_pytorchs():
-    layer = nn.Conv2d(512, 512, 3, padding=1)
+@pytest.mark.parametrize(
+    ("shape", "function"),
+    [
+        ((2, 512, 2, 2), "_SmallMapsConvolutionBackward"),
+        ((63, 512, 4, 4), "_SmallMapsConvolutionBackward"),
+        ((64, 512, 4, 4), "_ConvolutionBackward"),
+        ((2, 512, 5, 4), "_ConvolutionBackward"),
+        ((2, 512, 1, 9), "ConvolutionBackward0"),
+    ],
+    ids=str,
+)
+def test_small_maps_are_convolved_by_matrix_products_larger_ones_in_tiles(shape, function):
+    layer = nn.Conv2d(512, 128, 3, padding=1)
     with winograd.fast_convolutions(layer):
-        assert layer(torch.ones(1, 512, 2, 2)).grad_fn.name() == "ConvolutionBackward0"
-        assert layer(torch.ones(1, 512, 4, 4)).grad_fn.name() == "_ConvolutionBackward"
+        assert layer(torch.ones(shape)).grad_fn.name() == function
 
 
 def smooth_net():
@@ -258,9 +284,12 @@ def smooth_net():
         nn.Softplus(),
         nn.Conv2d(64, 72, 3),
         nn.Softplus(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Conv2d(72, 240, 3, padding=1),
+        nn.Softplus(),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
-        nn.Linear(72, 4),
+        nn.Linear(240, 4),
     )
     return pruning.global_unstructured(initialize(nn.Sequential(*layers), "pytorch", 0), 0.5)
 
@@ -285,7 +314,7 @@ def test_the_winograd_engine_is_for_wide_networks_in_float32_on_a_cpu():
     assert training.resolve_engine(wide, "auto", RECIPE) == "winograd"
     assert training.resolve_engine(wide, "auto", RECIPE, "bfloat16") == "torch"
     assert training.resolve_engine(wide.double(), "auto", RECIPE) == "torch"
-    with pytest.raises(ValueError, match="at least 64 channels and filters, .* use engine 'torch'"):
+    with pytest.raises(ValueError, match="many channels and filters .* use engine 'torch'"):
         training.resolve_engine(narrow, "winograd", RECIPE)
 
 

@@ -70,8 +70,8 @@ def resolve_engine(
     if engine == "winograd" and not is_wide:
         raise ValueError(
             "engine 'winograd' trains, in float32 and on a CPU, networks that are not compiled and "
-            "have 3x3 convolutions of stride 1, padding 0 or 1, and at least 64 channels and "
-            "filters, both multiples of 8: use engine 'torch'"
+            "have 3x3 convolutions of stride 1, padding 0 or 1, and many channels and filters (at "
+            "least 64 and multiples of 8, or a product of 16,384): use engine 'torch'"
         )
     if engine == "fused" and not is_supported:
         raise ValueError(

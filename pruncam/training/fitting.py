@@ -67,10 +67,10 @@ def fit(
     inputs : noise and normalisation
     seed : of batch order, noise, augmentation and dropout
     engine : "torch", "winograd", "fused" or "auto"
-        "torch" runs on the model's device; "winograd" is the same on a CPU, in float32, with a
-        quarter of the multiplications in wide 3x3 convolutions, equal up to rounding; "fused" is
-        compiled code for the MNIST network, on the CPU whatever the model's device; "auto" is the
-        fastest one that applies, or the one that began the training of the checkpoint.
+        "torch" runs on the model's device; "winograd" is the same on a CPU, in float32, with fewer
+        multiplications in wide 3x3 convolutions, equal up to rounding; "fused" is compiled code for
+        the MNIST network, on the CPU whatever the model's device; "auto" is the fastest one that
+        applies, or the one that began the training of the checkpoint.
     precision : "float32", "bfloat16" or "auto"
         "bfloat16" is mixed precision: convolutions and FC layers compute in bfloat16, weights stay
         in float32. "auto" is bfloat16 where the hardware has it (`resolve_precision`), but float32

@@ -1,9 +1,9 @@
 """Training of wide 3x3 convolutions on a CPU with a quarter of the multiplications.
 
-Output and gradients are computed in tiles (`pruncam._nn.tiled_convolution`). The gradients use the
-transposed transforms, so the weights' gradient needs a quarter of the multiplications as well. All
-equal those of PyTorch's convolution up to rounding. Like a change of processor, that is not part of
-the key of a stored training.
+Output and gradients are computed in tiles (`pruncam._nn.tiled_convolution`), on maps of a few cells
+by `pruncam.training.small_maps`. The gradients use the transposed transforms, so the weights'
+gradient needs a quarter of the multiplications as well. All equal those of PyTorch's convolution up
+to rounding. Like a change of processor, that is not part of the key of a stored training.
 """
 
 import functools
@@ -25,6 +25,7 @@ from pruncam._nn.tiled_convolution import (
     kernel_products,
 )
 from pruncam._nn.wrappers import COMPILED
+from pruncam.training import small_maps
 
 
 def applies(model: nn.Module) -> bool:
@@ -37,10 +38,11 @@ def applies(model: nn.Module) -> bool:
 
 @contextmanager
 def fast_convolutions(model: nn.Module) -> Iterator[None]:
-    """Compute the wide 3x3 convolutions of `model` by minimal filtering in this context."""
+    """Compute the wide 3x3 convolutions of `model` faster in this context."""
     layers = _wide_layers(model)
     for layer in layers:
-        vars(layer)["forward"] = functools.partial(_forward, layer)
+        ways = is_wide_3x3(layer), small_maps.is_supported(layer)
+        vars(layer)["forward"] = functools.partial(_forward, layer, *ways)
     try:
         yield
     finally:
@@ -57,14 +59,17 @@ def _is_compiled(model: nn.Module) -> bool:
 
 def _wide_layers(model: nn.Module) -> list[nn.Conv2d]:
     layers = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
-    return [layer for layer in layers if is_wide_3x3(layer)]
+    return [layer for layer in layers if is_wide_3x3(layer) or small_maps.is_supported(layer)]
 
 
-def _forward(layer: nn.Conv2d, inputs: Tensor) -> Tensor:
-    """Return the output of a convolution, by minimal filtering where that is faster."""
-    if not is_worthwhile(layer, inputs):
-        return nn.Conv2d.forward(layer, inputs)
-    return _Convolution.apply(inputs, layer.weight, layer.bias, layer.padding[0])
+def _forward(layer: nn.Conv2d, for_tiles: bool, for_small_maps: bool, inputs: Tensor) -> Tensor:
+    """Return the output of a layer, computed in the fastest of the ways that can do it."""
+    in_tiles = for_tiles and is_worthwhile(layer, inputs)
+    if for_small_maps and small_maps.is_worthwhile(layer, inputs, in_tiles=in_tiles):
+        return small_maps.convolve(inputs, layer)
+    if in_tiles:
+        return _Convolution.apply(inputs, layer.weight, layer.bias, layer.padding[0])
+    return nn.Conv2d.forward(layer, inputs)
 
 
 class _Convolution(torch.autograd.Function):
