@@ -1288,6 +1288,27 @@ def test_accuracy_is_the_share_of_right_answers():
     )
 
 
+class Viewing(nn.Module):
+    """A network that flattens its maps by `view`, which needs them contiguous."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.fc = nn.Linear(4 * 36, 5)
+        self.layouts = set()
+
+    def forward(self, x):
+        self.layouts.add(x.is_contiguous())
+        return self.fc(self.conv(x).view(len(x), -1))
+
+
+def test_predictions_of_a_network_that_needs_contiguous_maps():
+    model, images = Viewing(), torch.rand(40, 3, 8, 8)
+    expected = model(images).argmax(1)
+    assert torch.equal(predictions(model, images, batch_size=32), expected)
+    assert model.layouts == {True, False}, "channels last was not tried"
+
+
 def test_predictions_are_the_highest_logits_of_the_prepared_images(digits):
     model = net(3)
     x = NOISY.normalize(digits.images)

@@ -30,7 +30,7 @@ def ablated_logits(
     for image in range(images):
         target = targets[image]
         for channel in range(channels):
-            remaining[:] = hidden[image]
+            _copy(remaining, hidden[image])
             _subtract(remaining, lost[image, channel], weight[channel], taps)
             total[:] = 0
             for window in range(windows.shape[0]):
@@ -46,6 +46,14 @@ def ablated_logits(
             for c in range(filters):
                 logit += total[c]
             logits[image, channel] = logit
+
+
+@_compile
+def _copy(target, source):
+    # An assignment to a slice would take numba several seconds to compile.
+    for position in range(target.shape[0]):
+        for c in range(target.shape[1]):
+            target[position, c] = source[position, c]
 
 
 @_compile

@@ -1,4 +1,4 @@
-"""The layout of images and convolution weights in memory while a model is trained."""
+"""The layout of images and weights in memory: most convolutions prefer channels last."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,13 +19,22 @@ def channels_last(model: nn.Module, images: Tensor) -> Iterator[torch.memory_for
     """
     _lay_out(model, torch.channels_last)
     try:
-        if _can_process(model, images.contiguous(memory_format=torch.channels_last)):
-            yield torch.channels_last
-        else:
-            _lay_out(model, torch.contiguous_format)
-            yield torch.contiguous_format
+        layout = layout_of_inputs(model, images)
+        _lay_out(model, layout)
+        yield layout
     finally:
         _lay_out(model, torch.contiguous_format)
+
+
+def layout_of_inputs(model: nn.Module, images: Tensor) -> torch.memory_format:
+    """Return channels last, or the contiguous layout if `model` can only process that.
+
+    `images` (N, C, H, W) are a few of its inputs. A model that flattens maps by `view` needs them
+    contiguous.
+    """
+    if _can_process(model, images.contiguous(memory_format=torch.channels_last)):
+        return torch.channels_last
+    return torch.contiguous_format
 
 
 def _lay_out(model: nn.Module, layout: torch.memory_format) -> None:

@@ -152,11 +152,14 @@ def _copy_patch(maps, shape, image, top, left, size, patch):
         for column in range(size):
             x = left + column
             target = (row * size + column) * channels
+            # Assignments to slices would take numba several seconds to compile.
             if y < 0 or y >= height or x < 0 or x >= width:
-                patch[target : target + channels] = F32(0)
+                for channel in range(0, channels, 8):
+                    store(patch, target + channel, broadcast(F32(0)))
             else:
                 source = ((image * height + y) * width + x) * channels
-                patch[target : target + channels] = maps[source : source + channels]
+                for channel in range(0, channels, 8):
+                    store(patch, target + channel, load(maps, source + channel))
 
 
 # Of the four transforms along one axis, the first two are B and its transpose, the last two are A
