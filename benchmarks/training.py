@@ -1,11 +1,12 @@
-"""Speed of training: the MNIST network by engine, the CIFAR network by precision.
+"""Speed of training: the MNIST network by engine, wider networks by precision.
 
 MNIST network: seconds per epoch of compiled code, of PyTorch in memory, and of a DataLoader with
-transforms, scaled from fewer images to MNIST's 60,000. CIFAR network: images per second of a loop
+transforms, scaled from fewer images to MNIST's 60,000. Wider networks: images per second of a loop
 written out in PyTorch, and of `training.fit`. Ratios are of one-thread CPU time.
 """
 
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 import pandas as pd
@@ -18,7 +19,7 @@ from benchmarks._networks import digits, train_step
 from benchmarks._timing import cpu_times, ratio_columns, wall_times
 from pruncam import training
 from pruncam.datasets import catalog
-from pruncam.networks import cifar_net, initialize, mnist_net
+from pruncam.networks import cifar_net, initialize, mnist_net, vgg11
 
 EPOCH = 60_000
 IMAGES = 6_000
@@ -27,17 +28,23 @@ INPUTS = training.Inputs(noise=51, mean=0.1307, std=0.3081)
 RECIPE = training.Recipe(((1, 0.01),), BATCH, 0.9, 1e-4)
 LOADER = "DataLoader + torchvision"
 
-CIFAR_WIDTHS = (32, 64)  # filters of the first layer
-CIFAR_IMAGES = 512
-CIFAR_INPUTS = training.Inputs(mean=0.5, std=0.5)
+WIDE_NETWORKS = {
+    "CIFAR network of width 32": partial(cifar_net, width=32),
+    "CIFAR network of width 64": partial(cifar_net, width=64),
+    "VGG11-BN, 32x32": partial(vgg11, image_size=32, classifier_width=256, batch_norm=True),
+}
+WIDE_IMAGES = 512
+WIDE_INPUTS = training.Inputs(mean=0.5, std=0.5)
+Network = Callable[[], nn.Module]
+
 PLAIN = "plain PyTorch, float32"
 
 
 def run(rounds: int = 5) -> pd.DataFrame:
     """Return a row per way of training: its speed, and the ratio to the plain way."""
     rows = _mnist_rows(rounds)
-    for width in CIFAR_WIDTHS:
-        rows += _cifar_rows(rounds, width)
+    for name, network in WIDE_NETWORKS.items():
+        rows += _wide_rows(rounds, name, network)
     return pd.DataFrame(rows)
 
 
@@ -61,27 +68,25 @@ def _mnist_rows(rounds: int) -> list[dict[str, object]]:
     ]
 
 
-def _cifar_rows(rounds: int, width: int) -> list[dict[str, object]]:
+def _wide_rows(rounds: int, name: str, network: Network) -> list[dict[str, object]]:
     """Return a row per way of training; bfloat16 is not timed where it is emulated."""
     images, labels = digits(32, channels=3)
-    pixels = (255 * images[:CIFAR_IMAGES]).round().byte()
-    labels = labels[:CIFAR_IMAGES]
+    pixels = (255 * images[:WIDE_IMAGES]).round().byte()
+    labels = labels[:WIDE_IMAGES]
+    torchs = "pruncam, float32, PyTorch's convolutions"
     sides = {
-        PLAIN: _plain_loop(pixels, labels, width),
-        "pruncam, float32, PyTorch's convolutions": _fit_cifar_net(
-            pixels, labels, width, engine="torch"
-        ),
-        "pruncam, float32": _fit_cifar_net(pixels, labels, width),
+        PLAIN: _plain_loop(pixels, labels, network),
+        torchs: _fit(pixels, labels, network, engine="torch"),
+        "pruncam, float32": _fit(pixels, labels, network),
     }
     has_bfloat16 = training.resolve_precision("auto", "cpu") == "bfloat16"
     if has_bfloat16:
-        sides["pruncam, bfloat16"] = _fit_cifar_net(pixels, labels, width, precision="bfloat16")
+        sides["pruncam, bfloat16"] = _fit(pixels, labels, network, precision="bfloat16")
     times = cpu_times(sides, rounds)
-    name = f"CIFAR network of width {width}"
     rows: list[dict[str, object]] = [
         {
             "training": f"{name}, {side}",
-            "images/s": CIFAR_IMAGES / median(times[side]),
+            "images/s": WIDE_IMAGES / median(times[side]),
             **ratio_columns(times[PLAIN], times[side]),
         }
         for side in sides
@@ -91,28 +96,24 @@ def _cifar_rows(rounds: int, width: int) -> list[dict[str, object]]:
     return rows
 
 
-def _cifar_net(width: int) -> nn.Module:
-    return initialize(cifar_net(width=width), "pytorch", 0)
-
-
-def _fit_cifar_net(
+def _fit(
     images: Tensor,
     labels: Tensor,
-    width: int,
+    network: Network,
     **settings: str,
 ) -> Callable[[], object]:
-    model = _cifar_net(width)
-    return lambda: training.fit(model, images, labels, RECIPE, CIFAR_INPUTS, seed=0, **settings)
+    model = initialize(network(), "pytorch", 0)
+    return lambda: training.fit(model, images, labels, RECIPE, WIDE_INPUTS, seed=0, **settings)
 
 
-def _plain_loop(images: Tensor, labels: Tensor, width: int) -> Callable[[], object]:
+def _plain_loop(images: Tensor, labels: Tensor, network: Network) -> Callable[[], object]:
     """Return the same epoch as a loop in PyTorch, with its default layout of images."""
-    model = _cifar_net(width)
+    model = initialize(network(), "pytorch", 0)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
 
     def epoch() -> None:
         for batch in torch.randperm(len(images)).split(BATCH):
-            x = (images[batch] / 255 - CIFAR_INPUTS.mean) / CIFAR_INPUTS.std
+            x = (images[batch] / 255 - WIDE_INPUTS.mean) / WIDE_INPUTS.std
             train_step(model, optimizer, x, labels[batch])
 
     return epoch
