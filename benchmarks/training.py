@@ -73,10 +73,10 @@ def _wide_rows(rounds: int, name: str, network: Network) -> list[dict[str, objec
     images, labels = digits(32, channels=3)
     pixels = (255 * images[:WIDE_IMAGES]).round().byte()
     labels = labels[:WIDE_IMAGES]
-    torchs = "pruncam, float32, PyTorch's convolutions"
+    with_torch = "pruncam, float32, PyTorch's convolutions"
     sides = {
         PLAIN: _plain_loop(pixels, labels, network),
-        torchs: _fit(pixels, labels, network, engine="torch"),
+        with_torch: _fit(pixels, labels, network, engine="torch"),
         "pruncam, float32": _fit(pixels, labels, network),
     }
     has_bfloat16 = training.resolve_precision("auto", "cpu") == "bfloat16"

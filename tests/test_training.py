@@ -273,6 +273,15 @@ def test_small_maps_are_convolved_by_matrix_products_larger_ones_in_tiles(shape,
         assert layer(torch.ones(shape)).grad_fn.name() == function
 
 
+def test_maps_smaller_than_the_kernel_are_refused_as_by_pytorch():
+    layer = nn.Conv2d(128, 128, 3)
+    with (
+        winograd.fast_convolutions(layer),
+        pytest.raises(RuntimeError, match="Kernel size can't be greater"),
+    ):
+        layer(torch.ones(2, 128, 2, 4))
+
+
 def smooth_net():
     """A wide network without ReLU and maximum, which would turn rounding into other gradients."""
     layers = (
@@ -1288,22 +1297,25 @@ def test_accuracy_is_the_share_of_right_answers():
     )
 
 
-class Viewing(nn.Module):
-    """A network that flattens its maps by `view`, which needs them contiguous."""
+class NeedsContiguous(nn.Module):
+    """A network that flattens its maps by `view`, or checks that images are contiguous."""
 
-    def __init__(self):
+    def __init__(self, checks):
         super().__init__()
+        self.checks = checks
         self.conv = nn.Conv2d(3, 4, 3)
         self.fc = nn.Linear(4 * 36, 5)
         self.layouts = set()
 
     def forward(self, x):
         self.layouts.add(x.is_contiguous())
+        assert x.is_contiguous() or not self.checks
         return self.fc(self.conv(x).view(len(x), -1))
 
 
-def test_predictions_of_a_network_that_needs_contiguous_maps():
-    model, images = Viewing(), torch.rand(40, 3, 8, 8)
+@pytest.mark.parametrize("checks", [False, True])
+def test_predictions_of_a_network_that_needs_contiguous_maps(checks):
+    model, images = NeedsContiguous(checks), torch.rand(40, 3, 8, 8)
     expected = model(images).argmax(1)
     assert torch.equal(predictions(model, images, batch_size=32), expected)
     assert model.layouts == {True, False}, "channels last was not tried"

@@ -9,6 +9,7 @@ transforms are compiled by numba.
 import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -24,8 +25,8 @@ _LEAST_WORK = 2**18  # channels x filters x outputs of an image
 _CHUNK = 2**20  # products at a time: 4 MiB, which stay in the cache between their steps
 
 
-def is_wide_3x3(layer: nn.Module) -> bool:
-    """Return whether a layer is a 3x3 convolution in float32 on a CPU that tiles may make faster.
+def is_replaceable(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """Return whether a layer is a plain 3x3 convolution in float32 on a CPU, padded by 0 or 1.
 
     A subclass or a layer with a forward pass of its own may compute something else.
     """
@@ -33,10 +34,15 @@ def is_wide_3x3(layer: nn.Module) -> bool:
         return False
     if layer.padding not in ((0, 0), (1, 1)):
         return False
-    filters, channels = layer.weight.shape[:2]
-    if min(filters, channels) < _LEAST_CHANNELS or filters % 8 or channels % 8:
-        return False
     return layer.weight.device.type == "cpu" and layer.weight.dtype == torch.float32
+
+
+def is_wide_3x3(layer: nn.Module) -> bool:
+    """Return whether a layer is a plain 3x3 convolution that tiles may make faster."""
+    if not is_replaceable(layer):
+        return False
+    filters, channels = layer.weight.shape[:2]
+    return min(filters, channels) >= _LEAST_CHANNELS and filters % 8 == channels % 8 == 0
 
 
 def are_plain_maps(inputs: Tensor, layer: nn.Conv2d) -> bool:

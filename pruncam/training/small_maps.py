@@ -3,7 +3,7 @@
 For each of the nine weights of a kernel, one matrix product takes all the cells that this weight
 meets (kn2row, Vasudevan et al. 2017). What it would meet in the padding is left out: on 2x2 cells
 16 multiplications instead of 36. Output and gradients equal those of PyTorch's convolution up to
-rounding; PyTorch needs twice to four times as long for them.
+rounding. On 2x2 cells PyTorch usually needs two to four times as long, on 4x4 cells up to twice.
 """
 
 import itertools
@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from pruncam._nn.minimal_filtering import is_plain_3x3
-from pruncam._nn.tiled_convolution import are_plain_maps, channels_last
+from pruncam._nn.tiled_convolution import are_plain_maps, channels_last, is_replaceable
 
 _LEAST_WEIGHTS = 2**14  # channels x filters: with fewer, PyTorch is as fast
 _MOST_CELLS = 4  # of the outputs, along each axis
@@ -23,13 +22,8 @@ _LEAST_FOR_TILES = 64  # images from which tiles are faster on 4x4 cells
 
 
 def is_supported(layer: nn.Module) -> bool:
-    """Return whether a layer is a 3x3 convolution in float32 on a CPU that may be made faster."""
-    if not isinstance(layer, nn.Conv2d) or not is_plain_3x3(layer) or "forward" in vars(layer):
-        return False
-    weight = layer.weight
-    if layer.padding not in ((0, 0), (1, 1)) or weight.shape[:2].numel() < _LEAST_WEIGHTS:
-        return False
-    return weight.device.type == "cpu" and weight.dtype == torch.float32
+    """Return whether a layer is a plain 3x3 convolution that `convolve` may make faster."""
+    return is_replaceable(layer) and layer.weight.shape[:2].numel() >= _LEAST_WEIGHTS
 
 
 def is_worthwhile(layer: nn.Conv2d, inputs: Tensor, *, in_tiles: bool) -> bool:
@@ -39,10 +33,10 @@ def is_worthwhile(layer: nn.Conv2d, inputs: Tensor, *, in_tiles: bool) -> bool:
     """
     if not are_plain_maps(inputs, layer):
         return False
-    size = max(inputs.shape[2:]) + 2 * int(layer.padding[0]) - 2
-    if size == _MOST_CELLS and in_tiles:
-        return len(inputs) < _LEAST_FOR_TILES
-    return 1 <= size <= _MOST_CELLS
+    size = [length + 2 * int(layer.padding[0]) - 2 for length in inputs.shape[2:]]
+    if min(size) < 1 or max(size) > _MOST_CELLS:
+        return False
+    return max(size) < _MOST_CELLS or len(inputs) < _LEAST_FOR_TILES or not in_tiles
 
 
 def convolve(inputs: Tensor, layer: nn.Conv2d) -> Tensor:
@@ -83,11 +77,12 @@ class _SmallMapsConvolution(torch.autograd.Function):
         ctx.padding = padding
         images, height, width = maps.shape[:3]
         # Allocated in its final shape: an in-place ReLU may not change a view of it.
-        result = torch.zeros(
+        result = torch.empty(
             (images, len(weight), height + 2 * padding - 2, width + 2 * padding - 2),
             dtype=torch.float32,
             device="cpu",
-        ).contiguous(memory_format=torch.channels_last)
+            memory_format=torch.channels_last,
+        ).zero_()
         output = result.permute(0, 2, 3, 1)
         for position in _positions(maps.shape[1:3], padding):
             cells = output[position.outputs]
@@ -128,8 +123,9 @@ def _rows(cells: Tensor) -> Tensor:
 
 def _positions(size: torch.Size, padding: int) -> Iterator[_Position]:
     """Yield the weights of the kernel that meet a cell of maps of this size (H, W)."""
-    lines = ([_link(length, weight, padding) for weight in range(3)] for length in size)
-    of_rows, of_columns = lines
+    of_rows, of_columns = (
+        [_link(length, weight, padding) for weight in range(3)] for length in size
+    )
     for row, column in itertools.product(range(3), range(3)):
         (rows_out, rows_in), (columns_out, columns_in) = of_rows[row], of_columns[column]
         if rows_out.start < rows_out.stop and columns_out.start < columns_out.stop:

@@ -1,8 +1,8 @@
 """Training of wide 3x3 convolutions on a CPU with a quarter of the multiplications.
 
-Output and gradients are computed in tiles (`pruncam._nn.tiled_convolution`), on maps of a few cells
-by `pruncam.training.small_maps`. The gradients use the transposed transforms, so the weights'
-gradient needs a quarter of the multiplications as well. All equal those of PyTorch's convolution up
+Output and gradients are computed in tiles (`pruncam._nn.tiled_convolution`): the gradients use the
+transposed transforms, so the weights' gradient needs a quarter of the multiplications as well. Maps
+of a few cells go through `pruncam.training.small_maps`. All equal those of PyTorch's convolution up
 to rounding. Like a change of processor, that is not part of the key of a stored training.
 """
 
